@@ -1,0 +1,45 @@
+// Package client keeps clients and their credentials: what they are, how they
+// are stored and sealed, and the snapshot in memory that the request path reads.
+//
+// Everything is kept in rows of a [Store]. A row has a version of its own,
+// which every change compares and raises, and a revision, which rises with every
+// change of the whole store, so that a node asks only for what is new.
+package client
+
+import (
+	"context"
+	"errors"
+)
+
+// Row is one versioned record of the store.
+type Row struct {
+	Table    string // "client", "credential", "revocation", "key", "meta"
+	ID       string
+	Version  int64  // 1 for a new row; each change raises it by one
+	Revision int64  // of the store when the row last changed; set by the store
+	Body     []byte // JSON; nil for a row that was deleted (a tombstone stays)
+}
+
+// ErrConflict says that a row had another version than the change expected.
+var ErrConflict = errors.New("somebody else changed this in the meantime")
+
+// ErrCorrupt says that what was read is not what was written.
+var ErrCorrupt = errors.New("the store is damaged")
+
+// Store keeps rows. It is safe for concurrent use. Every implementation passes
+// the suite in internal/store/storetest.
+type Store interface {
+	// Revision returns the number of the last change, 0 for an empty store.
+	Revision(ctx context.Context) (int64, error)
+	// Since returns every row that changed after revision, ordered by revision,
+	// and the revision that they lead to.
+	Since(ctx context.Context, revision int64) ([]Row, int64, error)
+	// Get returns one row; ok is false if there never was one.
+	Get(ctx context.Context, table, id string) (row Row, ok bool, err error)
+	// Commit writes all rows or none, in one step that survives kill -9. Each
+	// row's Version must be one more than the stored one (1 for a new row),
+	// otherwise nothing is written and the error is ErrConflict.
+	Commit(ctx context.Context, rows ...Row) (revision int64, err error)
+	// Close releases what the store holds.
+	Close() error
+}

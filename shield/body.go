@@ -1,0 +1,85 @@
+package shield
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// Body is a request's body that a shield may look at before the upstream gets
+// it. Nothing is read until somebody asks; what was read is kept and handed out
+// again. It belongs to one request and is not safe for concurrent use.
+type Body struct {
+	source io.ReadCloser
+	limit  int64
+	kept   []byte
+	loaded bool
+	err    error
+	offset int
+}
+
+// NewBody wraps source; [Body.Bytes] reads at most limit bytes of it.
+func NewBody(source io.ReadCloser, limit int64) *Body {
+	return &Body{source: source, limit: limit}
+}
+
+// BodyOf returns the request's body as a *Body. It is an error if the guard did
+// not put one there, which means that the shield's Needs did not ask for it.
+func BodyOf(r *http.Request) (*Body, error) {
+	b, ok := r.Body.(*Body)
+	if !ok {
+		return nil, fmt.Errorf("the request's body was not made readable: Needs.Body is zero")
+	}
+	return b, nil
+}
+
+// Bytes returns the whole body, reading it once. The bytes are shared and must
+// not be changed. A body over the limit is refused with [TooLarge] (413).
+func (b *Body) Bytes() ([]byte, error) {
+	if !b.loaded {
+		b.loaded = true
+		b.kept, b.err = readAtMost(b.source, b.limit)
+	}
+	return b.kept, b.err
+}
+
+func readAtMost(source io.Reader, limit int64) ([]byte, error) {
+	kept, err := io.ReadAll(io.LimitReader(source, limit+1))
+	if err != nil {
+		return nil, Refuse(BadHeader, "read the body: %v", err)
+	}
+	if int64(len(kept)) > limit {
+		return nil, Refuse(TooLarge, "the body is longer than the %d bytes that may be signed", limit)
+	}
+	return kept, nil
+}
+
+// Read hands the body on: the kept bytes if [Body.Bytes] read them, the stream
+// itself otherwise.
+func (b *Body) Read(p []byte) (int, error) {
+	if !b.loaded {
+		return b.source.Read(p)
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.offset >= len(b.kept) {
+		return 0, io.EOF
+	}
+	n := copy(p, b.kept[b.offset:])
+	b.offset += n
+	return n, nil
+}
+
+// Rewind makes Read start again at the first byte; false if the body is a stream
+// that nobody kept.
+func (b *Body) Rewind() bool {
+	if b.loaded && b.err == nil {
+		b.offset = 0
+		return true
+	}
+	return false
+}
+
+// Close closes the stream below.
+func (b *Body) Close() error { return b.source.Close() }
