@@ -18,6 +18,7 @@ type Identity struct {
 	Tenant       string         // the client's tenant, if it has one
 	Scopes       Scopes         // already cut to what the issuer may grant; nil: carries none at all
 	Attributes   map[string]any // of the client or the token; read-only
+	Scheme       string         // HTTP authentication scheme for a challenge about scopes: "Bearer"; empty: none
 	Expires      time.Time      // when the credential ends; zero: never. Streams end with it
 	Confirm      Confirm        // certificate or key to which the credential is bound
 	Once         []Once         // what the guard consumes before the request goes on

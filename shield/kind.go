@@ -61,6 +61,10 @@ type Env struct {
 type Lookup interface {
 	// Credential returns the record, [ErrUnknown], or [ErrStale].
 	Credential(kind, id string) (*Record, error)
+	// Holder returns the record whose secret, kept with [KeepHash], is
+	// material; for secrets that carry no id, such as imported keys. It looks
+	// the keyed hash up in an index. [ErrUnknown] or [ErrStale] as above.
+	Holder(kind string, material []byte) (*Record, error)
 }
 
 // Revoked knows which tokens of issuers were withdrawn before their time.

@@ -1,0 +1,167 @@
+// Package problem turns a refusal into what the caller is told: a problem
+// document (RFC 9457) with the stable code and the request ID, and nothing of
+// the operator's detail.
+package problem
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"pavise.dev/pavise/shield"
+)
+
+// ContentType is the media type of the answer (RFC 9457 §3).
+const ContentType = "application/problem+json"
+
+// Classify returns the refusal in err. Anything that is no refusal could not
+// be decided, and is denied: the caller learns only that.
+func Classify(err error) *shield.Refusal {
+	if refusal, ok := errors.AsType[*shield.Refusal](err); ok {
+		return visible(refusal)
+	}
+	if errors.Is(err, shield.ErrStale) {
+		return shield.Refuse(shield.StalePolicy, "%v", err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return shield.Refuse(shield.Undecided, "the caller went away: %v", err)
+	}
+	return shield.Refuse(shield.Undecided, "%v", err)
+}
+
+// visible replaces the two codes that only steer an Any.
+func visible(refusal *shield.Refusal) *shield.Refusal {
+	shown := *refusal
+	switch refusal.Code {
+	case shield.Absent:
+		shown.Code = shield.MissingCredential
+	case shield.Foreign:
+		shown.Code = shield.InvalidCredential
+	}
+	return &shown
+}
+
+// Append writes the document for a refusal to dst. Codes and IDs are words of
+// our own making and need no escaping.
+func Append(dst []byte, code shield.Code, status int, requestID string) []byte {
+	dst = append(dst, `{"type":"https://pavise.dev/problems/`...)
+	dst = append(dst, code...)
+	dst = append(dst, `","title":"`...)
+	dst = append(dst, Title(code)...)
+	dst = append(dst, `","status":`...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	dst = append(dst, `,"code":"`...)
+	dst = append(dst, code...)
+	dst = append(dst, `","request_id":"`...)
+	dst = append(dst, requestID...)
+	return append(dst, '"', '}', '\n')
+}
+
+// Write sends the refusal: status, challenges, further headers, document.
+func Write(w http.ResponseWriter, refusal *shield.Refusal, requestID string) {
+	h := w.Header()
+	for name, values := range refusal.Header {
+		h[name] = values
+	}
+	if len(refusal.Challenge) > 0 {
+		h["Www-Authenticate"] = refusal.Challenge
+	}
+	h.Set("Content-Type", ContentType)
+	h.Set("Cache-Control", "no-store")
+	body := Append(nil, refusal.Code, refusal.HTTPStatus(), requestID)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(refusal.HTTPStatus())
+	_, _ = w.Write(body) // the caller may be gone; the event already tells what he was to get
+}
+
+// Title returns the sentence that goes with a code, the same at every time
+// (RFC 9457 §3.1.4).
+func Title(code shield.Code) string {
+	if title, ok := title(code); ok {
+		return title
+	}
+	return "The request was refused"
+}
+
+func title(code shield.Code) (string, bool) {
+	switch code {
+	case shield.MissingCredential:
+		return "This endpoint needs a credential", true
+	case shield.InvalidCredential, shield.BadSignature:
+		return "The credential is not accepted", true
+	case shield.ExpiredCredential:
+		return "The credential is not valid at this time", true
+	case shield.RevokedCredential:
+		return "The credential was revoked", true
+	case shield.MalformedCredential:
+		return "The credential is malformed or was sent twice", true
+	case shield.ExposedCredential:
+		return "The credential was sent where others can read it; replace it", true
+	case shield.BadDigest:
+		return "The body is not the one that was signed", true
+	case shield.StaleRequest:
+		return "The signature's time is outside the accepted window", true
+	case shield.ReplayedRequest:
+		return "This request was sent before", true
+	case shield.UnboundCredential:
+		return "The credential is bound to another certificate or key", true
+	case shield.MixedIdentities:
+		return "The credentials belong to different clients", true
+	case shield.ForbiddenNetwork:
+		return "The credential is not usable from this address", true
+	case shield.DisabledClient:
+		return "The client is disabled", true
+	case shield.UnknownHost, shield.Misdirected:
+		return "This connection does not serve that host", true
+	case shield.BadPath:
+		return "The path is not in canonical form", true
+	case shield.BadQuery:
+		return "The query is not in canonical form", true
+	case shield.BadHeader:
+		return "A header or the framing is not acceptable", true
+	case shield.BadMethod:
+		return "The method is not acceptable", true
+	case shield.PlainHTTP:
+		return "Use HTTPS; a credential sent here must be replaced", true
+	case shield.UnknownEndpoint:
+		return "There is no such endpoint", true
+	case shield.MethodNotAllowed:
+		return "The endpoint does not have this method", true
+	case shield.TooLarge:
+		return "The body is too large", true
+	case shield.PathTooLong:
+		return "The path is too long", true
+	case shield.UnsupportedMedia:
+		return "The content type is not accepted", true
+	case shield.HeadersTooLarge:
+		return "The headers are too large", true
+	case shield.RateLimited:
+		return "Too many requests", true
+	case shield.LockedOut:
+		return "Too many wrong tries; wait", true
+	case shield.Busy:
+		return "Too many requests at once", true
+	case shield.InsufficientScope:
+		return "The credential lacks a scope", true
+	case shield.Denied:
+		return "A policy denies this", true
+	case shield.ForeignOrigin:
+		return "This origin may not call the API", true
+	case shield.Undecided:
+		return "Access could not be decided; try again", true
+	case shield.StalePolicy:
+		return "Access data is too old to decide; try again", true
+	case shield.Unrecorded:
+		return "The request could not be recorded; try again", true
+	case shield.Internal:
+		return "Something went wrong here", true
+	case shield.UpstreamFailed:
+		return "The service behind gave no usable answer", true
+	case shield.UpstreamTimeout:
+		return "The service behind did not answer in time", true
+	case shield.UpstreamDown:
+		return "The service behind is not available", true
+	}
+	return "", false
+}
