@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for FUZZTIME (default 30s), then the differential tests
+# with DIFFERENTIAL requests each (default 1000000).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+time=${FUZZTIME:-30s}
+for dir in $(git grep -l 'func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do
+	for target in $(grep -ho 'func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | sed 's/func //' | sort -u); do
+		echo "== $dir $target"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "./$dir"
+	done
+done
+DIFFERENTIAL=${DIFFERENTIAL:-1000000} go test -count=1 -timeout 60m -v -run 'Differential' ./internal/edge ./internal/gateway ./e2e/...

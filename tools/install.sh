@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what the tests use and the machine lacks: Debian packages (as root or
+# with sudo) and npm packages pinned by lock files. Does nothing when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# command:package
+wanted=(curl:curl openssl:openssl nginx:nginx haproxy:haproxy wrk:wrk slowhttptest:slowhttptest testssl:testssl.sh python3:python3 node:nodejs npm:npm)
+missing=()
+for pair in "${wanted[@]}"; do
+	PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+if ((${#missing[@]})); then
+	root=()
+	if [ "$(id -u)" != 0 ]; then root=(sudo); fi
+	if ! command -v apt-get >/dev/null; then
+		echo "install: please install these yourself (no apt-get here): ${missing[*]}" >&2
+		exit 1
+	fi
+	echo "install: ${missing[*]}"
+	# A package must not start a service of its own on this machine.
+	"${root[@]}" apt-get update -qq
+	"${root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+while IFS= read -r lock; do
+	folder=$(dirname "$lock")
+	if [ ! -f "$folder/node_modules/.package-lock.json" ] || [ "$lock" -nt "$folder/node_modules/.package-lock.json" ]; then
+		echo "install: npm packages of $folder"
+		(cd "$folder" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+	fi
+done < <(git ls-files '*package-lock.json')

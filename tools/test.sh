@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Everything that CI runs: unit and story tests, the concurrent packages again
+# under the race detector, end-to-end tests, a short soak, and the catalogue.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export SOAK=${SOAK:-60s}
+
+echo "== tests"
+go test -count=1 -timeout 20m -p 2 ./...
+echo "== race detector"
+go test -count=1 -race -short -timeout 15m -p 2 $(go list ./... | grep -v -e /e2e -e /bench -e /cmd/)
+echo "== attack catalogue"
+go run -C tools ./attacks ..
