@@ -1,0 +1,101 @@
+package edge
+
+import (
+	"crypto/rand"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise/internal/problem"
+	"pavise.dev/pavise/shield"
+)
+
+// Plain is the handler of a listener without TLS. It serves the challenges by
+// which a certificate is got, and refuses everything else: a redirect would teach
+// clients to go on sending their credentials in the clear first.
+type Plain struct {
+	Challenges  http.Handler // answers ACME HTTP-01 (RFC 8555 §8.3); nil: there are none
+	Credentials []string     // header names that carry credentials, besides Authorization, Proxy-Authorization and Cookie
+	Fault       func(Fault)  // told of every refusal
+
+	Now  func() time.Time // nil: time.Now
+	Rand io.Reader        // of request IDs; nil: crypto/rand
+}
+
+const challengePath = "/.well-known/acme-challenge/"
+
+// ServeHTTP implements http.Handler.
+func (p *Plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	exposed := p.exposed(r.Header)
+	if exposed == "" && p.Challenges != nil && isChallenge(r) {
+		p.Challenges.ServeHTTP(w, r)
+		return
+	}
+	f := Fault{
+		ID: newID(p.random()), Time: p.now(), Remote: addrPortOf(r.RemoteAddr), Step: StepPlain,
+		Code: TLSRequired, Status: http.StatusForbidden, Detail: "a request without TLS", Exposed: exposed,
+	}
+	if exposed != "" {
+		f.Detail = "a request without TLS carried a credential in " + exposed
+	}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(interface{ String() string }); ok {
+		f.Local = addrPortOf(local.String())
+	}
+	if p.Fault != nil {
+		p.Fault(f)
+	}
+	w.Header().Set("Connection", "close")
+	problem.Write(w, &shield.Refusal{Code: shield.Code(f.Code), Status: f.Status}, f.ID)
+}
+
+// isChallenge says that a request asks for one token: RFC 8555 §8.3 allows those
+// of base64url only.
+func isChallenge(r *http.Request) bool {
+	token, ok := strings.CutPrefix(r.RequestURI, challengePath)
+	if !ok || token == "" || len(token) > 256 || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	return strings.IndexFunc(token, func(c rune) bool {
+		return c > 'z' || c != '-' && !class[c].is(hostname) || c == '.'
+	}) < 0
+}
+
+// exposed returns the name of the first header that carries a credential. Only
+// its presence counts: what is in it may be wrong, and is leaked all the same.
+func (p *Plain) exposed(h http.Header) string {
+	for _, name := range [...]string{"Authorization", "Proxy-Authorization", "Cookie"} {
+		if len(h[name]) > 0 {
+			return name
+		}
+	}
+	for _, name := range p.Credentials {
+		if name = http.CanonicalHeaderKey(name); len(h[name]) > 0 {
+			return name
+		}
+	}
+	return ""
+}
+
+func (p *Plain) now() time.Time {
+	if p.Now == nil {
+		return time.Now()
+	}
+	return p.Now()
+}
+
+func (p *Plain) random() io.Reader {
+	if p.Rand == nil {
+		return rand.Reader
+	}
+	return p.Rand
+}
+
+func addrPortOf(s string) netip.AddrPort {
+	a, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return netip.AddrPort{} // a transport without IP addresses
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
