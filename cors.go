@@ -1,0 +1,86 @@
+package pavise
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/shield"
+)
+
+// cors applies the API's rule for scripts of other origins (Fetch standard).
+// OPTIONS is answered by this rule alone; an upgrade from a foreign origin is
+// refused (RFC 6455 §10.2), because browsers do not.
+func (x *exchange) cors() error {
+	origin := x.request.Header.Get("Origin")
+	if origin == "" || x.sameOrigin(origin) || slices.Contains(x.endpoint.origins, origin) {
+		return nil
+	}
+	if x.request.Header.Get("Upgrade") != "" {
+		return shield.Refuse(shield.ForeignOrigin, "upgrade from origin %q", clip(origin, 128))
+	}
+	return nil
+}
+
+func (x *exchange) sameOrigin(origin string) bool {
+	scheme := "http://"
+	if x.request.TLS != nil {
+		scheme = "https://"
+	}
+	return strings.EqualFold(origin, scheme+x.request.Host)
+}
+
+// isPreflight reports whether the request is a browser's question whether it
+// may send another one.
+func (x *exchange) isPreflight() bool { return x.request.Method == http.MethodOptions }
+
+// preflight answers OPTIONS: a listed origin may send the announced method to
+// this path. It never reaches shields or upstreams.
+func (x *exchange) preflight() error {
+	h := x.request.Header
+	origin, method := h.Get("Origin"), h.Get("Access-Control-Request-Method")
+	e := x.preflightEndpoint(method)
+	if e == nil || origin == "" || !slices.Contains(e.origins, origin) {
+		return shield.Refuse(shield.ForeignOrigin, "OPTIONS from origin %q for method %q", clip(origin, 128), clip(method, 32))
+	}
+	x.endpoint = e
+	x.event.API, x.event.Endpoint = e.api.Name, e.name
+	x.event.Decision, x.event.Note = audit.Accepted, "preflight"
+	answer := x.writer().Header()
+	answer["Access-Control-Allow-Methods"] = []string{method}
+	answer["Access-Control-Allow-Headers"] = []string{strings.Join(append([]string{"Authorization", "Content-Type"}, e.headers...), ", ")}
+	answer["Access-Control-Max-Age"] = []string{"600"}
+	x.writer().WriteHeader(http.StatusNoContent)
+	return errAnswered
+}
+
+// errAnswered ends the path of a request that a step has answered itself.
+var errAnswered = errors.New("answered")
+
+// preflightEndpoint finds the endpoint that the announced method would reach.
+func (x *exchange) preflightEndpoint(method string) *endpoint {
+	probe := x.request.Clone(x.request.Context())
+	probe.Method = method
+	e, err := x.host.table.Match(probe)
+	if err != nil {
+		return nil
+	}
+	return e
+}
+
+// dressOrigin lets a listed origin read the answer.
+func (x *exchange) dressOrigin(h http.Header) {
+	if x.endpoint == nil || len(x.endpoint.origins) == 0 {
+		return
+	}
+	h.Add("Vary", "Origin")
+	origin := x.request.Header.Get("Origin")
+	if origin == "" || !slices.Contains(x.endpoint.origins, origin) {
+		h.Del("Access-Control-Allow-Origin")
+		return
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "X-Request-Id, RateLimit, RateLimit-Policy, Retry-After")
+}

@@ -1,0 +1,229 @@
+package pavise
+
+import (
+	"context"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/problem"
+	"pavise.dev/pavise/shield"
+)
+
+// exchange is one request on its path: the request, the answer, and the event
+// that records both. It is reused; only the guard holds it.
+type exchange struct {
+	guard    *Guard
+	request  *http.Request
+	answer   answer
+	event    audit.Event
+	host     *host
+	endpoint *endpoint
+	identity *shield.Identity
+	passage  *passage
+	started  time.Time
+	release  func() // gives back a place among the client's concurrent requests
+}
+
+// passage is what handlers may see of an exchange: it outlives it safely.
+type passage struct {
+	requestID string
+	identity  *shield.Identity
+	exchange  atomic.Pointer[exchange] // nil once the request is over
+}
+
+type contextKey struct{}
+
+// IdentityOf returns who sent the request, or nil outside a guarded handler.
+func IdentityOf(ctx context.Context) *shield.Identity {
+	if p, ok := ctx.Value(contextKey{}).(*passage); ok {
+		return p.identity
+	}
+	return nil
+}
+
+// RequestID returns the ID that the caller and the event have, or "" outside a
+// guarded handler.
+func RequestID(ctx context.Context) string {
+	if p, ok := ctx.Value(contextKey{}).(*passage); ok {
+		return p.requestID
+	}
+	return ""
+}
+
+// Outcome is what a handler learned of the service that it passed the request
+// to. It goes into the event.
+type Outcome struct {
+	Address  string // of the service
+	Status   int    // that it answered
+	Duration time.Duration
+	Note     string // "upgraded", "aborted", …
+}
+
+// Report adds an outcome to the event of the request. After the request is over
+// it does nothing. It is called from the handler's own goroutine.
+func Report(ctx context.Context, o Outcome) {
+	p, ok := ctx.Value(contextKey{}).(*passage)
+	if !ok {
+		return
+	}
+	if x := p.exchange.Load(); x != nil {
+		x.event.Upstream, x.event.UpstreamStatus, x.event.UpstreamDuration = o.Address, o.Status, o.Duration
+		if o.Note != "" {
+			x.event.Note = o.Note
+		}
+	}
+}
+
+// Fail answers a request that the guard accepted but its handler could not
+// serve, in the guard's form, and says so in the event.
+func Fail(w http.ResponseWriter, r *http.Request, refusal *shield.Refusal) {
+	p, ok := r.Context().Value(contextKey{}).(*passage)
+	if !ok {
+		problem.Write(w, refusal, "")
+		return
+	}
+	if x := p.exchange.Load(); x != nil {
+		x.event.Decision, x.event.Code, x.event.Detail = audit.Failed, string(refusal.Code), refusal.Detail
+	}
+	problem.Write(w, refusal, p.requestID)
+}
+
+// begin starts the exchange and its event.
+func (g *Guard) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	x, ok := g.exchanges.Get().(*exchange)
+	if !ok {
+		x = new(exchange)
+	}
+	now := g.now()
+	*x = exchange{guard: g, started: now}
+	x.answer = answer{under: w, exchange: x}
+	x.passage = &passage{}
+	x.passage.exchange.Store(x)
+	x.passage.requestID = g.newID()
+	x.request = r.WithContext(context.WithValue(r.Context(), contextKey{}, x.passage))
+	x.describe(now)
+	return x
+}
+
+// newID returns 80 random bits as 16 letters and digits: unique, short enough to
+// be read out over a telephone.
+func (g *Guard) newID() string {
+	var random [10]byte
+	if _, err := io.ReadFull(g.rand, random[:]); err != nil {
+		panic(fmt.Sprintf("no randomness for a request ID: %v", err)) // nothing was decided: the server aborts the connection
+	}
+	return idEncoding().EncodeToString(random[:])
+}
+
+func idEncoding() *base32.Encoding { return base32.HexEncoding }
+
+// describe fills in what is known before the first step.
+func (x *exchange) describe(now time.Time) {
+	r, e := x.request, &x.event
+	e.ID, e.Time, e.Class = x.passage.requestID, now, audit.Request
+	e.Peer = addrPort(r.RemoteAddr)
+	e.Remote = e.Peer
+	e.Proto, e.Method, e.Host = r.Proto, r.Method, r.Host
+	e.Path, e.Query = maskPath(r.URL.EscapedPath()), maskQuery(r.URL.RawQuery)
+	e.UserAgent = maskText(r.Header.Get("User-Agent"))
+	if r.TLS != nil {
+		e.TLS, e.SNI = tlsVersion(r.TLS.Version), r.TLS.ServerName
+	}
+}
+
+// refuse answers with the refusal in err and records it.
+func (x *exchange) refuse(err error) {
+	refusal := problem.Classify(err)
+	e := &x.event
+	e.Decision, e.Code, e.Detail = audit.Refused, string(refusal.Code), maskText(refusal.Detail)
+	if refusal.HTTPStatus() >= http.StatusInternalServerError {
+		e.Decision = audit.Failed
+	}
+	if refusal.CredentialID != "" {
+		e.CredentialID, e.Client = refusal.CredentialID, refusal.Client
+	}
+	e.Proved = e.Proved || refusal.Proved
+	e.Exposed = e.Exposed || refusal.Exposed
+	problem.Write(x.writer(), refusal, x.passage.requestID)
+}
+
+// end completes the event, whatever happened, and answers for a handler that
+// panicked.
+func (x *exchange) end() {
+	fault := recover()
+	aborted := false
+	if fault != nil {
+		aborted = x.crashed(fault)
+	} else if !x.answer.began {
+		x.answer.WriteHeader(http.StatusOK)
+	}
+	if x.release != nil {
+		x.release()
+	}
+	x.complete()
+	x.passage.exchange.Store(nil)
+	guard := x.guard
+	*x = exchange{}
+	guard.exchanges.Put(x)
+	if aborted {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (x *exchange) complete() {
+	e := &x.event
+	e.Status, e.BytesOut = x.answer.status, x.answer.bytes
+	e.BytesIn = max(x.request.ContentLength, 0)
+	e.Duration = x.guard.now().Sub(x.started)
+	if x.answer.begunEvent {
+		x.guard.sink.Complete(e)
+	}
+}
+
+// crashed turns a panic into a 500, or, when the answer had begun, into an
+// aborted connection. It reports whether the connection must be aborted. The
+// value of the panic may hold anything and is not recorded, only where it rose.
+func (x *exchange) crashed(fault any) (abort bool) {
+	e := &x.event
+	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		e.Note = "aborted"
+		x.answer.keepEvent()
+		return true
+	}
+	e.Decision, e.Code = audit.Failed, string(shield.Internal)
+	e.Detail = fmt.Sprintf("panic (%T) at %s", fault, panicSite())
+	if x.answer.began {
+		e.Note = "aborted"
+		return true
+	}
+	problem.Write(x.writer(), &shield.Refusal{Code: shield.Internal}, x.passage.requestID)
+	return false
+}
+
+// panicSite names the first function outside the runtime above the panic.
+func panicSite() string {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	panicking := false
+	for {
+		frame, more := frames.Next()
+		isRuntime := strings.HasPrefix(frame.Function, "runtime.")
+		if panicking && !isRuntime {
+			return fmt.Sprintf("%s:%d", frame.Function, frame.Line)
+		}
+		panicking = panicking || frame.Function == "runtime.gopanic"
+		if !more {
+			return "unknown place"
+		}
+	}
+}
+
+func (x *exchange) writer() http.ResponseWriter { return &x.answer }

@@ -1,0 +1,280 @@
+package pavise
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/limit"
+	"pavise.dev/pavise/route"
+	"pavise.dev/pavise/shield"
+)
+
+// Guard enforces a policy. It is safe for concurrent use and holds nothing that
+// needs to be closed.
+type Guard struct {
+	hosts    map[string]*host
+	carriers []string // every header that carries a credential anywhere in the policy
+
+	sink       audit.Sink
+	limiter    limit.Limiter
+	once       OnceStore
+	tries      Tries
+	perAddress *limit.Limit
+	proxies    proxies
+	presented  presentedFunc
+	now        func() time.Time
+	rand       io.Reader
+
+	exchanges sync.Pool
+}
+
+// host is a name with the endpoints that it serves.
+type host struct {
+	Host
+	table   *route.Table[*endpoint]
+	lenient Lenient // what any API of the host allows
+}
+
+// endpoint is an Endpoint, compiled.
+type endpoint struct {
+	Endpoint
+	api      *API
+	name     string // of the event: the pattern
+	body     int64  // bytes that shield and layers may read
+	guarded  bool   // the shield carries a credential: answers are private
+	origins  []string
+	headers  []string // allowed in a cross-origin request
+	limitKey []string // of each limit, its part of the key that never changes
+}
+
+// Wrap returns a handler that lets only those requests reach next that the
+// policy accepts. Endpoints with a Handler of their own go there instead.
+func (g *Guard) Wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := g.begin(w, r)
+		defer x.end()
+		switch err := x.decide(); {
+		case err == nil:
+			x.accept(next)
+		case !errors.Is(err, errAnswered):
+			x.refuse(err)
+		}
+	})
+}
+
+// decide takes a request along the whole path. The order is part of the security
+// (docs/decisions/0001-order-of-steps.md): nothing expensive happens before a
+// cheap limit, and nothing is used up by a request that a later step refuses.
+func (x *exchange) decide() error {
+	for _, step := range [...]struct {
+		name string
+		run  func(*exchange) error
+	}{
+		{"door", (*exchange).door},
+		{"limit", (*exchange).cheapLimit},
+		{"route", (*exchange).route},
+		{"cors", (*exchange).cors},
+		{"shield", (*exchange).shield},
+		{"access", (*exchange).access},
+		{"admit", (*exchange).admit},
+		{"validate", (*exchange).validate},
+		{"policy", (*exchange).policy},
+		{"consume", (*exchange).consume},
+		{"harm", (*exchange).harm},
+	} {
+		x.event.Step = step.name
+		if err := step.run(x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accept hands the request to its handler, stripped of every credential.
+func (x *exchange) accept(next http.Handler) {
+	x.event.Step, x.event.Decision = "proxy", audit.Accepted
+	for _, name := range x.guard.carriers {
+		delete(x.request.Header, name)
+	}
+	if x.endpoint.Handler != nil {
+		next = x.endpoint.Handler
+	}
+	next.ServeHTTP(x.writer(), x.request)
+}
+
+// TLSConfig returns base with Pavise's TLS policy (versions 1.2 and 1.3, AEAD
+// suites only) and with client certificates asked for as the policy's hosts say.
+// They are asked for, never judged, in the handshake: the guard judges them for
+// each request, so that a bad one gets an answer with a code and an event.
+func (g *Guard) TLSConfig(base *tls.Config) *tls.Config {
+	config := base.Clone()
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	config.CipherSuites = aeadSuites()
+	ask := config.Clone()
+	ask.ClientAuth = tls.RequestClientCert
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if g.AsksFor(hello.ServerName) {
+			return ask, nil
+		}
+		return nil, nil
+	}
+	return config
+}
+
+// AsksFor reports whether a connection for the server name (empty: none was
+// given) is asked for a client certificate.
+func (g *Guard) AsksFor(serverName string) bool {
+	if serverName != "" {
+		h := g.hosts[serverName]
+		return h != nil && h.ClientCertificates
+	}
+	for name, h := range g.hosts {
+		if h.ClientCertificates && isAddress(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func aeadSuites() []uint16 {
+	return []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	}
+}
+
+// New compiles a policy. It refuses one that is incomplete or contradicts
+// itself; whatever it returns works.
+func New(p Policy) (*Guard, error) {
+	if p.Sink == nil {
+		return nil, fmt.Errorf("the policy has no Sink: an event that nobody keeps is no record")
+	}
+	g := &Guard{
+		hosts: map[string]*host{}, sink: p.Sink, limiter: p.Limiter, once: p.Once, tries: p.Tries,
+		perAddress: p.PerAddress, proxies: p.TrustedProxies, presented: p.Presented,
+		now: p.Now, rand: p.Rand,
+	}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	if g.rand == nil {
+		g.rand = rand.Reader
+	}
+	if g.perAddress != nil && g.limiter == nil {
+		return nil, fmt.Errorf("the policy has a rate per address but no Limiter")
+	}
+	for _, h := range p.Hosts {
+		if err := g.addHost(h); err != nil {
+			return nil, err
+		}
+	}
+	g.carriers = slices.Clone(alwaysCarriers())
+	for i := range p.APIs {
+		if err := g.addAPI(p.APIs[i]); err != nil {
+			return nil, fmt.Errorf("API %q: %w", p.APIs[i].Name, err)
+		}
+	}
+	g.exchanges.New = func() any { return new(exchange) }
+	return g, nil
+}
+
+// alwaysCarriers are the headers of credentials that are removed before the
+// upstream whether or not a shield of the policy reads them.
+func alwaysCarriers() []string {
+	return []string{"Authorization", "Proxy-Authorization", "Dpop"}
+}
+
+func (g *Guard) addHost(h Host) error {
+	if h.Name == "" || h.Name != canonicalHost(h.Name) {
+		return fmt.Errorf("host %q: want a lower-case name or address without a port", h.Name)
+	}
+	if g.hosts[h.Name] != nil {
+		return fmt.Errorf("host %q stands twice", h.Name)
+	}
+	g.hosts[h.Name] = &host{Host: h, table: route.New[*endpoint]()}
+	return nil
+}
+
+func (g *Guard) addAPI(api API) error {
+	if len(api.Hosts) == 0 {
+		return fmt.Errorf("it names no host")
+	}
+	for i := range api.Endpoints {
+		e, err := g.compile(&api, api.Endpoints[i])
+		if err != nil {
+			return fmt.Errorf("endpoint %q: %w", api.Endpoints[i].Pattern, err)
+		}
+		for _, name := range api.Hosts {
+			if err := g.addEndpoint(name, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (g *Guard) addEndpoint(hostName string, e *endpoint) error {
+	h := g.hosts[hostName]
+	if h == nil {
+		return fmt.Errorf("host %q is not one of the policy's hosts", hostName)
+	}
+	if shield.NeedsOf(e.Shield).ClientCert && !h.ClientCertificates && g.presented == nil {
+		return fmt.Errorf("endpoint %q judges client certificates, but host %q never asks for one; set client_certificates: ask", e.Pattern, hostName)
+	}
+	h.lenient = h.lenient.or(e.api.Lenient)
+	return h.table.Add(e.Pattern, e)
+}
+
+func (l Lenient) or(other Lenient) Lenient {
+	return Lenient{
+		InsecureEncodedSlash:      l.InsecureEncodedSlash || other.InsecureEncodedSlash,
+		InsecureSemicolon:         l.InsecureSemicolon || other.InsecureSemicolon,
+		InsecureUnderscoreHeaders: l.InsecureUnderscoreHeaders || other.InsecureUnderscoreHeaders,
+		InsecureTrailers:          l.InsecureTrailers || other.InsecureTrailers,
+	}
+}
+
+// defaultMaxBody is the longest body where an endpoint names no bound, in bytes.
+const defaultMaxBody = 10 << 20
+
+func (g *Guard) compile(api *API, e Endpoint) (*endpoint, error) {
+	switch {
+	case e.Shield == nil:
+		return nil, fmt.Errorf("it has no shield; a public endpoint has the shield public, with a reason")
+	case e.AnyScope == (len(e.Scopes) > 0):
+		return nil, fmt.Errorf("it must state either its scopes or that any will do")
+	case len(e.Limits) > 0 && g.limiter == nil:
+		return nil, fmt.Errorf("it has limits but the policy has no Limiter")
+	}
+	if e.MaxBody == 0 {
+		e.MaxBody = defaultMaxBody
+	}
+	needs := shield.NeedsOf(e.Shield)
+	compiled := &endpoint{
+		Endpoint: e, api: api, name: e.Pattern, guarded: len(needs.Carries) > 0 || needs.ClientCert,
+		body: needs.Body, origins: api.Origins, headers: needs.Carries,
+	}
+	for _, layer := range []Layer{e.Validate, e.Policy, e.Harm} {
+		if reader, ok := layer.(BodyReader); ok {
+			compiled.body = max(compiled.body, min(reader.Body(), e.MaxBody))
+		}
+	}
+	for _, l := range e.Limits {
+		compiled.limitKey = append(compiled.limitKey, api.Name+"\x00"+l.Name+"\x00"+string(l.Per)+"\x00")
+	}
+	for _, name := range needs.Carries {
+		if canonical := http.CanonicalHeaderKey(name); !slices.Contains(g.carriers, canonical) {
+			g.carriers = append(g.carriers, canonical)
+		}
+	}
+	return compiled, nil
+}

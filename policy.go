@@ -1,0 +1,108 @@
+package pavise
+
+import (
+	"context"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/limit"
+	"pavise.dev/pavise/shield"
+)
+
+// Policy is everything that a [Guard] enforces. [New] compiles it once; it must
+// not be changed afterwards. Programs that use a configuration file get one from
+// the package pavise.dev/pavise/file.
+type Policy struct {
+	Hosts []Host // names that are answered for
+	APIs  []API
+
+	Sink    audit.Sink    // where events go; required
+	Limiter limit.Limiter // counts rates; required if any limit is set
+	Once    OnceStore     // uses up nonces and proofs; required if a shield makes claims
+	Tries   Tries         // slows down guessing; nil: does not
+
+	PerAddress     *limit.Limit   // the rate of one address before anything else is done; nil: none
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
+	// Presented returns the certificates of a caller whose TLS ended at a
+	// configured terminator (RFC 9440); ok is false for a direct connection.
+	Presented func(*http.Request) (chain []*x509.Certificate, ok bool, err error)
+
+	Now  func() time.Time // nil: time.Now
+	Rand io.Reader        // nil: crypto/rand; request IDs are made of it
+}
+
+// Host is a name that the listener answers for.
+type Host struct {
+	Name               string // lower case, without port; an IP address for calls without a name
+	ClientCertificates bool   // the handshake asks for one
+}
+
+// API is a set of endpoints with common settings.
+type API struct {
+	Name      string
+	Hosts     []string // names of Policy.Hosts
+	Endpoints []Endpoint
+	Origins   []string // whose scripts may call (CORS), exact: "https://app.example.com"
+	Lenient   Lenient  // what the door lets through
+}
+
+// Endpoint is a method and path pattern with its policy.
+type Endpoint struct {
+	Pattern     string        // "GET /v1/orders/{id}", the syntax of http.ServeMux without a host
+	Shield      shield.Shield // who may call; never nil
+	Scopes      shield.Scopes // all are demanded
+	AnyScope    bool          // no scope is demanded; either this or Scopes is stated
+	Limits      []limit.Limit
+	Concurrency *limit.Concurrency // of each client; nil: unlimited
+	MaxBody     int64              // bytes; 0: 10 MiB
+	Validate    Layer              // is the input well formed? nil: not asked
+	Policy      Layer              // further conditions; nil: none
+	Harm        Layer              // injection rules; nil: none
+	Handler     http.Handler       // nil: the handler that was given to [Guard.Wrap]
+}
+
+// Lenient says what the door lets through for an API although intermediaries
+// read it differently. Each needs a reason in the configuration. Dot segments,
+// empty segments, backslashes and double escapes cannot be allowed.
+type Lenient struct {
+	InsecureEncodedSlash      bool
+	InsecureSemicolon         bool
+	InsecureUnderscoreHeaders bool
+	InsecureTrailers          bool
+}
+
+// Layer is a check that stands behind the shield and the scopes.
+type Layer interface {
+	// Check returns nil, a *shield.Refusal, or another error if it cannot
+	// decide (503). It reads the body only through shield.BodyOf.
+	Check(r *http.Request, id *shield.Identity) error
+}
+
+// BodyReader is a [Layer] that reads up to Body bytes of the body.
+type BodyReader interface {
+	Body() int64
+}
+
+// OnceStore uses up what may be used once.
+type OnceStore interface {
+	// Consume uses up all claims or none, in one step. A claim that was used
+	// before is a *shield.Refusal with the code ReplayedRequest, one made
+	// before a cold start StaleRequest; any other error means that it could not
+	// be decided.
+	Consume(ctx context.Context, claims []shield.Once) error
+}
+
+// Tries counts wrong credentials. It acts on pairs of credential and network,
+// and on networks, never on a credential as such: who knows a public id cannot
+// shut out its owner (invariant 10).
+type Tries interface {
+	// Blocked returns how long callers from addr, or callers from addr with
+	// this credential if the id is not empty, have to wait; 0: not at all.
+	Blocked(credentialID string, addr netip.Addr) time.Duration
+	Wrong(credentialID string, addr netip.Addr)
+	Right(credentialID string, addr netip.Addr)
+}

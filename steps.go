@@ -1,0 +1,289 @@
+package pavise
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise/limit"
+	"pavise.dev/pavise/route"
+	"pavise.dev/pavise/shield"
+)
+
+// cheapLimit counts the address before any work is done for it.
+func (x *exchange) cheapLimit() error {
+	g := x.guard
+	addr := x.event.Remote.Addr()
+	if g.tries != nil {
+		if wait := g.tries.Blocked("", addr); wait > 0 {
+			return lockedOut(wait, "too many wrong credentials from this network")
+		}
+	}
+	if g.perAddress == nil {
+		return nil
+	}
+	state, err := g.limiter.Take("address\x00"+limit.AddressKey(addr), g.perAddress.Rate, 1)
+	if err != nil {
+		return fmt.Errorf("count the requests of the address: %w", err)
+	}
+	if !state.Allowed {
+		return rateLimited(x.writer().Header(), limit.Applied{Limit: *g.perAddress, State: state})
+	}
+	return nil
+}
+
+// route finds the endpoint and readies the body for those who read it.
+func (x *exchange) route() error {
+	e, err := x.host.table.Match(x.request)
+	if method, ok := errors.AsType[*route.MethodError](err); ok {
+		if x.isPreflight() {
+			return x.preflight()
+		}
+		refusal := shield.Refuse(shield.MethodNotAllowed, "%s; %v", x.request.Method, method)
+		refusal.Header = http.Header{"Allow": {method.Allow}}
+		return refusal
+	}
+	if err != nil {
+		return shield.Refuse(shield.UnknownEndpoint, "%v", err)
+	}
+	x.endpoint = e
+	x.event.API, x.event.Endpoint = e.api.Name, e.name
+	if x.host.lenient != e.api.Lenient {
+		if err := checkLenient(x.request, e.api.Lenient); err != nil {
+			return err
+		}
+	}
+	x.event.Path = maskValues(x.event.Path, x.request)
+	return x.readyBody()
+}
+
+// readyBody bounds the body and makes it readable for shield and layers.
+func (x *exchange) readyBody() error {
+	r, e := x.request, x.endpoint
+	if r.ContentLength > e.MaxBody {
+		return shield.Refuse(shield.TooLarge, "Content-Length %d is over the endpoint's %d bytes", r.ContentLength, e.MaxBody)
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		if e.body > 0 {
+			r.Body = shield.NewBody(http.NoBody, e.body)
+		}
+		return nil
+	}
+	if r.ContentLength < 0 || r.ContentLength > 0 {
+		r.Body = http.MaxBytesReader(x.answer.under, r.Body, e.MaxBody)
+	}
+	if e.body > 0 {
+		r.Body = shield.NewBody(r.Body, min(e.body, e.MaxBody))
+	}
+	return nil
+}
+
+// shield asks who is calling.
+func (x *exchange) shield() error {
+	r := x.request
+	addr := x.event.Remote.Addr()
+	id, err := x.endpoint.Shield.Verify(r)
+	if err != nil {
+		x.countWrong(err)
+		return err
+	}
+	x.identify(id)
+	if err := x.matchBindings(id); err != nil {
+		return err
+	}
+	if x.guard.tries == nil || id.CredentialID == "" {
+		return nil
+	}
+	if wait := x.guard.tries.Blocked(id.CredentialID, addr); wait > 0 {
+		return lockedOut(wait, "too many wrong tries with this credential from this network")
+	}
+	x.guard.tries.Right(id.CredentialID, addr)
+	return nil
+}
+
+// countWrong counts a credential that was ours and wrong; a missing or a foreign
+// one is no try.
+func (x *exchange) countWrong(err error) {
+	refusal, ok := errors.AsType[*shield.Refusal](err)
+	if !ok || x.guard.tries == nil {
+		return
+	}
+	switch refusal.Code {
+	case shield.InvalidCredential, shield.BadSignature, shield.MalformedCredential, shield.Foreign:
+		x.guard.tries.Wrong(refusal.CredentialID, x.event.Remote.Addr())
+	}
+}
+
+// identify writes the identity into the event and the context.
+func (x *exchange) identify(id *shield.Identity) {
+	x.identity, x.passage.identity = id, id
+	e := &x.event
+	e.Shield, e.CredentialID, e.Issuer, e.Subject = id.Shield, id.CredentialID, id.Issuer, id.Subject
+	e.Client, e.User, e.Tenant = id.Client, id.User, id.Tenant
+	e.Proved = id.CredentialID != "" || id.Client != ""
+	if len(id.Warnings) > 0 {
+		e.Warning = strings.Join(id.Warnings, " ")
+	}
+	if len(id.With) > 0 {
+		others := make([]string, 0, len(id.With))
+		for _, other := range id.With {
+			others = append(others, other.Shield+":"+other.CredentialID)
+		}
+		e.With = strings.Join(others, " ")
+	}
+}
+
+// matchBindings compares what each credential is bound to with the certificate
+// that the caller presented (RFC 8705 §3).
+func (x *exchange) matchBindings(id *shield.Identity) error {
+	var fault error
+	id.All(func(proof *shield.Identity) {
+		want := proof.Confirm.Certificate
+		if want == "" || fault != nil {
+			return
+		}
+		got := certificateThumbprint(x.request)
+		if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
+			fault = shield.Refuse(shield.UnboundCredential, "the credential is bound to certificate %s, the caller presented %q", want, got).
+				Of(proof.CredentialID, proof.Client, false).
+				With(`Bearer error="invalid_token", error_description="bound to another certificate"`)
+		}
+	})
+	return fault
+}
+
+func certificateThumbprint(r *http.Request) string {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// access asks whether the identity has the endpoint's scopes.
+func (x *exchange) access() error {
+	e, id := x.endpoint, x.identity
+	if e.AnyScope {
+		return nil
+	}
+	for _, scope := range e.Scopes {
+		if !id.Scopes.Has(scope) {
+			return x.lacks(id.Scopes.Missing(e.Scopes))
+		}
+	}
+	return nil
+}
+
+func (x *exchange) lacks(missing shield.Scopes) error {
+	refusal := shield.Refuse(shield.InsufficientScope, "missing %s; has %s",
+		strings.Join(missing, " "), strings.Join(x.identity.Scopes, " ")).Of(x.identity.CredentialID, x.identity.Client, true)
+	if x.identity.Scheme != "" {
+		refusal.Challenge = []string{fmt.Sprintf(`%s error="insufficient_scope", scope=%q`,
+			x.identity.Scheme, strings.Join(x.endpoint.Scopes, " "))}
+	}
+	return refusal
+}
+
+// admit counts the request for client, user, address or endpoint.
+func (x *exchange) admit() error {
+	e := x.endpoint
+	if err := x.takePlace(); err != nil {
+		return err
+	}
+	if len(e.Limits) == 0 {
+		return nil
+	}
+	applied := make([]limit.Applied, 0, len(e.Limits))
+	for i, l := range e.Limits {
+		state, err := x.guard.limiter.Take(e.limitKey[i]+x.subject(l.Per), l.Rate, max(l.Cost, 1))
+		if err != nil {
+			return fmt.Errorf("count %s: %w", l.Name, err)
+		}
+		applied = append(applied, limit.Applied{Limit: l, State: state})
+		if !state.Allowed {
+			return rateLimited(x.writer().Header(), applied...)
+		}
+	}
+	limit.SetHeaders(x.writer().Header(), applied)
+	return nil
+}
+
+// takePlace takes one of the client's places among concurrent requests.
+func (x *exchange) takePlace() error {
+	if x.endpoint.Concurrency == nil {
+		return nil
+	}
+	release, ok := x.endpoint.Concurrency.Acquire(x.subject(limit.PerClient))
+	if !ok {
+		return shield.Refuse(shield.Busy, "the client has too many requests under way")
+	}
+	x.release = release
+	return nil
+}
+
+// subject names whom a limit counts for. Where there is no user the client
+// counts, and where there is no client the address.
+func (x *exchange) subject(per limit.Subject) string {
+	switch {
+	case per == limit.PerEndpoint:
+		return x.endpoint.name
+	case per == limit.PerUser && x.identity.User != "":
+		return "user\x00" + x.identity.Issuer + "\x00" + x.identity.User
+	case (per == limit.PerUser || per == limit.PerClient) && x.identity.Client != "":
+		return "client\x00" + x.identity.Client
+	}
+	return "address\x00" + limit.AddressKey(x.event.Remote.Addr())
+}
+
+func (x *exchange) validate() error { return x.layer(x.endpoint.Validate) }
+func (x *exchange) policy() error   { return x.layer(x.endpoint.Policy) }
+func (x *exchange) harm() error     { return x.layer(x.endpoint.Harm) }
+
+func (x *exchange) layer(l Layer) error {
+	if l == nil {
+		return nil
+	}
+	return l.Check(x.request, x.identity)
+}
+
+// consume uses up what the credentials of this request allow only once, all in
+// one step. Whatever was read of the body is handed on from its start.
+func (x *exchange) consume() error {
+	if body, ok := x.request.Body.(*shield.Body); ok {
+		body.Rewind()
+	}
+	claims := x.identity.Once
+	for _, other := range x.identity.With {
+		other.All(func(proof *shield.Identity) { claims = append(claims[:len(claims):len(claims)], proof.Once...) })
+	}
+	if len(claims) == 0 {
+		return nil
+	}
+	if x.guard.once == nil {
+		return fmt.Errorf("the credential may be used once, but the policy has no OnceStore")
+	}
+	err := x.guard.once.Consume(x.request.Context(), claims)
+	if refusal, ok := errors.AsType[*shield.Refusal](err); ok {
+		return refusal.Of(x.identity.CredentialID, x.identity.Client, true)
+	}
+	return err
+}
+
+func lockedOut(wait time.Duration, why string) error {
+	refusal := shield.Refuse(shield.LockedOut, "%s; %s left", why, wait)
+	refusal.Header = http.Header{"Retry-After": {limit.RetryAfter(wait)}}
+	return refusal
+}
+
+func rateLimited(h http.Header, applied ...limit.Applied) error {
+	limit.SetHeaders(h, applied)
+	last := applied[len(applied)-1]
+	refusal := shield.Refuse(shield.RateLimited, "%s: more than %d in %s", last.Limit.Name, last.Limit.Rate.Count, last.Limit.Rate.Per)
+	refusal.Header = http.Header{"Retry-After": {limit.RetryAfter(last.State.Retry)}}
+	return refusal
+}
