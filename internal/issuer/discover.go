@@ -1,0 +1,56 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"pavise.dev/pavise/internal/strictjson"
+	"pavise.dev/pavise/shield"
+)
+
+// discover finds the address of an issuer's keys in its metadata: that of OpenID
+// Connect Discovery 1.0 §4 first, that of RFC 8414 §3 otherwise. Either must name
+// exactly the issuer that was asked for.
+func discover(ctx context.Context, fetch shield.Fetcher, issuer string) (string, error) {
+	var all error
+	for _, address := range metadataAddresses(issuer) {
+		document, _, err := fetch.Get(ctx, address, MaxDocument)
+		if err == nil {
+			var keys string
+			if keys, err = keysAddress(document, issuer); err == nil {
+				return keys, nil
+			}
+			err = fmt.Errorf("metadata at %s: %w", address, err)
+		}
+		all = errors.Join(all, err)
+	}
+	return "", all
+}
+
+func metadataAddresses(issuer string) []string {
+	openID := strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return []string{openID}
+	}
+	path := strings.TrimSuffix(u.EscapedPath(), "/")
+	return []string{openID, u.Scheme + "://" + u.Host + "/.well-known/oauth-authorization-server" + path}
+}
+
+func keysAddress(document []byte, issuer string) (string, error) {
+	metadata, err := strictjson.Object(document)
+	if err != nil {
+		return "", err
+	}
+	if metadata["issuer"] != issuer {
+		return "", errors.New("it names another issuer; url must equal it byte for byte, a slash at the end included")
+	}
+	keys, ok := metadata["jwks_uri"].(string)
+	if !ok || keys == "" {
+		return "", errors.New("it names no jwks_uri")
+	}
+	return keys, nil
+}
