@@ -30,8 +30,12 @@ type conn struct {
 
 	// Of the reading side: http.Server reads from one goroutine at a time.
 	scan   scanner
-	rest   []byte // bytes received and not yet passed on
-	taken  int    // how many bytes at the start of rest were passed on
+	head   []byte // accepted, and not yet passed on: a head is passed on when it is complete
+	passed int    // how many bytes at the start of head were passed on
+	whole  bool   // what was accepted ends with the end of the request
+	begun  bool   // net/http has the head of the request, so its handler may run
+	rest   []byte // received, and not yet scanned
+	taken  int    // how many bytes at the start of rest were scanned
 	broken error  // what every further read returns
 	body   pace
 	read   deadline
@@ -88,6 +92,7 @@ func (c *conn) idle() {
 	c.body, c.answer = newPace(lim), newPace(lim)
 	c.read.next()
 	c.write.next()
+	c.begun = false
 	wait := lim.Idle
 	if !c.scan.fresh() || c.taken < len(c.rest) {
 		wait = lim.Header
@@ -117,27 +122,66 @@ func (c *conn) Read(p []byte) (int, error) {
 	case working:
 		return c.readAhead(p[:1])
 	}
-	if c.broken != nil {
-		return 0, c.broken
+	if c.passed < len(c.head) {
+		return c.pass(p), nil
 	}
-	n, err := c.receive(p)
-	if n == 0 {
-		return 0, c.ended(err)
+	return c.readOn(p)
+}
+
+// readOn passes on what comes next of a body, or the next head when all of it has
+// come. net/http must not see a part of a head: at an error it takes a line that
+// has no end for a whole one, and white space for the end of the head.
+func (c *conn) readOn(p []byte) (int, error) {
+	for c.broken == nil {
+		n, err := c.receive(p)
+		if n == 0 {
+			return 0, c.ended(err)
+		}
+		first := c.scan.fresh()
+		used, done, bad := c.scan.next(p[:n])
+		if bad != nil {
+			return 0, c.refuse(bad)
+		}
+		c.putBack(p[used:n])
+		if c.scan.inHead() && !done {
+			c.head = append(c.head, p[:used]...)
+			if first {
+				c.read.limit(time.Now().Add(c.scan.lim.Header))
+			}
+			continue
+		}
+		c.whole, c.begun = done, true
+		if len(c.head) > 0 {
+			c.head = append(c.head, p[:used]...)
+			return c.pass(p), nil
+		}
+		c.passedOn()
+		return used, nil
 	}
-	first := c.scan.fresh()
-	used, done, bad := c.scan.next(p[:n])
-	if bad != nil {
-		return 0, c.refuse(bad)
+	return 0, c.broken
+}
+
+// pass hands out a head that was kept.
+func (c *conn) pass(p []byte) int {
+	n := copy(p, c.head[c.passed:])
+	if c.passed += n; c.passed == len(c.head) {
+		c.passedOn()
 	}
-	c.putBack(p[used:n])
-	switch {
-	case done:
+	return n
+}
+
+// passedOn notes that net/http has all that was accepted. What one large head
+// needed is not kept for the life of the connection.
+func (c *conn) passedOn() {
+	c.head, c.passed = c.head[:0], 0
+	if cap(c.head) > maxAhead {
+		c.head = nil
+	}
+	if c.whole {
+		c.whole = false
 		c.read.limit(time.Time{})
 		c.phase.Store(working)
-	case first && c.scan.inHead():
-		c.read.limit(time.Now().Add(c.scan.lim.Header))
 	}
-	return used, nil
 }
 
 // receive returns bytes that came before, or waits for new ones.
@@ -205,13 +249,13 @@ func (c *conn) readAhead(p []byte) (int, error) {
 // refuse ends the connection for a fault in what the client sent.
 func (c *conn) refuse(bad *reject) error {
 	f := c.sock.newFault(StepHTTP1, bad)
-	if !c.scan.inHead() {
+	if c.begun {
 		f.Status = 0 // the handler is at work, and answers
-	}
-	c.broken = readError(&Error{f})
-	if f.Status != 0 {
+	} else {
 		c.send(&f)
 	}
+	c.broken = readError(&Error{f})
+	c.linger.Store(true)
 	c.sock.server.fault(f)
 	return c.broken
 }
@@ -219,9 +263,7 @@ func (c *conn) refuse(bad *reject) error {
 // send writes the answer to a fault past http.Server.
 func (c *conn) send(f *Fault) {
 	c.write.limit(time.Now().Add(answerTime))
-	if _, err := c.net.Write(appendAnswer(nil, f)); err == nil {
-		c.linger.Store(true)
-	}
+	_, _ = c.net.Write(appendAnswer(nil, f)) // a client that is gone needs no answer
 }
 
 // ended decides what the end of the stream of bytes, or a timeout, means.

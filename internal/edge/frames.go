@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,17 +20,17 @@ import (
 //
 // It deliberately has no ConnectionState method: see newHTTP2.
 type frames struct {
-	*tls.Conn
-	sock   *socket
-	in     frameReader
-	out    frameReader
-	outMu  sync.Mutex // writes may come from several goroutines
-	mu     sync.Mutex // of what follows: both directions use it
-	cost   budget
-	resets budget
-	over   bool
-	inside bool // a deadline for the rest of a frame or header block is set
-	closed sync.Once
+	net.Conn // TLS, but only as a net.Conn
+	sock     *socket
+	in       frameReader
+	out      frameReader
+	outMu    sync.Mutex // writes may come from several goroutines
+	mu       sync.Mutex // of what follows: both directions use it
+	cost     budget
+	resets   budget
+	over     bool
+	inside   bool // a deadline for the rest of a frame or header block is set
+	closed   sync.Once
 }
 
 // Types of frames (RFC 9113 §6), and their flag for the end of a header block.
@@ -56,7 +55,7 @@ const (
 	resetPerAnswer = 0.5 // earned by each answer: a proxy may cancel every third request, a flood gets no answers
 )
 
-func newFrames(sock *socket, secure *tls.Conn) *frames {
+func newFrames(sock *socket, secure net.Conn) *frames {
 	now := time.Now()
 	f := &frames{
 		Conn: secure, sock: sock,

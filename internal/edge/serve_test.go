@@ -77,7 +77,7 @@ func start(t testing.TB, c edge.Config) *served {
 	t.Helper()
 	s := &served{Faults: newFaults()}
 	c.Fault = s.Faults.add
-	c.Log = log.New(io.Discard, "", 0)
+	c.Log = log.New(t.Output(), "", 0)
 	if c.TLS != nil {
 		cert, roots := certificate(t)
 		c.TLS.Certificates = []tls.Certificate{cert}
