@@ -48,7 +48,7 @@ func arrive(sent *http.Request, needs shield.Needs) *http.Request {
 	got := &http.Request{
 		Method: sent.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		URL:    &url.URL{Path: sent.URL.Path, RawPath: sent.URL.RawPath, RawQuery: sent.URL.RawQuery, ForceQuery: sent.URL.ForceQuery},
-		Header: http.Header{}, Host: sent.Host, ContentLength: sent.ContentLength,
+		Header: http.Header{}, Host: sent.Host, ContentLength: sent.ContentLength, Trailer: sent.Trailer,
 		RemoteAddr: "192.0.2.7:40000", RequestURI: path, TLS: sent.TLS, Body: sent.Body,
 	}
 	if got.URL.Path == "" {
