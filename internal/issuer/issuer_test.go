@@ -276,8 +276,8 @@ func TestARemovedKeyStopsAtTheNextRefresh(t *testing.T) {
 		_, _ = w.Write(corp.JWKS())
 	})
 	c.Add(issuer.DefaultCacheFor)
-	wantKey(t, s, second, "EdDSA", secondKey) // still answers, and wakes the refresh
-	<-asked                                   // which no request waits for
+	wantKey(t, s, second, "EdDSA", secondKey)        // still answers, and wakes the refresh
+	<-asked                                          // which no request waits for
 	if err := set.Refresh(t.Context()); err != nil { // joins the fetch under way
 		t.Fatal(err)
 	}

@@ -1,0 +1,134 @@
+package jwt
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"pavise.dev/pavise/shield"
+)
+
+const (
+	scheme   = "Bearer"
+	maxToken = 16 << 10 // bytes
+	inQuery  = "access_token"
+)
+
+// carried returns the bearer token of a request, from the only place where it may
+// stand (RFC 6750 §2.1).
+func (t *tokens) carried(r *http.Request) (string, error) {
+	if queryHolds(r.URL.RawQuery) {
+		refusal := shield.Refuse(shield.ExposedCredential, "a token stands in the query parameter %s, where logs and proxies keep it", inQuery)
+		refusal.Exposed = true
+		return "", refusal.With(t.malformed)
+	}
+	values := r.Header["Authorization"]
+	switch len(values) {
+	case 0:
+		return "", &shield.Refusal{Code: shield.Absent, Challenge: t.bare}
+	case 1:
+		return t.bearer(values[0])
+	}
+	return "", shield.Refuse(shield.MalformedCredential, "header Authorization stands %d times", len(values)).With(t.malformed)
+}
+
+// queryHolds looks for the parameter of RFC 6750 §2.3, however it is written.
+func queryHolds(query string) bool {
+	if query == "" || (!strings.Contains(query, inQuery) && !strings.Contains(query, "%")) {
+		return false
+	}
+	values, _ := url.ParseQuery(query) // what can be parsed of a broken query counts
+	return values.Has(inQuery)
+}
+
+// bearer takes the token out of the header: the scheme in any case, one space,
+// and what follows.
+func (t *tokens) bearer(value string) (string, error) {
+	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+		if value == "" {
+			return "", shield.Refuse(shield.MalformedCredential, "header Authorization is empty").With(t.malformed)
+		}
+		return "", &shield.Refusal{Code: shield.Foreign, Challenge: t.bare, Detail: "header Authorization has another scheme than Bearer"}
+	}
+	token := value[len(scheme):]
+	switch {
+	case token == "" || token == " ":
+		return "", shield.Refuse(shield.MalformedCredential, "scheme Bearer without a token").With(t.malformed)
+	case token[0] == '\t' || token[0] == ' ' && (token[1] == ' ' || token[1] == '\t'):
+		return "", shield.Refuse(shield.MalformedCredential, "between Bearer and the token stands something else than one space").With(t.malformed)
+	case token[0] != ' ':
+		return "", &shield.Refusal{Code: shield.Foreign, Challenge: t.bare, Detail: "header Authorization has another scheme than Bearer"}
+	case len(token)-1 > maxToken:
+		return "", shield.Refuse(shield.HeadersTooLarge, "the token has %d bytes, at most %d are read", len(token)-1, maxToken).With(t.malformed)
+	}
+	return token[1:], nil
+}
+
+// form tells a JWT from an opaque token, which is somebody else's: a JWT is three
+// parts of base64url with dots between them (DESIGN §3). What could not be any
+// bearer token (RFC 6750 §2.1, b64token) is wrong for everybody.
+func (t *tokens) form(token string) error {
+	dots, opaque := 0, false
+	for _, c := range []byte(token) {
+		switch {
+		case isBase64URL(c):
+		case c == '.':
+			dots++
+		case c == '~' || c == '+' || c == '/' || c == '=':
+			opaque = true
+		default:
+			return t.refuse(shield.Refuse(shield.InvalidCredential, "the token holds a character that no token has"))
+		}
+	}
+	if opaque || dots != 2 {
+		return t.refuse(shield.Refuse(shield.Foreign, "the token is no JWT of three parts"))
+	}
+	return nil
+}
+
+func isBase64URL(c byte) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+}
+
+// challenges are the WWW-Authenticate values of RFC 6750 §3, made once.
+type challenges struct {
+	bare      []string // nothing was sent: no error code
+	invalid   []string // 401
+	malformed string   // 400
+}
+
+func newChallenges(issuers map[string]*trusted, names []string, all shield.Issuers) challenges {
+	realm := "api"
+	if first, err := all.Issuer(names[0]); err == nil && issuers[first.URL] != nil {
+		if audience := issuers[first.URL].audience[0]; isVisible(audience) {
+			realm = audience
+		}
+	}
+	bare := fmt.Sprintf(`%s realm="%s"`, scheme, realm)
+	return challenges{
+		bare:      []string{bare},
+		invalid:   []string{bare + `, error="invalid_token", error_description="the access token is not accepted"`},
+		malformed: bare + `, error="invalid_request", error_description="send one access token, in the Authorization header"`,
+	}
+}
+
+// refuse adds the challenge of a token that was sent and is not accepted. It is
+// the same whatever the reason.
+func (t *tokens) refuse(refusal *shield.Refusal) *shield.Refusal {
+	refusal.Challenge = t.invalid
+	return refusal
+}
+
+// challenged is refuse for an error that may be a refusal.
+func (t *tokens) challenged(err error) error {
+	refusal, ok := errors.AsType[*shield.Refusal](err)
+	if !ok {
+		return err
+	}
+	if refusal.HTTPStatus() == http.StatusUnauthorized {
+		return refusal.With(t.invalid...)
+	}
+	return refusal
+}
