@@ -9,6 +9,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // Row is one versioned record of the store.
@@ -42,4 +43,27 @@ type Store interface {
 	Commit(ctx context.Context, rows ...Row) (revision int64, err error)
 	// Close releases what the store holds.
 	Close() error
+}
+
+// maxBody is the longest body of a row, in bytes.
+const maxBody = 64 << 10
+
+// CheckRows refuses rows that no store takes.
+func CheckRows(rows []Row) error {
+	seen := map[[2]string]bool{}
+	for _, row := range rows {
+		key := [2]string{row.Table, row.ID}
+		switch {
+		case row.Table == "" || row.ID == "" || len(row.ID) > 512:
+			return fmt.Errorf("row %q/%q: table and id must be given, the id with at most 512 bytes", row.Table, row.ID)
+		case len(row.Body) > maxBody:
+			return fmt.Errorf("row %s/%s: the body has %d bytes, at most %d are kept", row.Table, row.ID, len(row.Body), maxBody)
+		case row.Version < 1:
+			return fmt.Errorf("row %s/%s: version %d", row.Table, row.ID, row.Version)
+		case seen[key]:
+			return fmt.Errorf("row %s/%s stands twice in one commit", row.Table, row.ID)
+		}
+		seen[key] = true
+	}
+	return nil
 }

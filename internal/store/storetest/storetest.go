@@ -1,0 +1,198 @@
+// Package storetest holds the promises of every client.Store.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"pavise.dev/pavise/internal/client"
+)
+
+// Run holds the store that open returns to its promises. Each call of open gives
+// an empty store.
+func Run(t *testing.T, open func(*testing.T) client.Store) {
+	tests := map[string]func(*testing.T, client.Store){
+		"is empty at first":                          empty,
+		"gives back what was written":                writes,
+		"raises the revision with every commit":      revisions,
+		"refuses another version":                    conflicts,
+		"writes all rows or none":                    allOrNothing,
+		"tells changes in order, the latest of each": changes,
+		"keeps tombstones":                           tombstones,
+		"lets one of fifty win":                      oneWins,
+		"refuses rows that are too big":              bounds,
+		"heeds a cancelled context":                  cancelled,
+		"is not changed through its rows":            copies,
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			t.Cleanup(func() { _ = s.Close() })
+			test(t, s)
+		})
+	}
+}
+
+func row(id string, version int64, body string) client.Row {
+	return client.Row{Table: "t", ID: id, Version: version, Body: []byte(body)}
+}
+
+func commit(t *testing.T, s client.Store, rows ...client.Row) int64 {
+	t.Helper()
+	revision, err := s.Commit(t.Context(), rows...)
+	if err != nil {
+		t.Fatalf("commit: %v", err)
+	}
+	return revision
+}
+
+func empty(t *testing.T, s client.Store) {
+	revision, err := s.Revision(t.Context())
+	if revision != 0 || err != nil {
+		t.Errorf("revision %d, %v", revision, err)
+	}
+	rows, latest, err := s.Since(t.Context(), 0)
+	if len(rows) != 0 || latest != 0 || err != nil {
+		t.Errorf("rows %v until %d, %v", rows, latest, err)
+	}
+	if _, ok, err := s.Get(t.Context(), "t", "a"); ok || err != nil {
+		t.Errorf("found %t, %v", ok, err)
+	}
+}
+
+func writes(t *testing.T, s client.Store) {
+	commit(t, s, row("a", 1, "one"))
+	got, ok, err := s.Get(t.Context(), "t", "a")
+	if !ok || err != nil || string(got.Body) != "one" || got.Version != 1 || got.Revision != 1 {
+		t.Errorf("%+v, %t, %v", got, ok, err)
+	}
+	commit(t, s, row("a", 2, "two"))
+	if got, _, _ = s.Get(t.Context(), "t", "a"); string(got.Body) != "two" || got.Version != 2 || got.Revision != 2 {
+		t.Errorf("%+v after the second commit", got)
+	}
+}
+
+func revisions(t *testing.T, s client.Store) {
+	for want := int64(1); want <= 5; want++ {
+		if got := commit(t, s, row(fmt.Sprint(want), 1, "x")); got != want {
+			t.Errorf("revision %d, want %d", got, want)
+		}
+	}
+	if got, err := s.Revision(t.Context()); got != 5 || err != nil {
+		t.Errorf("revision %d, %v", got, err)
+	}
+}
+
+func conflicts(t *testing.T, s client.Store) {
+	commit(t, s, row("a", 1, "one"))
+	for _, version := range []int64{1, 3} {
+		if _, err := s.Commit(t.Context(), row("a", version, "x")); !errors.Is(err, client.ErrConflict) {
+			t.Errorf("version %d over version 1: %v", version, err)
+		}
+	}
+	if _, err := s.Commit(t.Context(), row("b", 2, "x")); !errors.Is(err, client.ErrConflict) {
+		t.Errorf("version 2 of a new row: %v", err)
+	}
+}
+
+func allOrNothing(t *testing.T, s client.Store) {
+	commit(t, s, row("a", 1, "one"))
+	if _, err := s.Commit(t.Context(), row("b", 1, "x"), row("a", 1, "x")); !errors.Is(err, client.ErrConflict) {
+		t.Fatalf("conflict in the second row: %v", err)
+	}
+	if _, ok, _ := s.Get(t.Context(), "t", "b"); ok {
+		t.Error("the first row of a refused commit was written")
+	}
+	if revision, _ := s.Revision(t.Context()); revision != 1 {
+		t.Errorf("revision %d after a refused commit", revision)
+	}
+}
+
+func changes(t *testing.T, s client.Store) {
+	commit(t, s, row("a", 1, "1"), row("b", 1, "1"))
+	middle := commit(t, s, row("c", 1, "1"))
+	commit(t, s, row("a", 2, "2"))
+	rows, latest, err := s.Since(t.Context(), 0)
+	if err != nil || latest != 3 || ids(rows) != "b1 c1 a2 " {
+		t.Errorf("since 0: %s until %d, %v", ids(rows), latest, err)
+	}
+	if rows, _, _ = s.Since(t.Context(), middle); ids(rows) != "a2 " {
+		t.Errorf("since %d: %s", middle, ids(rows))
+	}
+	if rows, _, _ = s.Since(t.Context(), 3); len(rows) != 0 {
+		t.Errorf("since the latest: %s", ids(rows))
+	}
+}
+
+func ids(rows []client.Row) string {
+	var b bytes.Buffer
+	for _, r := range rows {
+		fmt.Fprintf(&b, "%s%d ", r.ID, r.Version)
+	}
+	return b.String()
+}
+
+func tombstones(t *testing.T, s client.Store) {
+	commit(t, s, row("a", 1, "x"))
+	commit(t, s, client.Row{Table: "t", ID: "a", Version: 2})
+	got, ok, err := s.Get(t.Context(), "t", "a")
+	if !ok || err != nil || len(got.Body) != 0 || got.Version != 2 {
+		t.Errorf("%+v, %t, %v", got, ok, err)
+	}
+	if rows, _, _ := s.Since(t.Context(), 1); ids(rows) != "a2 " {
+		t.Errorf("since 1: %s", ids(rows))
+	}
+}
+
+func oneWins(t *testing.T, s client.Store) {
+	commit(t, s, row("a", 1, "x"))
+	var won atomic.Int32
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			switch _, err := s.Commit(context.Background(), row("a", 2, "y")); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, client.ErrConflict):
+				t.Errorf("commit: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d of fifty changes of one version won", won.Load())
+	}
+}
+
+func bounds(t *testing.T, s client.Store) {
+	big := client.Row{Table: "t", ID: "a", Version: 1, Body: make([]byte, 65<<10)}
+	if _, err := s.Commit(t.Context(), big); err == nil {
+		t.Error("a body of 65 KiB was taken")
+	}
+	if _, err := s.Commit(t.Context(), row("a", 1, "x"), row("a", 2, "y")); err == nil {
+		t.Error("one row twice in a commit was taken")
+	}
+}
+
+func cancelled(t *testing.T, s client.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Commit(ctx, row("a", 1, "x")); err == nil {
+		t.Error("a commit with a cancelled context succeeded")
+	}
+}
+
+func copies(t *testing.T, s client.Store) {
+	body := []byte("one")
+	commit(t, s, client.Row{Table: "t", ID: "a", Version: 1, Body: body})
+	body[0] = 'X'
+	got, _, _ := s.Get(t.Context(), "t", "a")
+	if string(got.Body) != "one" {
+		t.Errorf("the stored body became %q", got.Body)
+	}
+}
