@@ -10,7 +10,7 @@ import (
 const (
 	defaultCache = 4096
 	maxCache     = 65536
-	ways         = 4
+	ways         = 8
 )
 
 // verified is a token whose signature was good under a key. That is all that is
@@ -26,7 +26,7 @@ type verified struct {
 }
 
 // cache remembers a bounded number of tokens. It holds no token, only digests,
-// and takes no lock: an entry lives in one of four places that its digest names,
+// and takes no lock: an entry lives in one of eight places that its digest names,
 // and each place is one pointer. What is forgotten is verified again.
 type cache struct {
 	sets []set

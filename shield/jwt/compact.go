@@ -12,7 +12,15 @@ import (
 
 const maxKeyID = 256 // bytes
 
-func digestOf(token string) [32]byte { return sha256.Sum256([]byte(token)) }
+// digestOf copies a token of usual length to the stack; a conversion would put it
+// on the heap.
+func digestOf(token string) [32]byte {
+	var short [2048]byte
+	if len(token) > len(short) {
+		return sha256.Sum256([]byte(token))
+	}
+	return sha256.Sum256(short[:copy(short[:], token)])
+}
 
 // parts are the three parts of a token, read but not believed.
 type parts struct {

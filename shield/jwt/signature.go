@@ -120,8 +120,19 @@ func digest(hash crypto.Hash, signed []byte) []byte {
 	return h.Sum(nil)
 }
 
-// sameKey reports whether two public keys are equal.
+// sameKey reports whether two public keys are equal. Between two refreshes they
+// are one and the same.
 func sameKey(a, b crypto.PublicKey) bool {
+	switch a := a.(type) {
+	case *rsa.PublicKey:
+		if other, ok := b.(*rsa.PublicKey); ok && a == other {
+			return true
+		}
+	case *ecdsa.PublicKey:
+		if other, ok := b.(*ecdsa.PublicKey); ok && a == other {
+			return true
+		}
+	}
 	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && key.Equal(b)
 }
