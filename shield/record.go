@@ -34,17 +34,17 @@ type Record struct {
 	WarnAfter  time.Duration // age from which uses are marked "credential_old"; 0: never
 	Settings   map[string]string
 
-	match  func([]byte) bool
-	secret secret.Value
-	live   func() bool
+	match     func([]byte) bool
+	secret    secret.Value
+	withdrawn func() bool
 }
 
 // Keep returns the record with its secret half: match compares material with the
 // keyed hash in constant time (nil: nothing matches), sealed is the secret that
-// can be read back (nil: none), live reports whether the credential is still
-// good (nil: it cannot be withdrawn).
-func (r Record) Keep(match func([]byte) bool, sealed []byte, live func() bool) *Record {
-	r.match, r.secret, r.live = match, secret.New(sealed), live
+// can be read back (nil: none), withdrawn reports whether the credential has
+// meanwhile been revoked or has ended (nil: it cannot be).
+func (r Record) Keep(match func([]byte) bool, sealed []byte, withdrawn func() bool) *Record {
+	r.match, r.secret, r.withdrawn = match, secret.New(sealed), withdrawn
 	return &r
 }
 
@@ -92,7 +92,7 @@ func (r *Record) Identity(now time.Time) *Identity {
 	id := &Identity{
 		Shield: r.Kind, CredentialID: r.ID, Issuer: "pavise", Subject: r.Client.ID,
 		Client: r.Client.ID, Tenant: r.Client.Tenant, Scopes: r.Scopes,
-		Attributes: r.Attributes, Expires: r.Expires, Revocation: r.live,
+		Attributes: r.Attributes, Expires: r.Expires, Revocation: r.withdrawn,
 	}
 	if r.WarnAfter > 0 && now.Sub(r.Created) > r.WarnAfter {
 		id.Warnings = []string{"credential_old"}
