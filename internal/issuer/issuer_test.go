@@ -197,11 +197,15 @@ func TestAKeyHasOneAlgorithm(t *testing.T) {
 	ed := corp.Add("EdDSA")
 	s := keys(t, open(t, newClock().env(fetcher(t, corp)), issuer.Settings{Name: "corp", URL: corp.URL, Algorithms: issuer.Algorithms()}))
 	wantKey(t, s, kid, "RS256", corp.Public(kid))
+	before := corp.Fetches()
 	wantRefusal(t, s, kid, "PS256")
 	wantRefusal(t, s, kid, "RS512")
 	wantRefusal(t, s, kid, "HS256")
 	wantRefusal(t, s, kid, "none")
 	wantRefusal(t, s, "es256-1", "ES384")
+	if corp.Fetches() != before {
+		t.Error("a known kid with another algorithm caused a fetch")
+	}
 	wantKey(t, s, ed, "EdDSA", corp.Public(ed))
 	wantKey(t, s, ed, "Ed25519", corp.Public(ed))
 }

@@ -378,6 +378,12 @@ func TestAlgorithmsArePinnedToKeys(t *testing.T) {
 	w.accepts(w.corp.Sign(map[string]any{"kid": ed, "alg": "Ed25519"}, w.corp.Claims(nil)))
 }
 
+// The issuer's key could do it, but the issuer may not sign with it.
+func TestOnlyTheIssuersAlgorithms(t *testing.T) {
+	w := newWorld(t, func(i *shield.Issuer, _ *Config) { i.Algorithms = []string{"RS256"} })
+	w.refuses("ES256 where only RS256 is accepted", w.corp.Token(nil), shield.InvalidCredential)
+}
+
 func TestTimes(t *testing.T) {
 	attacktest.Rows(t, 32, 33)
 	w := newWorld(t, nil)
