@@ -21,7 +21,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -110,13 +109,13 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 	if problems := c.Validate(); len(problems) > 0 {
 		return nil, fmt.Errorf("hmac: %s: %s", problems[0].Path, problems[0].Message)
 	}
-	decoy := make([]byte, sha256.Size)
-	if _, err := io.ReadFull(env.Rand, decoy); err != nil {
+	decoy, err := randomSecret(env.Rand)
+	if err != nil {
 		return nil, fmt.Errorf("make a decoy secret: %w", err)
 	}
 	s := &signed{
 		window: int64(c.Window / time.Second), future: int64(c.Future / time.Second), maxBody: c.MaxBody,
-		credentials: env.Credentials, now: env.Now, decoy: decoy,
+		credentials: env.Credentials, now: env.Now, decoy: []byte(decoy),
 	}
 	for _, name := range c.Headers {
 		s.required = append(s.required, strings.ToLower(name))
@@ -133,7 +132,7 @@ type signed struct {
 	required       []string
 	credentials    shield.Lookup
 	now            func() time.Time
-	decoy          []byte // secret of every id that nobody has, so that it takes the same work
+	decoy          []byte // secret of every id that nobody has, of the form of a real one, so that it takes the same work
 	challenge      string
 	examined       allowance
 }

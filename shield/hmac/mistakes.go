@@ -211,19 +211,23 @@ type keyVariant struct {
 }
 
 // keyMistakes are readings of the secret other than its bytes as they are shown.
+// One that the secret has not is tried all the same, so that every secret takes
+// the same work.
 func keyMistakes(secret []byte) []keyVariant {
-	all := []keyVariant{{"a line feed after the secret", append(slices.Clone(secret), '\n')}}
-	text := string(secret)
-	if key, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "=")); err == nil {
-		all = append(all, keyVariant{"the secret decoded from base64url: its characters are the key", key})
+	text := strings.TrimRight(string(secret), "=")
+	decoded := func(key []byte, err error) []byte {
+		if err != nil {
+			return secret
+		}
+		return key
 	}
-	if key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "=")); err == nil {
-		all = append(all, keyVariant{"the secret decoded from base64: its characters are the key", key})
+	return []keyVariant{
+		{"a line feed after the secret", append(slices.Clone(secret), '\n')},
+		{"the secret decoded from base64url: its characters are the key", decoded(base64.RawURLEncoding.DecodeString(text))},
+		{"the secret decoded from base64: its characters are the key", decoded(base64.RawStdEncoding.DecodeString(text))},
+		{"the secret decoded from hexadecimal: its characters are the key", decoded(hex.DecodeString(text))},
+		{"the secret encoded in base64", []byte(base64.StdEncoding.EncodeToString(secret))},
 	}
-	if key, err := hex.DecodeString(text); err == nil {
-		all = append(all, keyVariant{"the secret decoded from hexadecimal: its characters are the key", key})
-	}
-	return append(all, keyVariant{"the secret encoded in base64", []byte(base64.StdEncoding.EncodeToString(secret))})
 }
 
 // lowerEscapes writes the hexadecimal digits of escapes in lower case.
