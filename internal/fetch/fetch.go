@@ -188,7 +188,13 @@ func (c *Client) get(ctx context.Context, u *url.URL, limit int64) ([]byte, http
 		return nil, nil, err
 	}
 	defer func() { _ = answer.Body.Close() }() // read to the end or given up; nothing is left to learn
-	return read(answer, limit)
+	body, header, err := read(answer, limit)
+	if err == nil && ctx.Err() != nil {
+		// The transport hangs up politely when the time is over, and a server may
+		// answer that with a proper end of what it had sent so far.
+		return nil, nil, fmt.Errorf("read the answer: %w", ctx.Err())
+	}
+	return body, header, err
 }
 
 func read(answer *http.Response, limit int64) ([]byte, http.Header, error) {

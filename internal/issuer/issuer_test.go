@@ -39,7 +39,7 @@ func (c *clock) env(f shield.Fetcher) issuer.Env { return issuer.Env{Now: c.Now,
 
 func fetcher(t testing.TB, i *issuertest.Issuer) *fetch.Client {
 	t.Helper()
-	c, err := fetch.New(fetch.Settings{Allow: []string{"127.0.0.1"}, Roots: i.Roots(), Timeout: 2 * time.Second})
+	c, err := fetch.New(fetch.Settings{Allow: []string{"127.0.0.1"}, Roots: i.Roots(), Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,13 +307,11 @@ func TestKeptKeysServeUntilTheirLimitWithoutTheIssuer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			corp := issuertest.Start(t)
 			c := newClock()
-			f, err := fetch.New(fetch.Settings{Allow: []string{"127.0.0.1"}, Roots: corp.Roots(), Timeout: 100 * time.Millisecond})
-			if err != nil {
-				t.Fatal(err)
-			}
+			f := &impatient{client: fetcher(t, corp)}
 			set := open(t, c.env(f), issuer.Settings{Name: "corp", URL: corp.URL})
 			s := keys(t, set)
 			corp.Answer(fault)
+			f.hurry.Store(name == "slow")
 			if err := set.Refresh(t.Context()); err == nil {
 				t.Fatal("the fault was taken for keys")
 			}
@@ -326,10 +324,27 @@ func TestKeptKeysServeUntilTheirLimitWithoutTheIssuer(t *testing.T) {
 				t.Errorf("status %+v", st)
 			}
 			corp.Answer(nil)
+			f.hurry.Store(false)
+			_ = set.Refresh(t.Context()) // may join a fetch that had begun before
 			c.Add(issuer.DefaultCoolDown)
 			wantKey(t, s, "es256-1", "ES256", corp.Public("es256-1"))
 		})
 	}
+}
+
+// impatient is a client that gives up at once when it is told to hurry.
+type impatient struct {
+	client *fetch.Client
+	hurry  atomic.Bool
+}
+
+func (i *impatient) Get(ctx context.Context, address string, limit int64) ([]byte, http.Header, error) {
+	if i.hurry.Load() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+	}
+	return i.client.Get(ctx, address, limit)
 }
 
 func TestAnIssuerThatIsDownAtTheStartIsAskedAgain(t *testing.T) {

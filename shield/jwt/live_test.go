@@ -24,7 +24,7 @@ func live(t *testing.T) (*world, *issuer.Set) {
 	w := &world{World: shieldtest.NewWorld(), t: t, config: &Config{Issuer: []string{"corp"}, Cache: 64}}
 	w.corp = issuertest.Start(t)
 	w.corp.Now = w.Now
-	client, err := fetch.New(fetch.Settings{Allow: []string{"127.0.0.1"}, Roots: w.corp.Roots(), Timeout: time.Second})
+	client, err := fetch.New(fetch.Settings{Allow: []string{"127.0.0.1"}, Roots: w.corp.Roots(), Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
