@@ -110,8 +110,7 @@ func (p *parts) append(b []byte) []byte {
 
 // sum returns the signature under a secret.
 func (p *parts) sum(secret []byte) []byte {
-	var room [1024]byte
-	return p.algorithm.sum(secret, p.append(room[:0]))
+	return p.algorithm.sum(secret, p.append(nil))
 }
 
 func (a algorithm) sum(secret, message []byte) []byte {

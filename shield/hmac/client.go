@@ -139,8 +139,8 @@ func (s *signer) claim(h http.Header) (claim, error) {
 	c := claim{id: s.id, algorithm: s.algorithm, seconds: s.now().Unix(), nonce: base64.RawURLEncoding.EncodeToString(nonce)}
 	c.timestamp = strconv.FormatInt(c.seconds, 10)
 	for _, name := range bodyHeaders() {
-		if len(h[http.CanonicalHeaderKey(name)]) > 0 {
-			c.headers = append(c.headers, name)
+		if len(h[name]) > 0 {
+			c.headers = append(c.headers, strings.ToLower(name))
 		}
 	}
 	for _, name := range s.headers {

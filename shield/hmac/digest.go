@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -44,22 +45,23 @@ func parseDigest(field string) (digest, error) {
 	if len(field) > maxDigestField {
 		return d, fmt.Errorf("%s has %d bytes, at most %d are read", digestHeader, len(field), maxDigestField)
 	}
-	seen := make([]string, 0, maxDigests)
-	for i, member := range strings.SplitN(field, ",", maxDigests+1) {
+	var seen [maxDigests]string
+	rest, more := field, true
+	for i := 0; more; i++ {
 		if i == maxDigests {
 			return d, fmt.Errorf("%s holds more than %d digests", digestHeader, maxDigests)
 		}
-		key, sum, err := parseMember(strings.Trim(member, " \t"))
+		var member string
+		member, rest, more = strings.Cut(rest, ",")
+		key, text, err := cutMember(strings.Trim(member, " \t"))
 		if err != nil {
 			return d, err
 		}
-		for _, before := range seen {
-			if before == key {
-				return d, fmt.Errorf("%s holds two digests %s", digestHeader, key)
-			}
+		if slices.Contains(seen[:i], key) {
+			return d, fmt.Errorf("%s holds two digests %s", digestHeader, key)
 		}
-		seen = append(seen, key)
-		if err := d.keep(key, sum); err != nil {
+		seen[i] = key
+		if err := d.keep(key, text); err != nil {
 			return d, err
 		}
 	}
@@ -69,24 +71,16 @@ func parseDigest(field string) (digest, error) {
 	return d, nil
 }
 
-// parseMember reads key=:base64:.
-func parseMember(member string) (key string, sum []byte, err error) {
+// cutMember reads key=:base64: and leaves the base64 as it is.
+func cutMember(member string) (key, text string, err error) {
 	key, value, ok := strings.Cut(member, "=")
 	if !ok || !isKey(key) {
-		return "", nil, fmt.Errorf("%s is not of the form sha-256=:…:", digestHeader)
+		return "", "", fmt.Errorf("%s is not of the form sha-256=:…:", digestHeader)
 	}
 	if len(value) < 2 || value[0] != ':' || value[len(value)-1] != ':' {
-		return "", nil, fmt.Errorf("the digest %s does not stand between colons", key)
+		return "", "", fmt.Errorf("the digest %s does not stand between colons", key)
 	}
-	text := value[1 : len(value)-1]
-	if strings.ContainsAny(text, "\r\n") {
-		return "", nil, fmt.Errorf("the digest %s is not canonical base64", key)
-	}
-	sum, err = base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil {
-		return "", nil, fmt.Errorf("the digest %s is not canonical standard base64 with padding", key)
-	}
-	return key, sum, nil
+	return key, value[1 : len(value)-1], nil
 }
 
 // isKey reports whether s is a key of structured fields of a usual length.
@@ -102,14 +96,28 @@ func isKey(s string) bool {
 	return true
 }
 
-func (d *digest) keep(key string, sum []byte) error {
-	switch {
-	case key == "sha-256" && len(sum) == sha256.Size:
-		d.sha256 = sum
-	case key == "sha-512" && len(sum) == sha512.Size:
-		d.sha512 = sum
-	case key == "sha-256" || key == "sha-512":
-		return fmt.Errorf("the digest %s has %d bytes", key, len(sum))
+// keep decodes the digests that are safe. Of others only the form is checked.
+func (d *digest) keep(key, text string) error {
+	size := 0
+	switch key {
+	case "sha-256":
+		size = sha256.Size
+	case "sha-512":
+		size = sha512.Size
+	}
+	if size > 0 && len(text) != base64.StdEncoding.EncodedLen(size) {
+		return fmt.Errorf("the digest %s has %d characters, want %d of standard base64 with padding", key, len(text), base64.StdEncoding.EncodedLen(size))
+	}
+	sum := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Strict().Decode(sum, []byte(text))
+	if err != nil || base64.StdEncoding.EncodedLen(n) != len(text) { // the decoder passes over line ends
+		return fmt.Errorf("the digest %s is not canonical standard base64 with padding", key)
+	}
+	switch key {
+	case "sha-256":
+		d.sha256 = sum[:n]
+	case "sha-512":
+		d.sha512 = sum[:n]
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"pavise.dev/pavise/shield"
@@ -135,6 +136,7 @@ type signed struct {
 	decoy          []byte // secret of every id that nobody has, of the form of a real one, so that it takes the same work
 	challenge      string
 	examined       allowance
+	scratch        sync.Pool // of *[]byte, for the signed bytes
 }
 
 // Needs says that the body is read and the signature removed before the
@@ -221,7 +223,7 @@ func (s *signed) covers(c claim, h http.Header) *shield.Refusal {
 		}
 	}
 	for _, name := range bodyHeaders() {
-		if len(h[http.CanonicalHeaderKey(name)]) > 0 && !c.covers(name) {
+		if len(h[name]) > 0 && !c.covers(strings.ToLower(name)) {
 			return shield.Refuse(shield.InvalidCredential, "the signature does not cover %s, which the request carries", name)
 		}
 	}
@@ -250,7 +252,7 @@ func (s *signed) prove(r *http.Request, c claim, digest digest) (*shield.Record,
 	default:
 		secret = record.Secret()
 	}
-	if matches := mac.Equal(p.sum(secret), c.signature); matches && why == "" {
+	if matches := mac.Equal(s.sum(&p, secret), c.signature); matches && why == "" {
 		return record, nil
 	}
 	mistake := s.examine(r, p, secret)
@@ -258,6 +260,21 @@ func (s *signed) prove(r *http.Request, c claim, digest digest) (*shield.Record,
 		why = "the signature does not match" + mistake
 	}
 	return nil, s.refuse(shield.Refuse(shield.BadSignature, "%s", why), c.id)
+}
+
+// sum is parts.sum with a buffer that serves again.
+func (s *signed) sum(p *parts, secret []byte) []byte {
+	room, _ := s.scratch.Get().(*[]byte)
+	if room == nil {
+		room = new([]byte)
+	}
+	message := p.append((*room)[:0])
+	sum := p.algorithm.sum(secret, message)
+	if cap(message) <= maxExamined {
+		*room = message
+		s.scratch.Put(room)
+	}
+	return sum
 }
 
 // pinned reports whether the record's algorithm is a. The credential decides;
@@ -345,7 +362,7 @@ func (s *signed) challenged(err error) error {
 
 // bodyHeaders say how a body is to be read: they are covered wherever they are
 // sent.
-func bodyHeaders() [2]string { return [...]string{"content-type", "content-encoding"} }
+func bodyHeaders() [2]string { return [...]string{"Content-Type", "Content-Encoding"} }
 
 // clockHint names the usual reasons for a clock that is off by so many seconds.
 func clockHint(seconds int64) string {

@@ -512,7 +512,7 @@ func TestMistakesOfTheEncodingAreNamed(t *testing.T) {
 			"half a signature":                 "cut off",
 			"the signature with a blank":       "blanks",
 			"a timestamp that is no number":    "ts is not seconds",
-			"an empty list of headers":         "content-type",
+			"an empty list of headers":         "Content-Type",
 			"a header of 8 kB":                 "at most 4096",
 			"a parameter twice":                "nonce",
 			"an unknown parameter":             "follows the signature",
