@@ -189,6 +189,7 @@ func (c *conn) receive(p []byte) (int, error) {
 	if c.taken < len(c.rest) {
 		return c.take(p), nil
 	}
+	c.rest, c.taken = c.rest[:0], 0
 	if c.scan.inHead() {
 		return c.net.Read(p)
 	}
@@ -212,10 +213,7 @@ func (c *conn) putBack(b []byte) {
 	case c.taken > 0: // they came from rest, and are still there
 		c.taken -= len(b)
 	default:
-		c.rest = append(c.rest[:0], b...)
-	}
-	if c.taken == len(c.rest) {
-		c.rest, c.taken = c.rest[:0], 0
+		c.rest = append(c.rest, b...)
 	}
 }
 

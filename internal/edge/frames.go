@@ -15,6 +15,8 @@ import (
 //   - in: frames that only cost work are paid for from a budget, which time and
 //     requests fill; a peer that overdraws it is disconnected. net/http bounds what such
 //     frames make it keep, but not how many it will process.
+//   - in: fields of a header block that net/http answers for by itself, without a
+//     handler, become faults (fields.go).
 //   - out: RST_STREAM and GOAWAY with an error are net/http's refusals of malformed
 //     streams and connections; each becomes a fault.
 //
@@ -31,6 +33,7 @@ type frames struct {
 	over     bool
 	inside   bool // a deadline for the rest of a frame or header block is set
 	closed   sync.Once
+	fields   fields
 }
 
 // Types of frames (RFC 9113 §6), and their flag for the end of a header block.
@@ -42,6 +45,8 @@ const (
 	frameContinuation = 0x9
 	flagEndStream     = 0x1
 	flagEndHeaders    = 0x4
+	flagPadded        = 0x8
+	flagPriority      = 0x20
 )
 
 // What a peer may spend. A gRPC client sends a PING and a WINDOW_UPDATE for each bit of
@@ -63,6 +68,8 @@ func newFrames(sock *socket, secure net.Conn) *frames {
 		resets: budget{left: resetBurst, full: resetBurst, perSecond: resetPerSecond, at: now},
 	}
 	f.in.skip = len(preface)
+	f.in.fragment = f.fields.write
+	f.fields.init(sock.server.limits)
 	return f
 }
 
@@ -96,13 +103,16 @@ func (f *frames) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	var bad *reject
-	f.in.next(p[:n], func(h frameHeader, payload []byte) {
+	f.in.next(p[:n], func(h frameHeader, _ []byte) {
 		if bad == nil {
 			bad = f.received(h)
 		}
 	})
 	if bad != nil {
 		return 0, f.end(bad)
+	}
+	if refused := f.fields.take(); refused != nil {
+		f.report(refused) // net/http answers
 	}
 	return n, err
 }
@@ -237,6 +247,10 @@ type frameReader struct {
 	payload [8]byte
 	kept    int
 	block   bool // inside a header block that has not ended
+
+	fragment func(piece []byte, end bool) // takes the header blocks, if set; end comes alone, after the last piece
+	lead     int                          // bytes of the payload before its fragment: pad length and priority
+	pad      int                          // bytes after it; -1 until the pad length was read
 }
 
 // begun says that a frame or a header block has begun and not ended.
@@ -254,6 +268,9 @@ func (r *frameReader) next(b []byte, each func(frameHeader, []byte)) {
 			}
 		case r.skip > 0:
 			n := min(r.skip, len(b))
+			if r.isBlock() && r.fragment != nil {
+				r.feed(b[:n])
+			}
 			r.skip, b = r.skip-n, b[n:]
 		default:
 			if r.have == len(r.header) {
@@ -267,7 +284,28 @@ func (r *frameReader) next(b []byte, each func(frameHeader, []byte)) {
 		}
 		if r.have == len(r.header) && r.skip == 0 {
 			r.have = 0
+			if r.isBlock() && !r.block && r.fragment != nil {
+				r.fragment(nil, true)
+			}
 		}
+	}
+}
+
+func (r *frameReader) isBlock() bool {
+	return r.current.kind == frameHeaders || r.current.kind == frameContinuation
+}
+
+// feed passes on what of a piece of a payload belongs to the header block.
+// r.skip bytes of the payload remain, those of b included.
+func (r *frameReader) feed(b []byte) {
+	if r.pad < 0 {
+		r.pad = int(b[0])
+	}
+	lead := min(r.lead, len(b))
+	r.lead -= lead
+	end := min(len(b), r.skip-r.pad)
+	if end > lead {
+		r.fragment(b[lead:end], false)
 	}
 }
 
@@ -288,6 +326,13 @@ func (r *frameReader) start(each func(frameHeader, []byte)) {
 	}
 	if r.current.kind == frameHeaders || r.current.kind == frameContinuation {
 		r.block = r.current.flags&flagEndHeaders == 0
+		r.lead, r.pad = 0, 0
+		if r.current.kind == frameHeaders && r.current.flags&flagPadded != 0 {
+			r.lead, r.pad = 1, -1
+		}
+		if r.current.kind == frameHeaders && r.current.flags&flagPriority != 0 {
+			r.lead += 5
+		}
 	}
 	if r.want == 0 && (r.current.kind != frameReset && r.current.kind != frameGoAway) {
 		each(r.current, nil)

@@ -19,13 +19,13 @@ func (s *Server) newHTTP2(c Config) *http.Server {
 	return &http.Server{
 		Handler: s.overHTTP2(c.Handler), Protocols: only, ErrorLog: c.Log,
 		DisableGeneralOptionsHandler: true,
-		MaxHeaderBytes:               s.limits.Head,
+		MaxHeaderBytes:               maxHeaderList(s.limits),
 		ReadHeaderTimeout:            s.limits.Header, // of the preface
 		IdleTimeout:                  s.limits.Idle,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          s.limits.Streams,
 			MaxReadFrameSize:              16 << 10,
-			MaxDecoderHeaderTableSize:     4096,
+			MaxDecoderHeaderTableSize:     tableSize,
 			MaxEncoderHeaderTableSize:     4096,
 			MaxReceiveBufferPerConnection: 1 << 20,
 			MaxReceiveBufferPerStream:     256 << 10,
@@ -74,6 +74,11 @@ func (s *Server) overHTTP2(next http.Handler) http.Handler {
 		if !ok {
 			panic("edge: an HTTP/2 request from a connection that open2 did not open")
 		}
+		if bad := checkFields(r, &s.limits); bad != nil {
+			c.refuse(w, bad)
+			return
+		}
+		delete(r.Header, "Host") // as over HTTP/1.1; it equals r.Host
 		r.TLS = c.sock.tls
 		st := &stream{
 			ResponseWriter: w, control: http.NewResponseController(w), conn: c,
