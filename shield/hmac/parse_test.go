@@ -36,6 +36,8 @@ func TestContentDigestIsReadStrictly(t *testing.T) {
 		{"no padding", strings.Replace(good, "=:", ":", 2), false},
 		{"base64url", "sha-256=:" + strings.NewReplacer("+", "-", "/", "_").Replace(good[9:]), !strings.ContainsAny(good[9:], "+/")},
 		{"a blank inside", good[:20] + " " + good[20:], false},
+		{"other unused bits", "sha-256=:" + otherLastBits(sum[:]) + ":", false},
+		{"a line end inside", good[:20] + "\n" + good[20:], false},
 		{"a comma at the end", good + ",", false},
 		{"a comma at the start", "," + good, false},
 		{"half of it", "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:16]) + ":", false},
@@ -83,6 +85,18 @@ func TestListOfHeadersIsReadStrictly(t *testing.T) {
 		if names, err := parseList(list); err != nil || strings.Join(names, ";") != list {
 			t.Errorf("%q was read as %q, %v", list, names, err)
 		}
+	}
+}
+
+// TestLineEndsAreNoBase64: Go's decoder passes over them.
+func TestLineEndsAreNoBase64(t *testing.T) {
+	b := newBench(t, nil)
+	for _, end := range []string{"\n", "\r\n"} {
+		r := b.request("GET", "/", "")
+		if err := changeSignature(func(s []byte) string { return encode(s)[:20] + end + encode(s)[20:] })(r); err != nil {
+			t.Fatal(err)
+		}
+		b.wants(r, shield.InvalidCredential)
 	}
 }
 

@@ -368,6 +368,30 @@ func TestBodyOverItsLimitIsTooLarge(t *testing.T) {
 	b.wants(b.request("POST", "/", "x"), shield.TooLarge)
 }
 
+func TestBodyThatSaysItIsTooLongIsNotRead(t *testing.T) {
+	b := newBench(t, nil)
+	r := b.request("POST", "/", "x")
+	r.Body, r.ContentLength = untouchable{t}, defaultMaxBody+1
+	b.wants(r, shield.TooLarge)
+}
+
+// TestDecoyOpensNothing: the secret that stands in for unknown keys, and for
+// those that cannot verify, signs nothing even for who would know it.
+func TestDecoyOpensNothing(t *testing.T) {
+	b := newBench(t, nil)
+	decoy := string(b.shield.(*signed).decoy)
+	unknown := b.request("GET", "/", "")
+	if err := edit(` id="[^"]*"`, ` id="hk_unknown"`)(unknown); err != nil {
+		t.Fatal(err)
+	}
+	b.resign(unknown, decoy, func(*parts) {})
+	b.wants(unknown, shield.BadSignature)
+	b.world.Add(b.record.Keep(nil, nil, nil))
+	known := b.request("GET", "/", "")
+	b.resign(known, decoy, func(*parts) {})
+	b.wants(known, shield.BadSignature)
+}
+
 func TestBodyThatNobodyMadeReadableIsUndecided(t *testing.T) {
 	b := newBench(t, nil)
 	_, err := b.shield.Verify(b.request("POST", "/", "x"))
