@@ -156,7 +156,7 @@ type Reason struct {
 
 // Allowance is one thing that the door lets through.
 type Allowance struct {
-	What   string `yaml:"what" doc:"encoded_slash, encoded_dot, backslash, double_slash, semicolon, underscore_headers, empty_segment or trailers." enum:"encoded_slash,semicolon,double_slash,underscore_headers,trailers"`
+	What   string `yaml:"what" doc:"encoded_slash, semicolon, underscore_headers or trailers." enum:"encoded_slash,semicolon,underscore_headers,trailers"`
 	Reason string `yaml:"reason" doc:"Why the upstream needs it and why it is safe there."`
 }
 
