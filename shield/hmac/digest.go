@@ -75,7 +75,7 @@ func parseDigest(field string) (digest, error) {
 func cutMember(member string) (key, text string, err error) {
 	key, value, ok := strings.Cut(member, "=")
 	if !ok || !isKey(key) {
-		return "", "", fmt.Errorf("%s is not of the form sha-256=:…:", digestHeader)
+		return "", "", fmt.Errorf("%s does not have the form sha-256=:…: of a digest", digestHeader)
 	}
 	if len(value) < 2 || value[0] != ':' || value[len(value)-1] != ':' {
 		return "", "", fmt.Errorf("the digest %s does not stand between colons", key)

@@ -186,6 +186,27 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
+// BenchmarkExamine is the worst that a wrong signature can cost, a few times a
+// second.
+func BenchmarkExamine(b *testing.B) {
+	for name, path := range map[string]string{"usual": "/v1/orders", "longest": "/" + strings.Repeat("x", maxExamined-300)} {
+		b.Run(name, func(b *testing.B) {
+			bench := newBench(b, nil)
+			r := bench.request("POST", path, "x")
+			if err := changeSignature(flipped)(r); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				bench.shield.(*signed).examined.used = 0
+				if _, err := bench.shield.Verify(r); err == nil {
+					b.Fatal("accepted")
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkSign(b *testing.B) {
 	bench := newBench(b, nil)
 	signer := bench.signer(nil)
