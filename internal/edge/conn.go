@@ -343,7 +343,7 @@ func (c *conn) Close() (err error) {
 			_, _ = io.CopyN(io.Discard, c.sock, lingerBytes)
 		}
 		err = c.net.Close()
-		_ = c.sock.Close() // below TLS; also where its farewell failed
+		c.sock.leave() // also where TLS could not say farewell
 	})
 	return err
 }

@@ -221,7 +221,7 @@ func (f *frames) report(bad *reject) {
 func (f *frames) Close() (err error) {
 	f.closed.Do(func() {
 		err = f.Conn.Close()
-		_ = f.sock.Close() // below TLS; also where its farewell failed
+		f.sock.leave() // also where TLS could not say farewell
 	})
 	return err
 }

@@ -47,8 +47,8 @@ type connectionKey struct{}
 func (s *Server) open2(sock *socket, secure *tls.Conn) {
 	if sock.tls.Version == tls.VersionTLS12 && !goodForHTTP2(sock.tls.CipherSuite) {
 		s.fault(sock.newFault(StepTLS, &reject{TLSHandshake, 0, "HTTP/2 over " + tls.CipherSuiteName(sock.tls.CipherSuite)}))
-		_ = secure.Close()
-		_ = sock.Close()
+		_ = secure.Close() // it was never used
+		sock.leave()
 		return
 	}
 	s.opened2.put(newFrames(sock, secure))

@@ -258,7 +258,7 @@ func (s *Server) open(sock *socket) {
 	}
 	secure, err := sock.handshake(s.ctx)
 	if err != nil {
-		_ = sock.Close() // the fault is reported
+		sock.leave() // the fault is reported
 		return
 	}
 	if sock.tls.NegotiatedProtocol == "h2" {
@@ -291,7 +291,7 @@ func (s *Server) fault(f Fault) {
 // Shutdown stops accepting, lets requests in progress end (HTTP/2 clients are told by
 // GOAWAY), and returns when every connection is closed, those that handlers took over too.
 // When ctx ends first, it closes what is left and returns ctx's error; handlers that do not
-// mind their request's context may then still run.
+// mind the end of their request's context within two seconds may then still run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	again := s.closing
@@ -318,8 +318,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.openings.Wait()
 	_ = errors.Join(s.http1.Close(), s.http2.Close()) // their listeners are queues, which cannot fail
 	s.inner.Wait()
+	select {
+	case <-s.empty:
+	case <-time.After(noticeTime): // a handler hangs
+	}
 	return err
 }
+
+// noticeTime is how long Shutdown waits for handlers to see that their connection
+// was closed. net/http keeps an HTTP/2 connection for 1 s after it sent GOAWAY.
+const noticeTime = 2 * time.Second
 
 // drain waits for all connections to end by themselves.
 func (s *Server) drain(ctx context.Context) error {

@@ -23,6 +23,7 @@ type socket struct {
 	tls           *tls.ConnectionState // after the handshake
 	heard         bool                 // a byte has come
 	closing       sync.Once
+	gone          sync.Once
 }
 
 // hello is what a client offered at the start of the handshake.
@@ -48,12 +49,17 @@ func (s *socket) CloseWrite() error {
 	return nil
 }
 
+// Close ends the connection. It stays in the count until leave: whoever serves it
+// has yet to notice.
 func (s *socket) Close() (err error) {
-	s.closing.Do(func() {
-		err = s.Conn.Close()
-		s.server.forget(s)
-	})
+	s.closing.Do(func() { err = s.Conn.Close() })
 	return err
+}
+
+// leave closes the socket and takes it out of the count of connections.
+func (s *socket) leave() {
+	_ = s.Close() // it may have failed before, or been closed
+	s.gone.Do(func() { s.server.forget(s) })
 }
 
 // newFault completes what the connection knows about a reject.
