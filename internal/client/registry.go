@@ -3,14 +3,15 @@ package client
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"pavise.dev/pavise/internal/seal"
-	"pavise.dev/pavise/shield"
 )
 
 // Errors that callers decide by.
@@ -20,23 +21,37 @@ var (
 )
 
 // Registry is what administration changes: clients, credentials, revocations.
-// Every change is one commit that compares versions. It is safe for concurrent use.
+// Every change is one commit that compares versions, and describes itself as a
+// [Change]. It is safe for concurrent use. Two registries of one store that keep
+// a mark must not be open at the same time: whoever opens one holds the lock of
+// the data folder (internal/store/lock).
 type Registry struct {
-	rows *ledger
-	now  func() time.Time
+	rows     *ledger
+	now      func() time.Time
+	rotating sync.Mutex // one change of the data keys at a time
 }
 
 // Options are what [OpenRegistry] needs.
 type Options struct {
 	Store  Store
 	Master seal.Master
-	Mark   string // file outside the store that remembers its state; empty: none (tests, library)
+	Mark   string // file outside the store that remembers its state; empty: none (tests, library, many nodes)
 	Now    func() time.Time
+
+	// AcceptRestored takes the store in whatever consistent state it is, although
+	// the mark says that it was left in another one: for one start after a backup
+	// was restored. Credentials revoked since then are in force again.
+	AcceptRestored bool
 }
 
 // OpenRegistry opens the store's keys, making them if the store is new, and
 // checks that the store is what it was: no row changed by others, none put back.
+// Its errors are [ErrRolledBack], [ErrCorrupt], seal.ErrTampered and
+// seal.ErrWrongKey, after none of which anything was written.
 func OpenRegistry(ctx context.Context, o Options) (*Registry, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	rows, err := openLedger(ctx, o)
 	if err != nil {
 		return nil, err
@@ -50,31 +65,35 @@ func (r *Registry) CreateClient(ctx context.Context, c Client) (Change, error) {
 		return Change{}, err
 	}
 	c.Created = r.now().UTC()
-	row, err := r.rows.read(ctx, tableClient, c.ID, nil)
-	if err != nil {
-		return Change{}, err
-	}
-	if row.Body != nil {
-		return Change{}, fmt.Errorf("client %s: %w", c.ID, ErrExists)
-	}
-	err = r.rows.write(ctx, entry{tableClient, c.ID, row.Version, c})
+	err := r.retry(func() error {
+		row, err := r.rows.read(ctx, tableClient, c.ID, nil)
+		if err != nil {
+			return err
+		}
+		if row.Body != nil {
+			return fmt.Errorf("client %s: %w", c.ID, ErrExists)
+		}
+		return r.rows.write(ctx, entry{tableClient, c.ID, row.Version, c})
+	})
 	return Change{"client.create", c.ID, fmt.Sprintf("scopes %v, tenant %q, contact %q", c.Scopes, c.Tenant, c.Contact)}, err
 }
 
 // UpdateClient changes a client; the change is made again if somebody else was
-// quicker.
+// quicker. It may change neither id nor time of creation.
 func (r *Registry) UpdateClient(ctx context.Context, id, action string, change func(*Client) error) (Change, error) {
 	var text string
 	err := r.retry(func() error {
 		var c Client
-		row, err := r.rows.must(ctx, tableClient, id, &c)
+		row, err := r.must(ctx, id, &c)
 		if err != nil {
 			return err
 		}
 		before := c
+		before.Scopes, before.Attributes = slices.Clone(c.Scopes), maps.Clone(c.Attributes)
 		if err := change(&c); err != nil {
 			return err
 		}
+		c.ID, c.Created = before.ID, before.Created
 		if err := c.Validate(); err != nil {
 			return err
 		}
@@ -84,200 +103,79 @@ func (r *Registry) UpdateClient(ctx context.Context, id, action string, change f
 	return Change{"client." + action, id, text}, err
 }
 
+// DisableClient refuses all credentials of a client until [Registry.EnableClient].
+func (r *Registry) DisableClient(ctx context.Context, id string) (Change, error) {
+	return r.UpdateClient(ctx, id, "disable", func(c *Client) error { c.Disabled = true; return nil })
+}
+
+// EnableClient ends what [Registry.DisableClient] began.
+func (r *Registry) EnableClient(ctx context.Context, id string) (Change, error) {
+	return r.UpdateClient(ctx, id, "enable", func(c *Client) error { c.Disabled = false; return nil })
+}
+
+// differences says, for people, what is not as before.
 func differences(before, after Client) string {
-	switch {
-	case before.Disabled != after.Disabled:
-		return fmt.Sprintf("disabled %t → %t", before.Disabled, after.Disabled)
-	case !slices.Equal(before.Scopes, after.Scopes):
-		return fmt.Sprintf("scopes %v → %v", before.Scopes, after.Scopes)
+	var text string
+	add := func(name string, before, after any) {
+		if text != "" {
+			text += "; "
+		}
+		text += fmt.Sprintf("%s %v → %v", name, before, after)
 	}
-	return "changed"
+	if before.Disabled != after.Disabled {
+		add("disabled", before.Disabled, after.Disabled)
+	}
+	if !slices.Equal(before.Scopes, after.Scopes) {
+		add("scopes", before.Scopes, after.Scopes)
+	}
+	if before.Tenant != after.Tenant {
+		add("tenant", quote(before.Tenant), quote(after.Tenant))
+	}
+	if before.Contact != after.Contact {
+		add("contact", quote(before.Contact), quote(after.Contact))
+	}
+	if !reflect.DeepEqual(before.Attributes, after.Attributes) {
+		add("attributes", before.Attributes, after.Attributes)
+	}
+	if text == "" {
+		return "nothing"
+	}
+	return text
+}
+
+// must reads a client that has to be there.
+func (r *Registry) must(ctx context.Context, id string, into *Client) (Row, error) {
+	row, err := r.rows.must(ctx, tableClient, id, into)
+	if !errors.Is(err, ErrMissing) {
+		return row, err
+	}
+	clients, listErr := r.Clients(ctx)
+	if listErr != nil {
+		return row, err
+	}
+	names := make([]string, 0, len(clients))
+	for _, c := range clients {
+		names = append(names, c.ID)
+	}
+	return row, fmt.Errorf("client %s: %w%s", quote(id), ErrMissing, nearest(id, names))
 }
 
 // Client returns one client.
 func (r *Registry) Client(ctx context.Context, id string) (Client, error) {
 	var c Client
-	_, err := r.rows.must(ctx, tableClient, id, &c)
+	_, err := r.must(ctx, id, &c)
 	return c, err
 }
 
 // Clients returns all clients by id.
 func (r *Registry) Clients(ctx context.Context) ([]Client, error) {
-	return all[Client](ctx, r.rows, tableClient, func(a, b Client) int { return cmp.Compare(a.ID, b.ID) })
-}
-
-// Credentials returns the credentials of a client (empty: of all) and of a kind
-// (empty: of any), oldest first, with the moment of their last use.
-func (r *Registry) Credentials(ctx context.Context, clientID, kind string) ([]Credential, error) {
-	rows, err := all[stored](ctx, r.rows, tableCredential, func(a, b stored) int { return a.Created.Compare(b.Created) })
-	if err != nil {
-		return nil, err
-	}
-	used, err := all[usage](ctx, r.rows, tableUsage, func(a, b usage) int { return 0 })
-	if err != nil {
-		return nil, err
-	}
-	last := map[string]time.Time{}
-	for _, u := range used {
-		last[credentialRow(u.Kind, u.ID)] = u.At
-	}
-	var found []Credential
-	for _, s := range rows {
-		if (clientID == "" || s.Client == clientID) && (kind == "" || s.Kind == kind) {
-			s.LastUsed = last[credentialRow(s.Kind, s.ID)]
-			found = append(found, s.Credential)
-		}
-	}
-	return found, nil
-}
-
-// AddCredential keeps a credential that a kind has issued. In c the client must be
-// named; kind, id and times are filled in.
-func (r *Registry) AddCredential(ctx context.Context, c Credential, issued shield.Issued) (Credential, Change, error) {
-	entry, change, err := r.newCredential(ctx, &c, issued)
-	if err != nil {
-		return c, change, err
-	}
-	return c, change, r.rows.write(ctx, entry)
-}
-
-func (r *Registry) newCredential(ctx context.Context, c *Credential, issued shield.Issued) (entry, Change, error) {
-	var owner Client
-	if _, err := r.rows.must(ctx, tableClient, c.Client, &owner); err != nil {
-		return entry{}, Change{}, err
-	}
-	c.ID, c.Created = issued.ID, r.now().UTC()
-	if err := c.validate(&owner); err != nil {
-		return entry{}, Change{}, fmt.Errorf("credential of %s: %w", c.Client, err)
-	}
-	name := credentialRow(c.Kind, c.ID)
-	row, err := r.rows.read(ctx, tableCredential, name, nil)
-	if err != nil {
-		return entry{}, Change{}, err
-	}
-	if row.Body != nil {
-		return entry{}, Change{}, fmt.Errorf("%s credential %s: %w", c.Kind, c.ID, ErrExists)
-	}
-	s := stored{Credential: *c}
-	switch issued.Keep {
-	case shield.KeepHash:
-		digest := r.rows.keys.Hash(issued.Material)
-		s.Hash = &digest
-	case shield.KeepSealed:
-		s.Sealed = r.rows.keys.Seal(tableCredential, name, row.Version+1, issued.Material)
-	}
-	change := Change{"credential.create", c.ID, fmt.Sprintf("%s for client %s, scopes %v", c.Kind, c.Client, c.Scopes)}
-	return entry{tableCredential, name, row.Version, s}, change, nil
-}
-
-// Rotate adds a successor of a credential and ends the old one after overlap, in
-// one commit.
-func (r *Registry) Rotate(ctx context.Context, kind, id string, issued shield.Issued, overlap time.Duration) (Credential, Change, error) {
-	if overlap < 0 || overlap > 90*24*time.Hour {
-		return Credential{}, Change{}, fmt.Errorf("overlap %s: want 0 to 90 days", overlap)
-	}
-	var fresh Credential
-	err := r.retry(func() error {
-		old, row, err := r.credential(ctx, kind, id)
-		if err != nil {
-			return err
-		}
-		if !old.Revoked.IsZero() {
-			return fmt.Errorf("%s credential %s is revoked; create a new one", kind, id)
-		}
-		fresh = old.Credential
-		fresh.Replaces, fresh.LastUsed, fresh.NotBefore, fresh.Expires = id, time.Time{}, time.Time{}, time.Time{}
-		if !old.Expires.IsZero() {
-			fresh.Expires = r.now().UTC().Add(old.Expires.Sub(old.Created))
-		}
-		added, _, err := r.newCredential(ctx, &fresh, issued)
-		if err != nil {
-			return err
-		}
-		end := r.now().UTC().Add(overlap)
-		if old.Expires.IsZero() || end.Before(old.Expires) {
-			old.Expires = end
-		}
-		if err := r.reseal(&old, row); err != nil {
-			return err
-		}
-		return r.rows.write(ctx, added, entry{tableCredential, credentialRow(kind, id), row.Version, old})
-	})
-	return fresh, Change{"credential.rotate", id, fmt.Sprintf("replaced by %s, ends after %s", fresh.ID, overlap)}, err
-}
-
-func (r *Registry) credential(ctx context.Context, kind, id string) (stored, Row, error) {
-	var s stored
-	row, err := r.rows.must(ctx, tableCredential, credentialRow(kind, id), &s)
-	return s, row, err
-}
-
-// reseal moves the sealed secret to the row's next version, to which it is bound.
-func (r *Registry) reseal(s *stored, row Row) error {
-	if s.Sealed == nil {
-		return nil
-	}
-	plain, err := r.rows.keys.Unseal(tableCredential, row.ID, row.Version, s.Sealed)
-	if err != nil {
-		return fmt.Errorf("credential %s: %w", s.ID, err)
-	}
-	s.Sealed = r.rows.keys.Seal(tableCredential, row.ID, row.Version+1, plain)
-	return nil
-}
-
-// Revoke ends every credential with this id, whatever its kind, at once.
-func (r *Registry) Revoke(ctx context.Context, id, reason string) (Change, error) {
-	var kinds []string
-	err := r.retry(func() error {
-		kinds = nil
-		rows, err := all[stored](ctx, r.rows, tableCredential, func(a, b stored) int { return 0 })
-		if err != nil {
-			return err
-		}
-		var entries []entry
-		for _, s := range rows {
-			if s.ID != id || !s.Revoked.IsZero() {
-				continue
-			}
-			s, row, err := r.credential(ctx, s.Kind, id)
-			if err != nil {
-				return err
-			}
-			s.Revoked, s.Reason = r.now().UTC(), reason
-			if err := r.reseal(&s, row); err != nil {
-				return err
-			}
-			kinds = append(kinds, s.Kind)
-			entries = append(entries, entry{tableCredential, row.ID, row.Version, s})
-		}
-		if len(entries) == 0 {
-			return fmt.Errorf("credential %q that is in force: %w", id, ErrMissing)
-		}
-		return r.rows.write(ctx, entries...)
-	})
-	return Change{"credential.revoke", id, fmt.Sprintf("%v, reason %q", kinds, reason)}, err
-}
-
-// RevokeTokens ends tokens of an issuer: one by its id, or all of a subject that
-// were issued until now.
-func (r *Registry) RevokeTokens(ctx context.Context, v Revocation) (Change, error) {
-	if v.Issuer == "" || (v.TokenID == "") == (v.Subject == "") {
-		return Change{}, fmt.Errorf("name the issuer, and either a token id or a subject")
-	}
-	v.Since = r.now().UTC()
-	name := revocationRow(v)
-	err := r.retry(func() error {
-		row, err := r.rows.read(ctx, tableRevocation, name, nil)
-		if err != nil {
-			return err
-		}
-		return r.rows.write(ctx, entry{tableRevocation, name, row.Version, v})
-	})
-	return Change{"token.revoke", name, fmt.Sprintf("reason %q", v.Reason)}, err
+	clients, err := all[Client](ctx, r.rows, tableClient, nil)
+	slices.SortFunc(clients, func(a, b Client) int { return cmp.Compare(a.ID, b.ID) })
+	return clients, err
 }
 
 // maxTries is how often a change is made again after somebody else was quicker.
-const maxTries = 16
+const maxTries = 64
 
 func (r *Registry) retry(change func() error) error {
 	var err error
@@ -286,49 +184,5 @@ func (r *Registry) retry(change func() error) error {
 			return err
 		}
 	}
-	return err
-}
-
-func credentialRow(kind, id string) string { return kind + "/" + id }
-
-func revocationRow(v Revocation) string {
-	if v.TokenID != "" {
-		return v.Issuer + "#jti#" + v.TokenID
-	}
-	return v.Issuer + "#sub#" + v.Subject
-}
-
-// usage is when a credential was last used.
-type usage struct {
-	Kind string    `json:"kind"`
-	ID   string    `json:"id"`
-	At   time.Time `json:"at"`
-}
-
-// all returns every value of a table.
-func all[T any](ctx context.Context, l *ledger, table string, order func(a, b T) int) ([]T, error) {
-	rows, _, err := l.store.Since(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	var values []T
-	for _, row := range rows {
-		if row.Table != table {
-			continue
-		}
-		body, err := l.check(row)
-		if err != nil {
-			return nil, err
-		}
-		if body == nil {
-			continue
-		}
-		var value T
-		if err := json.Unmarshal(body, &value); err != nil {
-			return nil, fmt.Errorf("%s/%s: %w: %w", row.Table, row.ID, ErrCorrupt, err)
-		}
-		values = append(values, value)
-	}
-	slices.SortStableFunc(values, order)
-	return values, nil
+	return fmt.Errorf("%w, %d times in a row; try again", err, maxTries)
 }

@@ -7,11 +7,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"hash"
 	"maps"
 	"slices"
-	"sync"
 )
 
 // Use is what a data key is for.
@@ -19,7 +18,7 @@ type Use string
 
 // The uses of data keys.
 const (
-	Sealing Use = "seal"   // AES-256-GCM for what is read back
+	Sealing Use = "seal"   // AES-256-GCM for what is read back, and the tags of rows
 	Hashing Use = "pepper" // HMAC-SHA-256 for what is only recognised
 )
 
@@ -27,76 +26,105 @@ const (
 type Wrapped struct {
 	Use     Use    `json:"use"`
 	Version uint32 `json:"version"`
-	Key     []byte `json:"key"` // under the master key
+	Master  string `json:"master"` // id of the master key
+	Key     []byte `json:"key"`    // under the master key
 }
 
 // Name is the key's row in the store.
 func (w Wrapped) Name() string { return fmt.Sprintf("%s-%d", w.Use, w.Version) }
 
-// Keys are the data keys. New values use the newest key of each use; older ones
-// go on opening what they sealed. It is immutable and safe for concurrent use.
-type Keys struct {
-	sealing  map[uint32]cipher.AEAD
-	hashing  map[uint32]*hasher
-	newest   map[Use]uint32
-	rowKey   []byte // MACs rows
-	versions []uint32
-}
-
-// NewWrapped makes a data key.
-func NewWrapped(m Master, use Use, version uint32) (Wrapped, error) {
+// Wrap makes a new data key.
+func Wrap(m Master, use Use, version uint32) (Wrapped, error) {
 	key := make([]byte, keySize)
 	_, _ = rand.Read(key) // never fails (crypto/rand)
-	w := Wrapped{Use: use, Version: version}
-	var err error
-	w.Key, err = m.wrap(w.Name(), key)
-	return w, err
+	return wrapAs(m, Wrapped{Use: use, Version: version}, key)
 }
 
 // Rewrap returns the same data key under another master key.
 func Rewrap(from, to Master, w Wrapped) (Wrapped, error) {
-	key, err := from.unwrap(w.Name(), w.Key)
+	key, err := from.unwrap(w)
 	if err != nil {
-		return Wrapped{}, fmt.Errorf("data key %s: %w", w.Name(), err)
+		return Wrapped{}, err
 	}
-	w.Key, err = to.wrap(w.Name(), key)
+	return wrapAs(to, w, key)
+}
+
+func wrapAs(m Master, w Wrapped, key []byte) (Wrapped, error) {
+	var err error
+	w.Master = m.id
+	w.Key, err = m.wrap(w.Name(), key)
 	return w, err
 }
 
-// OpenKeys unwraps the data keys. There must be one of each use.
+// Keys are the data keys. New values use the newest key of each use; older ones
+// go on opening what they sealed. It is immutable and safe for concurrent use.
+type Keys struct {
+	sealing map[uint32]*sealer
+	hashing map[uint32]*hasher
+	newest  map[Use]uint32
+	peppers []uint32 // versions of hashing keys, newest first
+	first   *hasher  // of the first sealing key: fingerprints outlive rotation
+}
+
+// sealer is one sealing key: it encrypts values and makes tags of rows.
+type sealer struct {
+	aead cipher.AEAD
+	tags *hasher
+}
+
+// OpenKeys unwraps the data keys. There must be the first one of each use.
 func OpenKeys(m Master, wrapped []Wrapped) (*Keys, error) {
-	k := &Keys{sealing: map[uint32]cipher.AEAD{}, hashing: map[uint32]*hasher{}, newest: map[Use]uint32{}}
+	none := &Keys{sealing: map[uint32]*sealer{}, hashing: map[uint32]*hasher{}, newest: map[Use]uint32{}}
+	k, err := none.With(m, wrapped)
+	if err != nil {
+		return nil, err
+	}
+	if k.first == nil || k.hashing[1] == nil {
+		return nil, fmt.Errorf("%w: its first data keys are missing; restore it from a backup", ErrTampered)
+	}
+	return k, nil
+}
+
+// With returns the keys with those of wrapped that they lack.
+func (k *Keys) With(m Master, wrapped []Wrapped) (*Keys, error) {
+	more := &Keys{
+		sealing: maps.Clone(k.sealing), hashing: maps.Clone(k.hashing), newest: maps.Clone(k.newest), first: k.first,
+	}
 	for _, w := range wrapped {
-		key, err := m.unwrap(w.Name(), w.Key)
-		if err != nil {
-			return nil, fmt.Errorf("data key %s: %w; use the key file that this store was made with", w.Name(), err)
+		if more.has(w) {
+			continue
 		}
-		if err := k.add(w, key); err != nil {
+		key, err := m.unwrap(w)
+		if err != nil {
+			return nil, err
+		}
+		if err := more.add(w, key); err != nil {
 			return nil, err
 		}
 	}
-	if len(k.sealing) == 0 || len(k.hashing) == 0 {
-		return nil, fmt.Errorf("the store has %d keys for sealing and %d for hashing, it needs one of each", len(k.sealing), len(k.hashing))
-	}
-	k.versions = slices.Sorted(maps.Keys(k.hashing))
-	slices.Reverse(k.versions)
-	return k, nil
+	more.peppers = slices.Sorted(maps.Keys(more.hashing))
+	slices.Reverse(more.peppers)
+	return more, nil
+}
+
+func (k *Keys) has(w Wrapped) bool {
+	return w.Use == Sealing && k.sealing[w.Version] != nil || w.Use == Hashing && k.hashing[w.Version] != nil
 }
 
 func (k *Keys) add(w Wrapped, key []byte) error {
 	switch w.Use {
 	case Sealing:
-		aead, err := newAEAD(key)
+		s, err := newSealer(key)
 		if err != nil {
 			return err
 		}
-		k.sealing[w.Version] = aead
+		k.sealing[w.Version] = s
 		if w.Version == 1 {
-			// The first sealing key also makes the key of the rows' MACs, so that
-			// rotation does not have to touch every row.
-			if k.rowKey, err = hkdf.Key(sha256.New, key, nil, "pavise row integrity", keySize); err != nil {
+			derived, err := derive(key, "pavise fingerprints")
+			if err != nil {
 				return err
 			}
+			k.first = newHasher(derived)
 		}
 	case Hashing:
 		k.hashing[w.Version] = newHasher(key)
@@ -107,6 +135,25 @@ func (k *Keys) add(w Wrapped, key []byte) error {
 	return nil
 }
 
+func newSealer(key []byte) (*sealer, error) {
+	encrypt, err1 := derive(key, "pavise sealed values")
+	tag, err2 := derive(key, "pavise row tags")
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	aead, err := newAEAD(encrypt)
+	return &sealer{aead, newHasher(tag)}, err
+}
+
+// derive makes a key for one purpose out of a data key (HKDF, RFC 5869).
+func derive(key []byte, purpose string) ([]byte, error) {
+	derived, err := hkdf.Key(sha256.New, key, nil, purpose, keySize)
+	if err != nil {
+		return nil, fmt.Errorf("derive the key for %s: %w", purpose, err)
+	}
+	return derived, nil
+}
+
 // Newest returns the version that new values of a use get.
 func (k *Keys) Newest(use Use) uint32 { return k.newest[use] }
 
@@ -114,93 +161,65 @@ func (k *Keys) Newest(use Use) uint32 { return k.newest[use] }
 func (k *Keys) Seal(table, id string, version int64, plain []byte) []byte {
 	newest := k.newest[Sealing]
 	head := binary.BigEndian.AppendUint32(nil, newest)
-	return append(head, sealWith(k.sealing[newest], plain, place(table, id, version))...)
+	return append(head, sealWith(k.sealing[newest].aead, plain, place(table, id, version))...)
 }
 
 // Unseal decrypts what [Keys.Seal] made for the same row; [ErrTampered] if it was
 // made for another.
 func (k *Keys) Unseal(table, id string, version int64, sealed []byte) ([]byte, error) {
-	if len(sealed) < 4 {
+	if len(sealed) < versionSize {
 		return nil, ErrTampered
 	}
-	aead, ok := k.sealing[binary.BigEndian.Uint32(sealed)]
-	if !ok {
+	s := k.sealing[binary.BigEndian.Uint32(sealed)]
+	if s == nil {
 		return nil, ErrTampered
 	}
-	plain, err := openWith(aead, sealed[4:], place(table, id, version))
+	plain, err := openWith(s.aead, sealed[versionSize:], place(table, id, version))
 	if err != nil {
 		return nil, ErrTampered
 	}
 	return plain, nil
 }
 
+const versionSize = 4
+
+// TagSize is the length of a row's tag in bytes: the key's version and the MAC.
+const TagSize = versionSize + sha256.Size
+
+// Tag returns the MAC of a row under the newest key.
+func (k *Keys) Tag(table, id string, version int64, body []byte) [TagSize]byte {
+	newest := k.newest[Sealing]
+	sum := k.sealing[newest].tags.sum(place(table, id, version), body)
+	var tag [TagSize]byte
+	binary.BigEndian.PutUint32(tag[:], newest)
+	copy(tag[versionSize:], sum[:])
+	return tag
+}
+
+// CheckTag reports whether tag is that of the row, under the key that it names.
+func (k *Keys) CheckTag(tag []byte, table, id string, version int64, body []byte) bool {
+	if len(tag) != TagSize {
+		return false
+	}
+	s := k.sealing[binary.BigEndian.Uint32(tag)]
+	if s == nil {
+		return false
+	}
+	sum := s.tags.sum(place(table, id, version), body)
+	return hmac.Equal(sum[:], tag[versionSize:])
+}
+
+// Fingerprint returns a keyed hash that stays the same when keys are rotated.
+func (k *Keys) Fingerprint(table, id string, version int64, body []byte) [sha256.Size]byte {
+	return k.first.sum(place(table, id, version), body)
+}
+
 // place names a row unambiguously.
 func place(table, id string, version int64) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(table)))
+	b := make([]byte, 0, 16+len(table)+len(id))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(table)))
 	b = append(b, table...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(id)))
 	b = append(b, id...)
 	return binary.BigEndian.AppendUint64(b, uint64(version))
-}
-
-// Digest is a keyed hash of a secret.
-type Digest struct {
-	Version uint32            `json:"version"` // of the hashing key
-	Sum     [sha256.Size]byte `json:"sum"`
-}
-
-// Hash returns the keyed hash of material under the newest key.
-func (k *Keys) Hash(material []byte) Digest {
-	newest := k.newest[Hashing]
-	return Digest{newest, k.hashing[newest].sum(material)}
-}
-
-// Match reports in constant time whether d is the hash of material.
-func (k *Keys) Match(d Digest, material []byte) bool {
-	h, ok := k.hashing[d.Version]
-	if !ok {
-		return false
-	}
-	sum := h.sum(material)
-	return hmac.Equal(sum[:], d.Sum[:])
-}
-
-// Hashes calls f with the hash of material under each key, newest first, until f
-// returns true.
-func (k *Keys) Hashes(material []byte, f func(Digest) bool) {
-	for _, version := range k.versions {
-		if f(Digest{version, k.hashing[version].sum(material)}) {
-			return
-		}
-	}
-}
-
-// Tag returns the MAC of a row.
-func (k *Keys) Tag(table, id string, version int64, body []byte) [sha256.Size]byte {
-	mac := hmac.New(sha256.New, k.rowKey)
-	mac.Write(place(table, id, version))
-	mac.Write(body)
-	return [sha256.Size]byte(mac.Sum(nil))
-}
-
-// hasher makes keyed hashes with pooled state.
-type hasher struct{ pool sync.Pool }
-
-func newHasher(key []byte) *hasher {
-	key = slices.Clone(key)
-	h := &hasher{}
-	h.pool.New = func() any { return hmac.New(sha256.New, key) }
-	return h
-}
-
-func (h *hasher) sum(material []byte) (sum [sha256.Size]byte) {
-	mac, ok := h.pool.Get().(hash.Hash)
-	if !ok {
-		panic("the pool of a hasher holds a hash")
-	}
-	mac.Reset()
-	mac.Write(material)
-	mac.Sum(sum[:0])
-	h.pool.Put(mac)
-	return sum
 }

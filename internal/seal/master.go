@@ -1,17 +1,15 @@
-// Package seal keeps secrets that the store must not show: it encrypts what has to
-// be read back, and hashes what only has to be recognised, under data keys that
-// are themselves wrapped by one master key from outside the store.
 package seal
 
 import (
-	"bufio"
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,85 +18,137 @@ import (
 	"pavise.dev/pavise/internal/secret"
 )
 
-// ErrWrongKey says that something was wrapped under another master key.
-var ErrWrongKey = errors.New("the master key does not fit the store")
+// maxKeyText is the longest text in which a master key is looked for, in bytes.
+const maxKeyText = 4096
 
-// ErrTampered says that a sealed value is not in the place, or not in the state,
-// in which it was sealed.
-var ErrTampered = errors.New("a sealed value was changed, moved, or put back")
+// Master is the key that wraps the data keys. The zero Master wraps nothing.
+type Master struct {
+	key secret.Value
+	id  string
+}
 
-// keySize is the length of master and data keys in bytes.
-const keySize = 32
-
-// Master is the key that wraps the data keys.
-type Master struct{ key secret.Value }
-
-// NewMaster takes a key of 32 bytes.
+// NewMaster takes a key of 32 bytes, which it copies.
 func NewMaster(key []byte) (Master, error) {
 	if len(key) != keySize {
 		return Master{}, fmt.Errorf("a master key has %d bytes, this one has %d", keySize, len(key))
 	}
-	return Master{secret.New(bytes.Clone(key))}, nil
+	id, err := hkdf.Key(sha256.New, key, nil, "pavise master key id", 6)
+	if err != nil {
+		return Master{}, fmt.Errorf("name the master key: %w", err)
+	}
+	return Master{secret.New(bytes.Clone(key)), hex.EncodeToString(id)}, nil
 }
+
+// ID names the key without telling anything of it: equal keys have equal names.
+func (m Master) ID() string { return m.id }
 
 // ReadMaster reads a key file. One that others may read is refused.
 func ReadMaster(name string) (Master, error) {
-	info, err := os.Stat(name)
+	text, err := readPrivate(name)
 	if err != nil {
 		return Master{}, fmt.Errorf("master key: %w", err)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return Master{}, fmt.Errorf("master key %s can be read by others (mode %o); run: chmod 600 %s", name, mode, name)
-	}
-	if info.Size() > 4096 {
-		return Master{}, fmt.Errorf("master key %s is no key file: it has %d bytes", name, info.Size())
-	}
-	text, err := os.ReadFile(name)
+	m, err := parseMaster(text)
 	if err != nil {
-		return Master{}, fmt.Errorf("master key: %w", err)
+		return Master{}, fmt.Errorf("master key %s: %w; restore the file from where you keep a copy", name, err)
 	}
-	key, err := decodeMaster(text)
-	if err != nil {
-		return Master{}, fmt.Errorf("master key %s: %w", name, err)
-	}
-	return NewMaster(key)
+	return m, nil
 }
 
-func decodeMaster(text []byte) ([]byte, error) {
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
+// readPrivate reads a small regular file that only its owner may read. What is
+// checked is the file that was opened, not what its name meant before.
+func readPrivate(name string) ([]byte, error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", name) // opening a pipe would wait
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // only read
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others (mode %o); run: chmod 600 %s", name, mode, name)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxKeyText+1))
+	if err == nil && len(text) > maxKeyText {
+		err = fmt.Errorf("%s is no key file: it is longer than %d bytes", name, maxKeyText)
+	}
+	return text, err
+}
+
+// parseMaster finds the one line of base64 among comments and empty lines. Its
+// errors never quote the text.
+func parseMaster(text []byte) (Master, error) {
+	var key []byte
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		key, err := base64.StdEncoding.Strict().DecodeString(line)
-		if err != nil || len(key) != keySize {
-			return nil, fmt.Errorf("want one line of base64 for %d bytes; restore the file from where you keep a copy", keySize)
+		if key != nil {
+			return Master{}, fmt.Errorf("there is more than one line; want one of base64 for %d bytes", keySize)
 		}
-		return key, nil
+		decoded, err := base64.StdEncoding.Strict().DecodeString(line)
+		if err != nil || len(decoded) != keySize {
+			return Master{}, fmt.Errorf("want one line of base64 for %d bytes", keySize)
+		}
+		key = decoded
 	}
-	return nil, fmt.Errorf("the file is empty; restore it from where you keep a copy")
+	if key == nil {
+		return Master{}, errors.New("there is no key in it")
+	}
+	return NewMaster(key)
 }
 
-// CreateMaster makes a key file with mode 0600. An existing file is never
-// overwritten.
+// CreateMaster makes a key file with mode 0600, complete or not at all. An
+// existing file is never overwritten.
 func CreateMaster(name string) (Master, error) {
 	key := make([]byte, keySize)
 	_, _ = rand.Read(key) // never fails (crypto/rand)
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return Master{}, fmt.Errorf("make a master key: %w", err)
-	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	m, err := NewMaster(key)
 	if err != nil {
-		return Master{}, fmt.Errorf("make a master key: %w", err)
+		return Master{}, err
 	}
-	text := "# Pavise master key. Without it the data folder cannot be read: keep a copy elsewhere.\n" +
+	text := "# Pavise master key " + m.ID() + ". Without it nobody can use the data folder: keep a copy elsewhere.\n" +
 		base64.StdEncoding.EncodeToString(key) + "\n"
-	_, err = file.WriteString(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err := createPrivate(name, []byte(text)); err != nil {
 		return Master{}, fmt.Errorf("make a master key: %w", err)
 	}
-	return NewMaster(key)
+	return m, nil
+}
+
+// createPrivate writes beside name and then links, so that name is never seen
+// half written and never replaced.
+func createPrivate(name string, text []byte) error {
+	folder := filepath.Dir(name)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(folder, ".pavise-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // only the link stays
+	_, err = file.Write(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(file.Name(), name); err != nil {
+		return err
+	}
+	return syncFolder(folder)
+}
+
+func syncFolder(name string) error {
+	folder, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // Exists reports whether there is a key file.
@@ -116,30 +166,20 @@ func (m Master) wrap(name string, key []byte) ([]byte, error) {
 	return sealWith(aead, key, []byte(name)), nil
 }
 
-func (m Master) unwrap(name string, wrapped []byte) ([]byte, error) {
+// unwrap opens a data key. That another master key is needed is told apart from
+// a wrapped key that was changed.
+func (m Master) unwrap(w Wrapped) ([]byte, error) {
+	if w.Master != m.id {
+		return nil, fmt.Errorf("data key %s: %w: it is wrapped under master key %s and this is %s; use the key file that this store was made with",
+			w.Name(), ErrWrongKey, w.Master, m.id)
+	}
 	aead, err := newAEAD(m.key.Reveal())
 	if err != nil {
 		return nil, err
 	}
-	key, err := openWith(aead, wrapped, []byte(name))
-	if err != nil {
-		return nil, ErrWrongKey
+	key, err := openWith(aead, w.Key, []byte(w.Name()))
+	if err != nil || len(key) != keySize {
+		return nil, fmt.Errorf("data key %s: %w; restore the store from a backup", w.Name(), ErrTampered)
 	}
 	return key, nil
-}
-
-func newAEAD(key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("AES key: %w", err)
-	}
-	return cipher.NewGCMWithRandomNonce(block)
-}
-
-func sealWith(aead cipher.AEAD, plain, bound []byte) []byte {
-	return aead.Seal(nil, nil, plain, bound)
-}
-
-func openWith(aead cipher.AEAD, sealed, bound []byte) ([]byte, error) {
-	return aead.Open(nil, nil, sealed, bound)
 }

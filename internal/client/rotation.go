@@ -1,0 +1,144 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"pavise.dev/pavise/internal/seal"
+)
+
+// RotateKeys makes new data keys and seals every secret and tags every row under
+// them. The older keys stay: hashes of secrets need theirs, and other nodes may
+// still write with them for a moment. Every credential stays valid throughout.
+// If it breaks off, calling it again goes on with newer keys.
+func (r *Registry) RotateKeys(ctx context.Context) (Change, error) {
+	r.rotating.Lock()
+	defer r.rotating.Unlock()
+	change := Change{Action: "keys.rotate", Target: "data keys"}
+	if err := r.rows.addKeys(ctx); err != nil {
+		return change, err
+	}
+	rows, _, err := r.rows.store.Since(ctx, 0)
+	if err != nil {
+		return change, fmt.Errorf("read the store: %w", err)
+	}
+	moved := 0
+	for _, row := range rows {
+		if row.Table == tableKey || row.Table == tableUsage {
+			continue
+		}
+		if err := r.retry(func() error { return r.retag(ctx, row.Table, row.ID) }); err != nil {
+			return change, fmt.Errorf("seal %s/%s again: %w", row.Table, row.ID, err)
+		}
+		moved++
+	}
+	keys := r.rows.keys.Load()
+	change.Text = fmt.Sprintf("%s-%d, %s-%d; %d rows sealed again", seal.Sealing, keys.Newest(seal.Sealing), seal.Hashing, keys.Newest(seal.Hashing), moved)
+	return change, nil
+}
+
+// retag writes a row again as it is, under the newest keys.
+func (r *Registry) retag(ctx context.Context, table, id string) error {
+	switch table {
+	case tableCredential:
+		var s stored
+		row, err := r.rows.must(ctx, table, id, &s)
+		if err == nil {
+			err = r.reseal(&s.Sealed, row)
+		}
+		return r.rewrite(ctx, row, s, err)
+	case tableSecret:
+		var s sealedSecret
+		row, err := r.rows.must(ctx, table, id, &s)
+		if err == nil {
+			err = r.reseal(&s.Sealed, row)
+		}
+		return r.rewrite(ctx, row, s, err)
+	}
+	row, err := r.rows.read(ctx, table, id, nil)
+	if row.Body == nil {
+		return r.rewrite(ctx, row, nil, err)
+	}
+	return r.rewrite(ctx, row, json.RawMessage(row.Body), err)
+}
+
+func (r *Registry) rewrite(ctx context.Context, row Row, value any, err error) error {
+	if err != nil {
+		return err
+	}
+	return r.rows.write(ctx, entry{row.Table, row.ID, row.Version, value})
+}
+
+// addKeys makes the next version of each data key.
+func (l *ledger) addKeys(ctx context.Context) error {
+	keys := l.keys.Load()
+	var rows []Row
+	var wrapped []seal.Wrapped
+	for _, use := range []seal.Use{seal.Sealing, seal.Hashing} {
+		w, err := seal.Wrap(l.currentMaster(), use, keys.Newest(use)+1)
+		if err != nil {
+			return fmt.Errorf("make a data key: %w", err)
+		}
+		row, err := keyRow(w, 0)
+		if err != nil {
+			return err
+		}
+		rows, wrapped = append(rows, row), append(wrapped, w)
+	}
+	if err := l.commit(ctx, rows); err != nil {
+		return fmt.Errorf("keep the new data keys: %w", err)
+	}
+	return l.learn(rows)
+}
+
+func (l *ledger) currentMaster() seal.Master {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	return l.master
+}
+
+// Rewrap puts the data keys under another master key, in one commit. From then on
+// only that one opens the store: the caller has made it durable before, and
+// keeps the old one with the backups that were made under it. Other nodes that
+// are running must be given the new key before the data keys are rotated again.
+func (r *Registry) Rewrap(ctx context.Context, to seal.Master) (Change, error) {
+	r.rotating.Lock()
+	defer r.rotating.Unlock()
+	change := Change{Action: "keys.rewrap", Target: "data keys", Text: "under master key " + to.ID()}
+	return change, r.retry(func() error { return r.rows.rewrap(ctx, to) })
+}
+
+func (l *ledger) rewrap(ctx context.Context, to seal.Master) error {
+	from := l.currentMaster()
+	known, _, err := l.store.Since(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("read the data keys: %w", err)
+	}
+	var rows []Row
+	for _, row := range known {
+		if row.Table != tableKey {
+			continue
+		}
+		wrapped, err := dataKeys([]Row{row})
+		if err != nil || len(wrapped) == 0 {
+			return err
+		}
+		w, err := seal.Rewrap(from, to, wrapped[0])
+		if err != nil {
+			return err
+		}
+		next, err := keyRow(w, row.Version)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, next)
+	}
+	if err := l.commit(ctx, rows); err != nil {
+		return err
+	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.master = to
+	return nil
+}
