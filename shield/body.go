@@ -20,6 +20,9 @@ type Body struct {
 
 // NewBody wraps source; [Body.Bytes] reads at most limit bytes of it.
 func NewBody(source io.ReadCloser, limit int64) *Body {
+	if source == nil {
+		source = http.NoBody
+	}
 	return &Body{source: source, limit: limit}
 }
 

@@ -185,7 +185,7 @@ type Attack struct {
 	Status int                       // expected; 0: Code.Status()
 }
 
-// Signed returns a signer that does nothing, for callers without a credential.
+// Unsigned returns a signer that does nothing, for callers without a credential.
 func Unsigned() Signer { return unsigned{} }
 
 type unsigned struct{}

@@ -17,12 +17,12 @@ const (
 // remembered as a verdict; the claims are what those signed bytes say, and are
 // judged on every use. It is immutable.
 type verified struct {
-	digest   [32]byte // SHA-256 of the whole token
-	issuer   *trusted
-	kid, alg string
-	key      crypto.PublicKey
-	claims   *claims
-	live     func() bool // for streams: is it still good?
+	digest    [32]byte // SHA-256 of the whole token
+	issuer    *trusted
+	kid, alg  string
+	key       crypto.PublicKey
+	claims    *claims
+	withdrawn func() bool // for streams: is it no longer good?
 }
 
 // cache remembers a bounded number of tokens. It holds no token, only digests,

@@ -127,7 +127,7 @@ func (t *tokens) identity(r *http.Request, v *verified, now time.Time) (*shield.
 	id := &shield.Identity{
 		Shield: kind, CredentialID: c.credentialID, Issuer: v.issuer.URL, Subject: c.subject,
 		Client: c.foreignClient, User: c.user, Tenant: c.tenant, Scopes: c.scopes, Attributes: c.attributes,
-		Scheme: scheme, Expires: c.ends, Confirm: c.confirm, Revocation: v.live,
+		Scheme: scheme, Expires: c.ends, Confirm: c.confirm, Revocation: v.withdrawn,
 	}
 	if err != nil {
 		return id, nil
@@ -155,9 +155,9 @@ func mapTo(id *shield.Identity, record *shield.Record, now time.Time) {
 	if !known.Expires.IsZero() && known.Expires.Before(id.Expires) {
 		id.Expires = known.Expires
 	}
-	if live := known.Revocation; live != nil {
+	if client := known.Revocation; client != nil {
 		token := id.Revocation
-		id.Revocation = func() bool { return live() && token() }
+		id.Revocation = func() bool { return client() || token() }
 	}
 }
 

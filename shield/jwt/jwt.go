@@ -63,6 +63,19 @@ type Config struct {
 	Require  map[string]string `yaml:"require" doc:"Claims that must have exactly this value: a string, a number or true or false as it is written; dots go down."`
 	Bound    bool              `yaml:"certificate_bound" doc:"Accept only tokens that are bound to the caller's client certificate (RFC 8705). The host must ask for certificates."`
 	Cache    int               `yaml:"cache" doc:"Tokens whose signature is remembered, 0 to 65536. Default 4096."`
+
+	fallback string // audience where none is named
+}
+
+// Names says which issuers of the configuration the settings refer to.
+func (c *Config) Names() map[string][]string { return map[string][]string{"issuer": c.Issuer} }
+
+// WithAudience returns the settings with the audience that holds where neither
+// they nor the issuer name one: the API's name.
+func (c *Config) WithAudience(name string) shield.Config {
+	named := *c
+	named.fallback = name
+	return &named
 }
 
 // SetScalar takes the short form.
@@ -157,6 +170,9 @@ func trust(issuer *shield.Issuer, c *Config) (*trusted, error) {
 	t := &trusted{Issuer: issuer, audience: c.Audience, types: []string{accessToken}}
 	if len(t.audience) == 0 {
 		t.audience = issuer.Audience
+	}
+	if len(t.audience) == 0 && c.fallback != "" {
+		t.audience = []string{c.fallback}
 	}
 	if len(t.audience) == 0 || slices.Contains(t.audience, "") {
 		return nil, fmt.Errorf("no audience is configured, neither for the endpoint nor for the issuer")
@@ -277,7 +293,7 @@ func (t *tokens) verify(r *http.Request, token string) (*verified, error) {
 	if v.claims, err = readClaims(parts, issuer); err != nil {
 		return nil, t.refuse(shield.Refuse(shield.InvalidCredential, "issuer %s: %v", issuer.Name, err))
 	}
-	v.live = func() bool { return t.live(v) }
+	v.withdrawn = func() bool { return !t.live(v) }
 	return v, nil
 }
 

@@ -214,16 +214,16 @@ func TestMapsAClientToOneOfOurs(t *testing.T) {
 	token := w.corp.Token(map[string]any{"org": "evil", "tier": "none", "x": 1})
 	record := shield.Record{Kind: "jwt", ID: issued.ID, Client: w.Client("shop"), Scopes: shield.Scopes{"orders:read"}, Attributes: map[string]any{"tier": "gold"}}
 	alive := true
-	w.Add(record.Keep(nil, nil, func() bool { return alive }))
+	w.Add(record.Keep(nil, nil, func() bool { return !alive }))
 	id := w.accepts(token)
 	if id.Client != "shop" || id.Tenant != "acme" || !slices.Equal(id.Scopes, shield.Scopes{"orders:read"}) || fmt.Sprint(id.Attributes) != "map[tier:gold x:1]" {
 		t.Errorf("identity %+v", id)
 	}
-	if !id.Revocation() {
-		t.Error("a good credential is not live")
+	if id.Revocation() {
+		t.Error("a good credential counts as withdrawn")
 	}
-	if alive = false; id.Revocation() {
-		t.Error("a withdrawn mapping is live")
+	if alive = false; !id.Revocation() {
+		t.Error("a withdrawn mapping counts as good")
 	}
 	if other := w.accepts(w.corp.Token(map[string]any{"client_id": "other"})); other.Client != "corp/other" {
 		t.Errorf("another client is %s", other.Client)
@@ -446,8 +446,8 @@ func TestExpiryIsAskedOnEveryUse(t *testing.T) {
 	id := w.accepts(token)
 	w.Advance(time.Second)
 	refusal := w.refuses("remembered, but expired", token, shield.ExpiredCredential)
-	if !refusal.Proved || refusal.CredentialID == "" || id.Revocation() {
-		t.Errorf("refusal %+v, live %v", refusal, id.Revocation())
+	if !refusal.Proved || refusal.CredentialID == "" || !id.Revocation() {
+		t.Errorf("refusal %+v, withdrawn %v", refusal, id.Revocation())
 	}
 }
 
@@ -762,8 +762,8 @@ func TestRevocation(t *testing.T) {
 	w.accepts(second)
 	w.RevokeToken(corpURL, "a")
 	refusal := w.refuses("a revoked token that is remembered", first, shield.RevokedCredential)
-	if !refusal.Proved || refusal.CredentialID != "corp:a" || id.Revocation() {
-		t.Errorf("refusal %+v, live %v", refusal, id.Revocation())
+	if !refusal.Proved || refusal.CredentialID != "corp:a" || !id.Revocation() {
+		t.Errorf("refusal %+v, withdrawn %v", refusal, id.Revocation())
 	}
 	w.accepts(second)
 	w.RevokeSubject(corpURL, "user-1")
@@ -772,8 +772,8 @@ func TestRevocation(t *testing.T) {
 	if _, err := w.ask(second); !errors.Is(err, shield.ErrStale) {
 		t.Errorf("stale: %v", err)
 	}
-	if id.Revocation() {
-		t.Error("what cannot be decided is live")
+	if !id.Revocation() {
+		t.Error("what cannot be decided counts as good")
 	}
 }
 
