@@ -1,0 +1,209 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+)
+
+// headerRules says which header fields do not pass. They are compiled once and
+// only read afterwards.
+type headerRules struct {
+	request  map[string]bool // canonical name: removed from requests
+	prefixes []string        // canonical beginnings, likewise
+	keep     map[string]bool // InsecureKeepHeaders
+	response map[string]bool
+}
+
+// Hop-by-hop fields and what frames a message (RFC 9110 §7.6.1): each side of
+// the gateway has its own.
+func hopByHop() []string {
+	return []string{
+		"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+		"Proxy-Authentication-Info", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Content-Length", "Host",
+	}
+}
+
+// fromOutside are the fields by which a service may be told who called, where
+// from, and what he meant. Callers do not get to say any of it themselves.
+func fromOutside() []string {
+	return []string{
+		// who: identity
+		"Client-Cert", "Client-Cert-Chain", "X-Client-Cert", "X-Forwarded-Client-Cert", "Ssl-Client-Cert",
+		"X-User", "X-User-Id", "X-Username", "X-User-Name", "X-User-Email", "X-Remote-User", "Remote-User",
+		"X-Authenticated-User", "X-Authenticated-Userid", "X-Auth-Request-User", "X-Auth-Request-Email",
+		"X-Consumer-Id", "X-Consumer-Username", "X-Consumer-Custom-Id", "X-Credential-Identifier",
+		// where from: addresses
+		"Forwarded", "X-Real-Ip", "X-Client-Ip", "Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
+		"Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Original-Forwarded-For", "X-Originating-Ip", "X-Remote-Ip",
+		"X-Remote-Addr", "X-Host", "X-Original-Host", "X-Request-Id",
+		// what: another method or path than the one that was checked
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
+		"X-Original-Url", "X-Original-Uri", "X-Rewrite-Url", "X-Original-Method",
+		// libraries that read a header as a setting: httpoxy, early data (RFC 8470)
+		"Proxy", "Early-Data",
+	}
+}
+
+func fromOutsidePrefixes() []string {
+	return []string{"Pavise-", "X-Ssl-", "X-Forwarded-"}
+}
+
+// Banners tell strangers which software runs behind the gateway. Alt-Svc would
+// send callers around it, and an echoed Pavise-Identity would give them a token.
+func banners() []string {
+	return []string{
+		"Server", "X-Powered-By", "X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Generator", "X-Runtime",
+		"X-Drupal-Cache", "X-Varnish", "X-Backend-Server", "X-Served-By",
+	}
+}
+
+func newHeaderRules(s *Settings) *headerRules {
+	rules := &headerRules{
+		request: map[string]bool{}, prefixes: fromOutsidePrefixes(),
+		keep: map[string]bool{}, response: map[string]bool{},
+	}
+	for _, name := range s.InsecureKeepHeaders {
+		rules.keep[http.CanonicalHeaderKey(name)] = true
+	}
+	for _, list := range [][]string{hopByHop(), fromOutside()} {
+		for _, name := range list {
+			rules.request[name] = true
+		}
+	}
+	for name := range s.PlainHeaders {
+		rules.request[http.CanonicalHeaderKey(name)] = true
+	}
+	for _, name := range hopByHop() {
+		rules.response[name] = true
+	}
+	rules.response["Alt-Svc"] = true
+	if !s.KeepBanners {
+		for _, name := range banners() {
+			rules.response[name] = true
+		}
+	}
+	return rules
+}
+
+// dropsRequest reports whether a request's field does not pass. Servers that
+// speak CGI's language read X_User_Id as X-User-Id, so every odd character
+// counts as a hyphen here.
+func (rules *headerRules) dropsRequest(name string) bool {
+	if !isPlain(name) {
+		name = plainName(name)
+	}
+	if rules.request[name] {
+		return !rules.keep[name] || isHop(name)
+	}
+	if name == "" || name[0] != 'P' && name[0] != 'X' {
+		return false
+	}
+	for _, prefix := range rules.prefixes {
+		if strings.HasPrefix(name, prefix) {
+			return !rules.keep[name] || prefix == "Pavise-"
+		}
+	}
+	return false
+}
+
+func (rules *headerRules) dropsResponse(name string) bool {
+	return rules.response[name] || strings.HasPrefix(name, "Pavise-")
+}
+
+// dropsTrailer reports whether a trailer field does not pass: what is removed
+// from the head, and what must stand there (RFC 9110 §6.5.1).
+func dropsTrailer(name string) bool {
+	switch name {
+	case "Authorization", "Cache-Control", "Content-Encoding", "Content-Type", "Content-Range", "Cookie", "Expect",
+		"Max-Forwards", "Range", "Set-Cookie", "Www-Authenticate", "Date", "Location", "Age", "Expires", "Vary",
+		"Retry-After", "Pragma", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range":
+		return true
+	}
+	return false
+}
+
+func isHop(name string) bool {
+	for _, hop := range hopByHop() {
+		if name == hop {
+			return true
+		}
+	}
+	return false
+}
+
+func isPlain(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-') {
+			return false
+		}
+	}
+	return true
+}
+
+func plainName(name string) string {
+	return http.CanonicalHeaderKey(strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '-'
+	}, name))
+}
+
+// isToken reports whether s is a token (RFC 9110 §5.6.2).
+func isToken(s string) bool {
+	if s == "" {
+		return false
+	}
+	for i := range len(s) {
+		if !isTokenByte(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isTokenByte(c byte) bool {
+	switch {
+	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		return true
+	}
+	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}
+
+// connectionNames returns the field names that Connection lists, beyond the
+// options that are no names. They end here (RFC 9110 §7.6.1).
+func connectionNames(values []string) []string {
+	var names []string
+	for _, value := range values {
+		for token := range strings.SplitSeq(value, ",") {
+			token = strings.TrimSpace(token)
+			switch {
+			case token == "", strings.EqualFold(token, "close"), strings.EqualFold(token, "keep-alive"),
+				strings.EqualFold(token, "upgrade"), strings.EqualFold(token, "te"):
+			default:
+				names = append(names, http.CanonicalHeaderKey(token))
+			}
+		}
+	}
+	return names
+}
+
+// hasToken reports whether the comma-separated values hold the token.
+func hasToken(values []string, want string) bool {
+	for _, value := range values {
+		for token := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), want) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unsafeUpgrade reports whether the protocol is HTTP again, whose requests
+// nobody would check.
+func unsafeUpgrade(protocol string) bool {
+	lower := strings.ToLower(protocol)
+	return lower == "" || lower == "*" || strings.HasPrefix(lower, "h2") || strings.HasPrefix(lower, "http") || strings.HasPrefix(lower, "tls")
+}
