@@ -1,0 +1,169 @@
+package tlsconf
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+// Source says where the certificate of a host comes from.
+type Source struct {
+	Kind      string // "local", "files" or "acme"
+	Cert, Key string // files, absolute
+	Email     string // ACME
+	Directory string // ACME; empty: Let's Encrypt
+	Roots     string // ACME: file with the CA of the directory; empty: the system's
+}
+
+// Certificates gives each host its certificate. It is safe for concurrent use.
+type Certificates struct {
+	hosts map[string]func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	pairs []*Pair
+	local *Local
+	acme  []*certmagic.ACMEIssuer
+	magic []*certmagic.Cache
+	now   func() time.Time
+}
+
+// Options are what Open needs beside the sources.
+type Options struct {
+	Folder string // data folder: the local CA and ACME accounts live below it
+	Now    func() time.Time
+}
+
+// Open readies the certificates of hosts. ACME certificates are asked for when
+// [Certificates.Manage] is called.
+func Open(hosts map[string]Source, o Options) (*Certificates, error) {
+	c := &Certificates{hosts: map[string]func(*tls.ClientHelloInfo) (*tls.Certificate, error){}, now: o.Now}
+	for name, source := range hosts {
+		get, err := c.open(name, source, o)
+		if err != nil {
+			return nil, fmt.Errorf("host %s: %w", name, err)
+		}
+		c.hosts[name] = get
+	}
+	return c, nil
+}
+
+func (c *Certificates) open(name string, source Source, o Options) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	switch source.Kind {
+	case "local":
+		local, err := c.localCA(o)
+		if err != nil {
+			return nil, err
+		}
+		return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return local.Server(name) }, nil
+	case "files":
+		pair, err := OpenPair(source.Cert, source.Key, o.Now())
+		if err != nil {
+			return nil, err
+		}
+		c.pairs = append(c.pairs, pair)
+		return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Certificate(), nil }, nil
+	case "acme":
+		return c.openACME(name, source, o)
+	}
+	return nil, fmt.Errorf("certificate source %q: want local, files or acme", source.Kind)
+}
+
+func (c *Certificates) localCA(o Options) (*Local, error) {
+	if c.local != nil {
+		return c.local, nil
+	}
+	var err error
+	c.local, err = OpenLocal(o.Folder+"/local-ca", o.Now)
+	return c.local, err
+}
+
+// openACME prepares one host for certmagic, with a cache and storage of ours
+// instead of the package's defaults.
+func (c *Certificates) openACME(name string, source Source, o Options) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	var magic *certmagic.Config
+	cache := certmagic.NewCache(certmagic.CacheOptions{
+		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return magic, nil },
+		Logger:           zap.NewNop(),
+	})
+	magic = certmagic.New(cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: o.Folder + "/acme"}, Logger: zap.NewNop()})
+	issuer := certmagic.ACMEIssuer{
+		CA: source.Directory, Email: source.Email, Agreed: true, DisableTLSALPNChallenge: true, Logger: zap.NewNop(),
+	}
+	if issuer.CA == "" {
+		issuer.CA = certmagic.LetsEncryptProductionCA
+	}
+	if source.Roots != "" {
+		pool, err := ReadPool(source.Roots)
+		if err != nil {
+			return nil, err
+		}
+		issuer.TrustedRoots = pool
+	}
+	made := certmagic.NewACMEIssuer(magic, issuer)
+	magic.Issuers = []certmagic.Issuer{made}
+	c.acme, c.magic = append(c.acme, made), append(c.magic, cache)
+	if err := c.manageLater(name, magic); err != nil {
+		return nil, err
+	}
+	return magic.GetCertificate, nil
+}
+
+// manageLater starts certmagic's own watch over the name; failures are tried
+// again by it with growing pauses.
+func (c *Certificates) manageLater(name string, magic *certmagic.Config) error {
+	if err := magic.ManageAsync(context.Background(), []string{name}); err != nil {
+		return fmt.Errorf("ask for a certificate by ACME: %w", err)
+	}
+	return nil
+}
+
+// GetCertificate chooses by the server name; a client that sends none gets the
+// certificate of the address that it reached.
+func (c *Certificates) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := strings.ToLower(hello.ServerName)
+	if name == "" && hello.Conn != nil {
+		if local, err := netip.ParseAddrPort(hello.Conn.LocalAddr().String()); err == nil {
+			name = local.Addr().Unmap().String()
+		}
+	}
+	get, ok := c.hosts[name]
+	if !ok {
+		return nil, fmt.Errorf("no certificate for %q", name)
+	}
+	return get(hello)
+}
+
+// ChallengeHandler answers ACME HTTP-01 challenges and hands all else to next.
+func (c *Certificates) ChallengeHandler(next http.Handler) http.Handler {
+	h := next
+	for _, issuer := range c.acme {
+		h = issuer.HTTPChallengeHandler(h)
+	}
+	return h
+}
+
+// Local returns the local CA, or nil if no host uses it.
+func (c *Certificates) Local() *Local { return c.local }
+
+// Reload reads changed files again and returns what was wrong with any of them.
+func (c *Certificates) Reload() []error {
+	var faults []error
+	for _, pair := range c.pairs {
+		if _, err := pair.Reload(c.now()); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return faults
+}
+
+// Close stops the upkeep of ACME certificates.
+func (c *Certificates) Close() {
+	for _, cache := range c.magic {
+		cache.Stop()
+	}
+}
