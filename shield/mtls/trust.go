@@ -1,0 +1,214 @@
+package mtls
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise/shield"
+)
+
+// maxAuthorities is how many authorities one shield may trust.
+const maxAuthorities = 1024
+
+// trust is one revision of the bundle, with what was found out under it. It is
+// immutable but for its memory, which is safe for concurrent use.
+type trust struct {
+	pool      *x509.CertPool
+	bySubject map[string][]*x509.Certificate // by RawSubject
+	anchors   map[[32]byte]bool              // SHA-256 of the DER
+	pins      []string                       // of all, sorted: what sets this bundle apart
+	accepted  *cache
+	refused   *cache // apart, so that strangers cannot displace callers
+	recent    *recent[verdict]
+}
+
+// loadTrust reads the bundle. It is an error if any part of any file cannot be
+// used: an authority that is left out in silence is found too late.
+func loadTrust(files shield.Files, list []string) (*trust, error) {
+	t := &trust{
+		pool: x509.NewCertPool(), bySubject: map[string][]*x509.Certificate{}, anchors: map[[32]byte]bool{},
+		accepted: newCache(acceptedEntries), refused: newCache(refusedEntries), recent: newRecent[verdict](),
+	}
+	for _, name := range list {
+		text, err := files.Read(name)
+		if err != nil {
+			return nil, fmt.Errorf("read the bundle %s: %w; check trust, paths are relative to the configuration file", name, err)
+		}
+		if err := t.addBundle(text); err != nil {
+			return nil, fmt.Errorf("bundle %s: %w", name, err)
+		}
+	}
+	slices.Sort(t.pins)
+	return t, nil
+}
+
+func (t *trust) addBundle(text []byte) error {
+	blocks, err := decodePEM(text, "CERTIFICATE")
+	if err != nil {
+		return err
+	}
+	for i, der := range blocks {
+		cert, err := x509.ParseCertificate(der)
+		if err == nil {
+			err = checkAuthority(cert)
+		}
+		if err == nil {
+			err = t.add(cert)
+		}
+		if err != nil {
+			return fmt.Errorf("certificate %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func (t *trust) add(cert *x509.Certificate) error {
+	digest := sha256.Sum256(cert.Raw)
+	if t.anchors[digest] {
+		return nil
+	}
+	if len(t.anchors) == maxAuthorities {
+		return fmt.Errorf("at most %d authorities are trusted by one shield", maxAuthorities)
+	}
+	t.anchors[digest] = true
+	t.pool.AddCert(cert)
+	t.bySubject[string(cert.RawSubject)] = append(t.bySubject[string(cert.RawSubject)], cert)
+	if pin := pinOf(cert); !slices.Contains(t.pins, pin) {
+		t.pins = append(t.pins, pin)
+	}
+	return nil
+}
+
+// same reports whether two revisions trust the same certificates.
+func (t *trust) same(other *trust) bool {
+	if len(t.anchors) != len(other.anchors) {
+		return false
+	}
+	for digest := range t.anchors {
+		if !other.anchors[digest] {
+			return false
+		}
+	}
+	return true
+}
+
+func checkAuthority(cert *x509.Certificate) error {
+	switch {
+	case !cert.BasicConstraintsValid || !cert.IsCA:
+		return fmt.Errorf("%s is no authority (basic constraints); to trust a single client, trust its authority and allow its pin", cert.Subject)
+	case cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0:
+		return fmt.Errorf("%s may not sign certificates (key usage)", cert.Subject)
+	}
+	if err := strongKey(cert.PublicKey); err != nil {
+		return fmt.Errorf("%s has %w", cert.Subject, err)
+	}
+	return nil
+}
+
+// decodePEM returns the blocks of a text, all of which must be of one type. It
+// notices blocks that pem.Decode would skip as damaged.
+func decodePEM(text []byte, want string) ([][]byte, error) {
+	var blocks [][]byte
+	begins := bytes.Count(text, []byte("-----BEGIN"))
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if strings.Contains(block.Type, "PRIVATE KEY") {
+			return nil, errors.New("it holds a private key; take it out, and make a new one if others could read the file")
+		}
+		if block.Type != want || len(block.Headers) > 0 {
+			return nil, fmt.Errorf("it holds a block %q; want %q without headers", block.Type, want)
+		}
+		blocks = append(blocks, block.Bytes)
+	}
+	switch {
+	case len(blocks) == 0:
+		return nil, fmt.Errorf("it holds no %s in PEM", want)
+	case len(blocks) != begins:
+		return nil, fmt.Errorf("%d of its %d PEM blocks are damaged", begins-len(blocks), begins)
+	}
+	return blocks, nil
+}
+
+func pinOf(cert *x509.Certificate) string {
+	digest := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(digest[:])
+}
+
+// verdict is what follows from the presented bytes, the bundle and the rules. It
+// is immutable but for the kept attributes.
+type verdict struct {
+	digest  [32]byte
+	refusal *shield.Refusal // nil: accepted, and the rest is set
+
+	names               *names
+	ids                 []string // under which a client may be known
+	from, until         time.Time
+	leafFrom, leafUntil time.Time
+	links               []link
+	authorities         []string // pins of all above the leaf
+	anchor              [32]byte // SHA-256 of its DER
+	issuer, subject     string   // of a caller who is no client of ours
+	attributes          map[string]any
+	kept                keptAttributes
+}
+
+// link is one signature of the chain: who issued which serial number.
+type link struct {
+	issuer signer
+	name   string
+	serial string // big-endian bytes
+}
+
+// judge makes the verdict about a chain, without looking at any memory.
+func (t *trust) judge(presented []*x509.Certificate, digest [32]byte, allow rules, now time.Time) *verdict {
+	refuse := func(r *shield.Refusal) *verdict { return &verdict{digest: digest, refusal: r} }
+	found, refusal := t.find(presented, now)
+	if refusal != nil {
+		return refuse(refusal)
+	}
+	v := &verdict{digest: digest}
+	var err error
+	if v.names, err = namesOf(found[0]); err != nil {
+		return refuse(shield.Refuse(shield.InvalidCredential, "the certificate's names: %v", err))
+	}
+	v.ids, v.subject = v.names.ids(), v.names.first()
+	if v.subject == "" {
+		return refuse(shield.Refuse(shield.InvalidCredential, "the certificate names nobody").Of(v.ids[0], "", true))
+	}
+	if !allow.allow(v.names) {
+		return refuse(shield.Refuse(shield.InvalidCredential, "no rule of allow is met by %s", v.subject).Of(v.ids[0], "", true))
+	}
+	v.describe(found)
+	return v
+}
+
+// describe takes from the chain what requests ask for.
+func (v *verdict) describe(found chain) {
+	v.from, v.until = found.window()
+	v.leafFrom, v.leafUntil = found[0].NotBefore, found[0].NotAfter
+	anchor := found[len(found)-1]
+	v.anchor = sha256.Sum256(anchor.Raw)
+	v.issuer, _ = distinguished(anchor.RawSubject) // x509 has read it before
+	if v.issuer == "" {
+		v.issuer = "pin:" + pinOf(anchor)
+	}
+	for i, cert := range found[:len(found)-1] {
+		v.links = append(v.links, link{signerOf(found[i+1]), found[i+1].Subject.String(), string(cert.SerialNumber.Bytes())})
+		v.authorities = append(v.authorities, pinOf(found[i+1]))
+	}
+	v.attributes = map[string]any{
+		"dns": v.names.dns, "uri": v.names.uri, "subject": v.names.subject,
+		"serial": found[0].SerialNumber.Text(16), "fingerprint": v.names.fingerprint,
+	}
+}
