@@ -1,142 +1,85 @@
 // Package sqlite is the store for one node: a single file in the data folder.
 //
-// Every commit is one transaction with synchronous=FULL: what was acknowledged
-// survives kill -9 and the loss of power.
+// Every commit is one transaction with synchronous=FULL in a write-ahead log:
+// what was acknowledged survives kill -9 and the loss of power. One connection
+// writes, a few others read beside it and never wait for it. A file that is
+// damaged, that is another program's, or that a newer program has made is an
+// error at [Open], before anything is written to it.
+//
+// That one process at a time uses the file is the business of whoever opens it
+// (internal/store/lock); SQLite itself would let several in, and the snapshot of
+// each would follow the others by the revision.
 package sqlite
 
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
-	"path/filepath"
-
-	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
 
 	"pavise.dev/pavise/internal/client"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
-
 // Store is a client.Store in a SQLite file. It is safe for concurrent use.
-type Store struct{ db *sql.DB }
+type Store struct {
+	name  string
+	write *sql.DB // one connection: commits wait for each other here, not in SQLite
+	read  *sql.DB
+}
 
-// Open opens or makes the file, with mode 0600. A damaged file, or one of a newer
-// program, is an error and left as it is.
-func Open(ctx context.Context, name string) (*Store, error) {
-	fresh := false
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
-		fresh = true
-	}
-	if err := prepare(name, fresh); err != nil {
+const readers = 4 // connections
+
+// connect opens a pool on the file.
+func connect(name, mode string, connections int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: name}).EscapedPath()+"?"+mode+"&_pragma=busy_timeout(5000)")
+	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: name}).EscapedPath()+
-		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate")
-	if err != nil {
-		return nil, fmt.Errorf("open the store %s: %w", name, err)
-	}
-	db.SetMaxOpenConns(4)
-	s := &Store{db: db}
-	if err := s.ready(ctx, fresh); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the store %s: %w", name, err), db.Close())
-	}
-	return s, nil
-}
-
-// prepare makes the file with the right mode before SQLite makes it with another.
-func prepare(name string, fresh bool) error {
-	if !fresh {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
-	}
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("make the store: %w", err)
-	}
-	return file.Close()
-}
-
-func (s *Store) ready(ctx context.Context, fresh bool) error {
-	if !fresh {
-		if err := s.check(ctx); err != nil {
-			return err
-		}
-	}
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.db, sub)
-	if err != nil {
-		return fmt.Errorf("read the migrations: %w", err)
-	}
-	current, target, err := provider.GetVersions(ctx)
-	if err != nil {
-		return damaged(err)
-	}
-	if current > target {
-		return fmt.Errorf("its schema has version %d, this program knows %d; use a newer program", current, target)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return damaged(err)
-	}
-	return nil
-}
-
-// check refuses a damaged file before anything is written to it.
-func (s *Store) check(ctx context.Context) error {
-	var result string
-	if err := s.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
-		return damaged(err)
-	}
-	if result != "ok" {
-		return damaged(errors.New(result))
-	}
-	return nil
-}
-
-func damaged(err error) error {
-	return fmt.Errorf("%w: %w; restore the data folder from a backup", client.ErrCorrupt, err)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
 }
 
 // Revision implements client.Store.
 func (s *Store) Revision(ctx context.Context) (int64, error) {
-	var revision int64
-	err := s.db.QueryRowContext(ctx, "SELECT value FROM revision").Scan(&revision)
-	if err != nil {
-		return 0, fmt.Errorf("read the revision: %w", err)
-	}
-	return revision, nil
+	revision, err := revisionOf(ctx, s.read)
+	return revision, s.explain("read the revision", err)
+}
+
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func revisionOf(ctx context.Context, q querier) (revision int64, err error) {
+	err = q.QueryRowContext(ctx, "SELECT value FROM revision").Scan(&revision)
+	return revision, err
 }
 
 // Since implements client.Store.
-func (s *Store) Since(ctx context.Context, revision int64) (rows []client.Row, latest int64, err error) {
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+func (s *Store) Since(ctx context.Context, revision int64) ([]client.Row, int64, error) {
+	rows, latest, err := s.since(ctx, revision)
+	return rows, latest, s.explain("read changes", err)
+}
+
+func (s *Store) since(ctx context.Context, revision int64) (rows []client.Row, latest int64, err error) {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, 0, fmt.Errorf("read changes: %w", err)
+		return nil, 0, err
 	}
 	defer func() { _ = tx.Rollback() }() // it only read
-	if err := tx.QueryRowContext(ctx, "SELECT value FROM revision").Scan(&latest); err != nil {
-		return nil, 0, fmt.Errorf("read the revision: %w", err)
+	if latest, err = revisionOf(ctx, tx); err != nil {
+		return nil, 0, err
 	}
 	found, err := tx.QueryContext(ctx, "SELECT tbl, id, version, revision, body FROM row WHERE revision > ? ORDER BY revision, tbl, id", revision)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read changes: %w", err)
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, found.Close()) }()
 	for found.Next() {
 		var row client.Row
 		if err := found.Scan(&row.Table, &row.ID, &row.Version, &row.Revision, &row.Body); err != nil {
-			return nil, 0, fmt.Errorf("read changes: %w", err)
+			return nil, 0, err
 		}
 		rows = append(rows, row)
 	}
@@ -146,25 +89,30 @@ func (s *Store) Since(ctx context.Context, revision int64) (rows []client.Row, l
 // Get implements client.Store.
 func (s *Store) Get(ctx context.Context, table, id string) (client.Row, bool, error) {
 	row := client.Row{Table: table, ID: id}
-	err := s.db.QueryRowContext(ctx, "SELECT version, revision, body FROM row WHERE tbl = ? AND id = ?", table, id).
+	err := s.read.QueryRowContext(ctx, "SELECT version, revision, body FROM row WHERE tbl = ? AND id = ?", table, id).
 		Scan(&row.Version, &row.Revision, &row.Body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return client.Row{}, false, nil
 	}
 	if err != nil {
-		return client.Row{}, false, fmt.Errorf("read %s/%s: %w", table, id, err)
+		return client.Row{}, false, s.explain(fmt.Sprintf("read %s/%s", table, id), err)
 	}
 	return row, true, nil
 }
 
 // Commit implements client.Store.
-func (s *Store) Commit(ctx context.Context, rows ...client.Row) (revision int64, err error) {
+func (s *Store) Commit(ctx context.Context, rows ...client.Row) (int64, error) {
 	if err := client.CheckRows(rows); err != nil {
 		return 0, err
 	}
-	tx, err := s.db.BeginTx(ctx, nil)
+	revision, err := s.commit(ctx, rows)
+	return revision, s.explain("write", err)
+}
+
+func (s *Store) commit(ctx context.Context, rows []client.Row) (revision int64, err error) {
+	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
-		return 0, fmt.Errorf("write: %w", err)
+		return 0, err
 	}
 	defer func() {
 		if err != nil {
@@ -172,17 +120,14 @@ func (s *Store) Commit(ctx context.Context, rows ...client.Row) (revision int64,
 		}
 	}()
 	if err := tx.QueryRowContext(ctx, "UPDATE revision SET value = value + 1 RETURNING value").Scan(&revision); err != nil {
-		return 0, fmt.Errorf("write: %w", err)
+		return 0, err
 	}
 	for _, row := range rows {
 		if err := put(ctx, tx, row, revision); err != nil {
 			return 0, err
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return 0, fmt.Errorf("write: %w", err)
-	}
-	return revision, nil
+	return revision, tx.Commit()
 }
 
 // put writes one row if its stored version is the one before.
@@ -193,7 +138,7 @@ func put(ctx context.Context, tx *sql.Tx, row client.Row, revision int64) error 
 	}
 	result, err := tx.ExecContext(ctx, statement, row.Table, row.ID, row.Version, revision, row.Body)
 	if err != nil {
-		return fmt.Errorf("write %s/%s: %w", row.Table, row.ID, err)
+		return err
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(client.ErrConflict, err)
@@ -202,4 +147,4 @@ func put(ctx context.Context, tx *sql.Tx, row client.Row, revision int64) error 
 }
 
 // Close implements client.Store.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,10 @@ func Run(t *testing.T, open func(*testing.T) client.Store) {
 		"refuses rows that are too big":              bounds,
 		"heeds a cancelled context":                  cancelled,
 		"is not changed through its rows":            copies,
+		"loses no change to whoever follows":         follows,
+		"takes a body of 64 KiB":                     biggest,
+		"refuses rows without a place":               places,
+		"keeps names apart":                          names,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -170,20 +175,145 @@ func oneWins(t *testing.T, s client.Store) {
 }
 
 func bounds(t *testing.T, s client.Store) {
-	big := client.Row{Table: "t", ID: "a", Version: 1, Body: make([]byte, 65<<10)}
-	if _, err := s.Commit(t.Context(), big); err == nil {
-		t.Error("a body of 65 KiB was taken")
+	big := client.Row{Table: "t", ID: "a", Version: 1, Body: make([]byte, 64<<10+1)}
+	if _, err := s.Commit(t.Context(), row("b", 1, "x"), big); err == nil || !strings.Contains(err.Error(), "65536") {
+		t.Errorf("a body of more than 64 KiB: %v, want the bound", err)
 	}
 	if _, err := s.Commit(t.Context(), row("a", 1, "x"), row("a", 2, "y")); err == nil {
 		t.Error("one row twice in a commit was taken")
+	}
+	if revision, err := s.Revision(t.Context()); revision != 0 || err != nil {
+		t.Errorf("revision %d, %v after refused commits", revision, err)
+	}
+}
+
+func biggest(t *testing.T, s client.Store) {
+	body := bytes.Repeat([]byte{0, 0xff, '\''}, 64<<10/3)
+	commit(t, s, client.Row{Table: "t", ID: strings.Repeat("i", 512), Version: 1, Body: body})
+	got, ok, err := s.Get(t.Context(), "t", strings.Repeat("i", 512))
+	if !ok || err != nil || !bytes.Equal(got.Body, body) {
+		t.Errorf("%d bytes, %t, %v", len(got.Body), ok, err)
+	}
+}
+
+func places(t *testing.T, s client.Store) {
+	for name, r := range map[string]client.Row{
+		"no table":  {ID: "a", Version: 1},
+		"no id":     {Table: "t", Version: 1},
+		"long id":   {Table: "t", ID: strings.Repeat("i", 513), Version: 1},
+		"version 0": {Table: "t", ID: "a"},
+	} {
+		if _, err := s.Commit(t.Context(), r); err == nil || errors.Is(err, client.ErrConflict) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func names(t *testing.T, s client.Store) {
+	for _, place := range [][2]string{{"a", "b/c"}, {"a/b", "c"}, {"A", "b/c"}, {"a", "B/c"}, {"a", "b/c "}, {"a", "b%"}, {"a", "é"}, {"a", "e\u0301"}} {
+		body := []byte(place[0] + "|" + place[1])
+		commit(t, s, client.Row{Table: place[0], ID: place[1], Version: 1, Body: body})
+	}
+	rows, _, err := s.Since(t.Context(), 0)
+	if err != nil || len(rows) != 8 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	for _, r := range rows {
+		got, _, err := s.Get(t.Context(), r.Table, r.ID)
+		if want := r.Table + "|" + r.ID; err != nil || string(got.Body) != want || string(r.Body) != want {
+			t.Errorf("%s: %q, %v", want, got.Body, err)
+		}
+	}
+}
+
+// follows reads changes while several write, as a snapshot does.
+func follows(t *testing.T, s client.Store) {
+	const writers, each = 4, 25
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for version := range int64(each) {
+				if _, err := s.Commit(context.Background(), row(fmt.Sprint(w), version+1, "x"), row(fmt.Sprintf("%d-%d", w, version), 1, "y")); err != nil {
+					t.Errorf("commit: %v", err)
+				}
+			}
+		})
+	}
+	written := make(chan struct{})
+	go func() { all.Wait(); close(written) }()
+	seen := map[string]int64{}
+	var at int64
+	for last := false; !last; {
+		select {
+		case <-written:
+			last = true
+		default:
+		}
+		rows, until, err := s.Since(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := at
+		for _, r := range rows {
+			if r.Revision < before || r.Revision > until || r.Revision <= at {
+				t.Fatalf("row %s of revision %d after %d, between %d and %d", r.ID, r.Revision, before, at, until)
+			}
+			before = r.Revision
+			seen[r.ID] = r.Version
+		}
+		at = until
+	}
+	if len(seen) != writers+writers*each || at != writers*each {
+		t.Errorf("saw %d rows until revision %d", len(seen), at)
+	}
+	for w := range writers {
+		if seen[fmt.Sprint(w)] != each {
+			t.Errorf("row %d ended at version %d", w, seen[fmt.Sprint(w)])
+		}
 	}
 }
 
 func cancelled(t *testing.T, s client.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Commit(ctx, row("a", 1, "x")); err == nil {
-		t.Error("a commit with a cancelled context succeeded")
+	_, commitErr := s.Commit(ctx, row("a", 1, "x"))
+	_, revisionErr := s.Revision(ctx)
+	_, _, sinceErr := s.Since(ctx, 0)
+	_, _, getErr := s.Get(ctx, "t", "a")
+	for name, err := range map[string]error{"commit": commitErr, "revision": revisionErr, "since": sinceErr, "get": getErr} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s with a cancelled context: %v", name, err)
+		}
+	}
+	if revision, err := s.Revision(t.Context()); revision != 0 || err != nil {
+		t.Errorf("revision %d, %v", revision, err)
+	}
+	commit(t, s, row("a", 1, "x"))
+}
+
+// Durable holds a store that outlives its process to that. open gives the store
+// that is kept under a name, and makes it when it is opened first.
+func Durable(t *testing.T, open func(*testing.T) client.Store) {
+	first := open(t)
+	commit(t, first, row("a", 1, "one"), row("b", 1, "one"))
+	commit(t, first, row("a", 2, "two"), client.Row{Table: "t", ID: "b", Version: 2})
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Commit(t.Context(), row("c", 1, "x")); err == nil {
+		t.Error("a closed store took a commit")
+	}
+	again := open(t)
+	defer func() { _ = again.Close() }()
+	rows, latest, err := again.Since(t.Context(), 0)
+	if err != nil || latest != 2 || ids(rows) != "a2 b2 " || string(rows[0].Body) != "two" || len(rows[1].Body) != 0 {
+		t.Errorf("after it was opened again: %s until %d, %v", ids(rows), latest, err)
+	}
+	if _, err := again.Commit(t.Context(), row("a", 2, "x")); !errors.Is(err, client.ErrConflict) {
+		t.Errorf("version 2 over version 2: %v", err)
+	}
+	if revision := commit(t, again, row("a", 3, "three")); revision != 3 {
+		t.Errorf("revision %d after it was opened again", revision)
 	}
 }
 
@@ -192,7 +322,10 @@ func copies(t *testing.T, s client.Store) {
 	commit(t, s, client.Row{Table: "t", ID: "a", Version: 1, Body: body})
 	body[0] = 'X'
 	got, _, _ := s.Get(t.Context(), "t", "a")
-	if string(got.Body) != "one" {
+	got.Body[0] = 'Y'
+	rows, _, _ := s.Since(t.Context(), 0)
+	rows[0].Body[0] = 'Z'
+	if got, _, _ := s.Get(t.Context(), "t", "a"); string(got.Body) != "one" {
 		t.Errorf("the stored body became %q", got.Body)
 	}
 }

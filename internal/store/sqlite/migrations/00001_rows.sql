@@ -1,4 +1,5 @@
 -- +goose Up
+PRAGMA application_id = 1346459219; -- "PAVS": tells the file from other programs'
 CREATE TABLE row (
 	tbl      TEXT    NOT NULL,
 	id       TEXT    NOT NULL,
