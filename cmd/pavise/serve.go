@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pavise.dev/pavise/internal/app"
+)
+
+// serveCommand runs the gateway.
+func serveCommand() *cobra.Command {
+	var drain time.Duration
+	command := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Long: `Run the gateway with the configuration file.
+
+The file is read again when it changes, and on SIGHUP; a bad one leaves the old
+one in force. SIGTERM and Ctrl-C let requests under way end, then stop.`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return serve(command.Context(), configPath(command), drain, command.ErrOrStderr())
+		},
+	}
+	command.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long requests under way may take to end")
+	return command
+}
+
+func serve(ctx context.Context, path string, drain time.Duration, out io.Writer) error {
+	file, err := app.Load(path)
+	if err != nil {
+		return err
+	}
+	running, err := app.Start(ctx, file, app.Options{Warn: func(err error) { _, _ = fmt.Fprintln(out, "warning:", err) }})
+	if err != nil {
+		return err
+	}
+	if running.Created() {
+		_, _ = fmt.Fprintf(out, "made %s and the master key %s: keep a copy of the key elsewhere, nothing can be read without it\n", file.State.Folder, file.State.MasterKey)
+	}
+	_, _ = fmt.Fprintf(out, "pavise serves https://%s\n", running.HTTPS())
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(stop)
+	defer signal.Stop(again)
+	return running.Until(ctx, stop, again, drain)
+}

@@ -1,0 +1,211 @@
+// Package app wires the parts together: from a configuration to a running gateway.
+// It is the only place that knows the lists of kinds.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pavise.dev/pavise"
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/gateway"
+	"pavise.dev/pavise/limit"
+	"pavise.dev/pavise/shield"
+	"pavise.dev/pavise/shield/all"
+)
+
+type (
+	clock     = func() time.Time
+	presented = func(*http.Request) ([]*x509.Certificate, bool, error)
+)
+
+// Options replace parts of the world, for tests. The zero value is the real one.
+type Options struct {
+	Now  clock
+	Rand io.Reader
+	Warn func(error) // what the operator must know at once; nil: nobody is told
+}
+
+// App is an installation that runs. It is safe for concurrent use.
+type App struct {
+	State *State
+
+	now     clock
+	rand    io.Reader
+	warn    func(error)
+	sink    audit.Sink
+	limiter *limit.Memory
+	tries   *limit.Lockout
+	once    pavise.OnceStore
+	lookup  shield.Lookup
+	revoked shield.Revoked
+
+	signer *gateway.Signer
+
+	mu         sync.Mutex // one reload at a time
+	generation atomic.Pointer[generation]
+	retired    []*generation
+}
+
+// Kinds returns every kind of shield that the program has.
+func Kinds() []shield.Kind { return all.Kinds() }
+
+// Load reads a configuration file.
+func Load(name string) (*config.File, error) { return config.Load(name, Kinds()) }
+
+// Open opens an installation: its state, and the policy of its configuration. It
+// listens to nothing yet.
+func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
+	a := &App{now: o.Now, rand: o.Rand, warn: o.Warn}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.rand == nil {
+		a.rand = rand.Reader
+	}
+	if a.warn == nil {
+		a.warn = func(error) {}
+	}
+	if a.State, err = OpenState(ctx, f, a.now, func(err error) { a.warnOf(err) }); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.State.Close())
+		}
+	}()
+	a.sink, a.once, a.revoked = a.State.Log, a.State.Once, a.State.View
+	a.lookup = &lookup{View: a.State.View, now: a.now}
+	if a.limiter, err = limit.NewMemory(limit.MemoryOptions{Now: a.now}); err != nil {
+		return nil, err
+	}
+	if a.tries, err = newTries(f, a.now); err != nil {
+		return nil, err
+	}
+	if a.signer, err = openSigner(ctx, a.State.Registry, a.now); err != nil {
+		return nil, err
+	}
+	first, err := a.build(f, nil)
+	if err != nil {
+		return nil, err
+	}
+	a.generation.Store(first)
+	a.note("started", f.Path, "")
+	return a, nil
+}
+
+func newTries(f *config.File, now clock) (*limit.Lockout, error) {
+	var trusted []netip.Prefix
+	for _, network := range f.Proxies.Addresses {
+		prefix, err := config.ParseNetwork(network)
+		if err != nil {
+			return nil, fmt.Errorf("trusted_proxies.addresses: %w", err)
+		}
+		trusted = append(trusted, prefix)
+	}
+	return limit.NewLockout(limit.LockoutOptions{
+		Network: limit.Rate{Count: f.Limits.WrongTries, Per: time.Minute}, Trusted: trusted, Now: now,
+	})
+}
+
+func (a *App) current() *generation { return a.generation.Load() }
+
+// Handler is the guard in force, in front of the upstreams.
+func (a *App) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.current().handler.ServeHTTP(w, r)
+	})
+}
+
+// Guard is the guard in force at this moment.
+func (a *App) Guard() *pavise.Guard { return a.current().guard }
+
+// Reload puts another configuration in force, whole or not at all, and leaves an
+// event with the difference. Requests under way end under the old one.
+func (a *App) Reload(f *config.File) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	old := a.current()
+	next, err := a.build(f, old)
+	if err != nil {
+		a.noteChange("reload_refused", f.Path, err.Error())
+		return err
+	}
+	a.generation.Store(next)
+	a.noteChange("reload", f.Path, difference(old.file, f))
+	a.retire(old)
+	return nil
+}
+
+// retireAfter is how long an old generation is kept for requests that began under
+// it; its health checks and fetches end at once.
+const retireAfter = 2
+
+func (a *App) retire(old *generation) {
+	a.retired = append(a.retired, old)
+	if len(a.retired) > retireAfter {
+		a.retired[0].close()
+		a.retired = a.retired[1:]
+	}
+}
+
+// Close ends everything that the installation runs.
+func (a *App) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.note("stopped", "", "")
+	for _, old := range a.retired {
+		old.close()
+	}
+	a.current().close()
+	return a.State.Close()
+}
+
+// note records an event of the system itself.
+func (a *App) note(code, target, detail string) {
+	a.record(&audit.Event{Class: audit.System, Decision: audit.Noted, Code: code, Target: target, Detail: detail})
+}
+
+func (a *App) noteChange(action, target, change string) {
+	a.record(&audit.Event{Class: audit.Admin, Decision: audit.Noted, Actor: "configuration", Action: action, Target: target, Change: change})
+}
+
+func (a *App) record(e *audit.Event) {
+	e.Time = a.now()
+	e.ID = newID(a.rand)
+	if err := audit.Record(a.sink, e); err != nil {
+		a.warn(fmt.Errorf("record %s: %w", e.Code+e.Action, err))
+	}
+}
+
+// warnOf tells the operator, and the log if there is one.
+func (a *App) warnOf(err error) { a.warn(err) }
+
+// lookup counts the use of credentials.
+type lookup struct {
+	View interface {
+		shield.Lookup
+		Used(kind, id string, at time.Time)
+	}
+	now clock
+}
+
+// Credential implements shield.Lookup.
+func (l *lookup) Credential(kind, id string) (*shield.Record, error) {
+	return l.View.Credential(kind, id)
+}
+
+// Holder implements shield.Lookup.
+func (l *lookup) Holder(kind string, material []byte) (*shield.Record, error) {
+	return l.View.Holder(kind, material)
+}

@@ -1,0 +1,312 @@
+package app
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"pavise.dev/pavise"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/fetch"
+	"pavise.dev/pavise/internal/gateway"
+	"pavise.dev/pavise/internal/issuer"
+	"pavise.dev/pavise/internal/tlsconf"
+	"pavise.dev/pavise/limit"
+	"pavise.dev/pavise/shield"
+)
+
+// generation is everything that one configuration made: it is built whole, then
+// takes the place of the one before, or is closed again.
+type generation struct {
+	file     *config.File
+	guard    *pavise.Guard
+	handler  http.Handler // the guard, in front of the upstreams
+	certs    *tlsconf.Certificates
+	issuers  *issuer.Set
+	files    *files
+	upstream map[string]*gateway.Upstream
+	carriers []string // headers that carry credentials
+}
+
+// build makes a generation out of a configuration. What an earlier one fetched is
+// taken over.
+func (a *App) build(f *config.File, previous *generation) (_ *generation, err error) {
+	g := &generation{file: f, files: &files{dir: f.Dir}, upstream: map[string]*gateway.Upstream{}}
+	defer func() {
+		if err != nil {
+			g.close()
+		}
+	}()
+	if g.certs, err = openCertificates(f, a.now); err != nil {
+		return nil, err
+	}
+	if g.issuers, err = a.openIssuers(f, g.files, previous); err != nil {
+		return nil, err
+	}
+	policy, err := a.policy(f, g)
+	if err != nil {
+		return nil, err
+	}
+	if g.guard, err = pavise.New(policy); err != nil {
+		return nil, err
+	}
+	g.handler = g.guard.Wrap(http.NotFoundHandler()) // every endpoint has an upstream of its own
+	return g, nil
+}
+
+func (g *generation) close() {
+	for _, u := range g.upstream {
+		u.Close()
+	}
+	if g.issuers != nil {
+		g.issuers.Close()
+	}
+	if g.certs != nil {
+		g.certs.Close()
+	}
+}
+
+func openCertificates(f *config.File, now clock) (*tlsconf.Certificates, error) {
+	sources := map[string]tlsconf.Source{}
+	for name, host := range f.Hosts {
+		c := host.Certificate
+		source := tlsconf.Source{Kind: c.Source, Email: c.Email, Directory: c.Directory}
+		for from, to := range map[string]*string{c.Cert: &source.Cert, c.Key: &source.Key, c.Roots: &source.Roots} {
+			if from != "" {
+				*to = f.Abs(from)
+			}
+		}
+		sources[name] = source
+	}
+	return tlsconf.Open(sources, tlsconf.Options{Folder: f.State.Folder, Now: now})
+}
+
+func (a *App) openIssuers(f *config.File, from *files, previous *generation) (*issuer.Set, error) {
+	fetcher, err := fetch.New(fetch.Settings{Allow: f.Upstream.Allow})
+	if err != nil {
+		return nil, fmt.Errorf("fetch.allow: %w", err)
+	}
+	env := issuer.Env{Now: a.now, Fetch: fetcher, Files: from, Warn: func(name, text string) {
+		a.note("issuer_warning", name, text)
+	}}
+	if previous != nil {
+		env.Previous = previous.issuers
+	}
+	var settings []issuer.Settings
+	for _, name := range slices.Sorted(maps.Keys(f.Issuers)) {
+		i := f.Issuers[name]
+		s := issuer.Settings{
+			Name: name, URL: i.URL, JWKS: i.JWKS, Audience: i.Audience, MayGrant: shield.Scopes(i.MayGrant), ScopesFrom: i.ScopesFrom,
+			Claims: i.Claims, Types: i.Types, Algorithms: i.Algorithms, Leeway: i.Leeway.Duration, MaxAge: i.MaxAge.Duration,
+			KeysMaxAge: i.KeysMaxAge.Duration, CoolDown: i.CoolDown.Duration,
+		}
+		if i.CA != "" {
+			pool, err := tlsconf.ReadPool(f.Abs(i.CA))
+			if err != nil {
+				return nil, fmt.Errorf("issuer %s: %w", name, err)
+			}
+			s.Fetch = fetcher.WithRoots(pool)
+		}
+		settings = append(settings, s)
+	}
+	return issuer.New(env, settings...)
+}
+
+// policy turns the configuration into what the guard enforces.
+func (a *App) policy(f *config.File, g *generation) (pavise.Policy, error) {
+	rate, err := limit.ParseRate(f.Limits.Address)
+	if err != nil {
+		return pavise.Policy{}, fmt.Errorf("limits.address: %w", err)
+	}
+	p := pavise.Policy{
+		Sink: a.sink, Limiter: a.limiter, Once: a.once, Tries: a.tries, Now: a.now, Rand: a.rand,
+		PerAddress: &limit.Limit{Name: "address", Rate: rate, Per: limit.PerAddress},
+	}
+	for _, network := range f.Proxies.Addresses {
+		prefix, err := config.ParseNetwork(network)
+		if err != nil {
+			return p, fmt.Errorf("trusted_proxies.addresses: %w", err)
+		}
+		p.TrustedProxies = append(p.TrustedProxies, prefix)
+	}
+	if p.Presented, err = terminators(f, a.now); err != nil {
+		return p, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Hosts)) {
+		asks := f.Hosts[name].ClientCertificates == "ask" || len(f.Proxies.Terminators) > 0
+		p.Hosts = append(p.Hosts, pavise.Host{Name: name, ClientCertificates: asks})
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.APIs)) {
+		api, err := a.api(f, g, name)
+		if err != nil {
+			return p, fmt.Errorf("apis.%s: %w", name, err)
+		}
+		p.APIs = append(p.APIs, api)
+	}
+	return p, nil
+}
+
+// terminators lets configured proxies hand on the certificates of their callers.
+func terminators(f *config.File, now clock) (presented, error) {
+	if len(f.Proxies.Terminators) == 0 {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	for _, name := range f.Proxies.Terminators {
+		text, err := (&files{dir: f.Dir}).Read(name)
+		if err != nil || !pool.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("trusted_proxies.terminators: %s holds no certificates that can be read (%v)", name, err)
+		}
+	}
+	return nil, nil
+}
+
+func (a *App) api(f *config.File, g *generation, name string) (pavise.API, error) {
+	settings := f.APIs[name]
+	api := pavise.API{Name: name, Hosts: settings.Host, Origins: settings.CORS, Lenient: lenient(settings.Allow)}
+	handler, err := a.openUpstream(f, g, name)
+	if err != nil {
+		return api, err
+	}
+	g.upstream[name] = handler
+	concurrency, err := concurrencyOf(settings.Concurrency)
+	if err != nil {
+		return api, err
+	}
+	for _, pattern := range slices.Sorted(maps.Keys(settings.Endpoints)) {
+		e := settings.Endpoints[pattern]
+		endpoint, err := a.endpoint(f, g, name, pattern)
+		if err != nil {
+			return api, fmt.Errorf("endpoints.%s (%s:%d): %w", pattern, e.Pos.File, e.Pos.Line, err)
+		}
+		endpoint.Concurrency, endpoint.Handler = concurrency, handler
+		api.Endpoints = append(api.Endpoints, endpoint)
+	}
+	return api, nil
+}
+
+func concurrencyOf(perClient int) (*limit.Concurrency, error) {
+	if perClient == 0 {
+		return nil, nil
+	}
+	return limit.NewConcurrency(perClient, 0)
+}
+
+func lenient(allowed []config.Allowance) pavise.Lenient {
+	var l pavise.Lenient
+	for _, a := range allowed {
+		switch a.What {
+		case "encoded_slash":
+			l.InsecureEncodedSlash = true
+		case "semicolon":
+			l.InsecureSemicolon = true
+		case "underscore_headers":
+			l.InsecureUnderscoreHeaders = true
+		case "trailers":
+			l.InsecureTrailers = true
+		}
+	}
+	return l
+}
+
+func (a *App) endpoint(f *config.File, g *generation, apiName, pattern string) (pavise.Endpoint, error) {
+	api := f.APIs[apiName]
+	settings := api.Endpoints[pattern]
+	which, scopes, anyScope := api.Effective(settings)
+	s, err := a.openShield(g, apiName, *which)
+	if err != nil {
+		return pavise.Endpoint{}, err
+	}
+	e := pavise.Endpoint{Pattern: pattern, Shield: s, Scopes: scopes, AnyScope: anyScope, MaxBody: int64(api.MaxBody)}
+	if settings.MaxBody > 0 {
+		e.MaxBody = int64(settings.MaxBody)
+	}
+	for i, l := range slices.Concat(api.Limit, settings.Limit) {
+		named := l.Limit
+		named.Name = limitName(apiName, pattern, i < len(api.Limit), named)
+		e.Limits = append(e.Limits, named)
+	}
+	e.Policy, err = a.conditions(f, apiName, pattern)
+	return e, err
+}
+
+// limitName tells limits apart in headers and counters: one of an API counts for
+// all its endpoints together.
+func limitName(api, pattern string, ofAPI bool, l limit.Limit) string {
+	if ofAPI {
+		return api + "-" + string(l.Per)
+	}
+	return api + " " + pattern + " " + string(l.Per)
+}
+
+// openShield opens one shield or a combination.
+func (a *App) openShield(g *generation, api string, s config.Shield) (shield.Shield, error) {
+	switch {
+	case len(s.Any) > 0:
+		var parts []shield.Shield
+		for _, part := range s.Any {
+			opened, err := a.openShield(g, api, part)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, opened)
+		}
+		return shield.Any(parts...)
+	case len(s.All) > 0:
+		var parts []shield.Part
+		for _, part := range s.All {
+			opened, err := a.openShield(g, api, part.Shield)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, shield.Part{Shield: opened, Actor: part.Actor})
+		}
+		return shield.All(parts...)
+	}
+	settings := s.Config
+	if named, ok := settings.(interface{ WithAudience(string) shield.Config }); ok {
+		settings = named.WithAudience(api)
+	}
+	opened, err := settings.Open(a.env(g))
+	if err != nil {
+		return nil, fmt.Errorf("shield %s: %w", s.Kind, err)
+	}
+	for _, header := range shield.NeedsOf(opened).Carries {
+		if !slices.Contains(g.carriers, header) {
+			g.carriers = append(g.carriers, header)
+		}
+	}
+	return opened, nil
+}
+
+// env is what the shields of a generation may use.
+func (a *App) env(g *generation) shield.Env {
+	return shield.Env{Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: nil, Issuers: g.issuers, Files: g.files}
+}
+
+// tlsConfig is the TLS policy of the listener; certificates and questions for
+// client certificates follow the generation in force.
+func (a *App) tlsConfig() *tls.Config {
+	base := &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return a.current().certs.GetCertificate(hello)
+		},
+		NextProtos: []string{"h2", "http/1.1"},
+	}
+	config := a.current().guard.TLSConfig(base)
+	ask := config.Clone()
+	ask.GetConfigForClient = nil
+	ask.ClientAuth = tls.RequestClientCert
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if a.current().guard.AsksFor(strings.ToLower(hello.ServerName)) {
+			return ask, nil
+		}
+		return nil, nil
+	}
+	return config
+}

@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/once"
+	"pavise.dev/pavise/internal/seal"
+	"pavise.dev/pavise/internal/store/sqlite"
+)
+
+// State is what an installation keeps: clients, events, once-claims. One process
+// at a time holds it.
+type State struct {
+	Registry *client.Registry
+	View     *client.View
+	Log      *audit.Log
+	Once     *once.Mapped
+
+	ChainKey []byte // of the event log
+	Signing  ed25519.PrivateKey
+	Created  bool // the data folder was made by this start
+
+	store *sqlite.Store
+	lock  *os.File
+}
+
+// OpenState opens the data folder, making it at the first start, together with a
+// master key outside of it.
+func OpenState(ctx context.Context, f *config.File, now func() time.Time, warn func(error)) (_ *State, err error) {
+	s := &State{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := os.MkdirAll(f.State.Folder, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if s.lock, err = lockFolder(f.State.Folder); err != nil {
+		return nil, err
+	}
+	master, err := s.master(f)
+	if err != nil {
+		return nil, err
+	}
+	if s.store, err = sqlite.Open(ctx, filepath.Join(f.State.Folder, storeFile)); err != nil {
+		return nil, err
+	}
+	s.Registry, err = client.OpenRegistry(ctx, client.Options{
+		Store: s.store, Master: master, Mark: f.State.MasterKey + ".mark", Now: now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openLog(ctx, f, now, warn); err != nil {
+		return nil, err
+	}
+	s.Once, err = once.Open(once.Options{Path: filepath.Join(f.State.Folder, "once"), Now: now, First: s.Created, Warn: warn})
+	if err != nil {
+		return nil, err
+	}
+	s.View, err = s.Registry.View(ctx, client.ViewOptions{MaxStaleness: f.State.MaxStaleness.Duration, Warn: warn})
+	return s, err
+}
+
+const storeFile = "store.db"
+
+// lockFolder makes sure that one process at a time holds the state.
+func lockFolder(folder string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("data folder %s: another process holds it; stop it, or use its socket", folder), file.Close())
+	}
+	return file, nil
+}
+
+// master reads the master key, and makes one only for a store that is new too.
+func (s *State) master(f *config.File) (seal.Master, error) {
+	_, err := os.Stat(filepath.Join(f.State.Folder, storeFile))
+	s.Created = errors.Is(err, os.ErrNotExist)
+	if seal.Exists(f.State.MasterKey) {
+		return seal.ReadMaster(f.State.MasterKey)
+	}
+	if !s.Created {
+		return seal.Master{}, fmt.Errorf("there is a store in %s but no master key at %s; put the key file back where it was", f.State.Folder, f.State.MasterKey)
+	}
+	return seal.CreateMaster(f.State.MasterKey)
+}
+
+func (s *State) openLog(ctx context.Context, f *config.File, now func() time.Time, warn func(error)) error {
+	key, err := s.Registry.Secret(ctx, "event-chain", 32)
+	if err != nil {
+		return err
+	}
+	seed, err := s.Registry.Secret(ctx, "event-checkpoints", ed25519.SeedSize)
+	if err != nil {
+		return err
+	}
+	s.ChainKey, s.Signing = key, ed25519.NewKeyFromSeed(seed)
+	s.Log, err = audit.Open(audit.Options{
+		Dir: f.Log.Folder, Node: nodeName(), Key: key, Sign: s.Signing, Now: now,
+		Keep: f.Log.Keep.Duration, MaxSize: int64(f.Log.MaxSize), Warn: warn,
+	})
+	return err
+}
+
+func nodeName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "node"
+	}
+	return name
+}
+
+// Close ends what the state runs, in the reverse order of opening.
+func (s *State) Close() error {
+	var faults []error
+	if s.View != nil {
+		faults = append(faults, s.View.Close())
+	}
+	if s.Once != nil {
+		faults = append(faults, s.Once.Close())
+	}
+	if s.Log != nil {
+		faults = append(faults, s.Log.Close())
+	}
+	if s.store != nil {
+		faults = append(faults, s.store.Close())
+	}
+	if s.lock != nil {
+		faults = append(faults, s.lock.Close())
+	}
+	return errors.Join(faults...)
+}

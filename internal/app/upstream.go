@@ -1,0 +1,137 @@
+package app
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base32"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"pavise.dev/pavise"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/gateway"
+	"pavise.dev/pavise/internal/tlsconf"
+	"pavise.dev/pavise/shield"
+)
+
+// openUpstream readies what stands behind an API.
+func (a *App) openUpstream(f *config.File, g *generation, name string) (*gateway.Upstream, error) {
+	api := f.APIs[name]
+	u := api.Upstream
+	s := gateway.Settings{
+		Name: name, Addresses: u.URL, MaxConns: u.MaxConnections, PreserveHost: u.PreserveHost,
+		Timeouts: gateway.Timeouts{Connect: u.Connect.Duration, ResponseHeader: api.Timeout.Duration},
+		Health:   gateway.Health{Path: u.Health}, PlainHeaders: api.Identity.Headers,
+		Identity:  func(r *http.Request) *shield.Identity { return pavise.IdentityOf(r.Context()) },
+		RequestID: func(r *http.Request) string { return pavise.RequestID(r.Context()) },
+		Strip:     func(*http.Request) []string { return g.carriers },
+		Fail:      pavise.Fail,
+		Report: func(r *http.Request, result gateway.Result) {
+			pavise.Report(r.Context(), pavise.Outcome{Address: result.Addr, Status: result.Status, Duration: result.Duration, Note: result.Note})
+		},
+		Now: a.now,
+	}
+	if u.Protocol == "h2c" {
+		s.Protocol = u.Protocol
+	}
+	if api.Identity.Token {
+		s.Signer = a.signer
+	}
+	if api.Identity.Certificate {
+		s.ClientCertificate = presentedCertificate
+	}
+	if err := a.secureUpstream(f, u, &s); err != nil {
+		return nil, err
+	}
+	opened, err := gateway.New(s)
+	if err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
+	return opened, nil
+}
+
+// secureUpstream sets how addresses with https prove who they are, and who we are.
+func (a *App) secureUpstream(f *config.File, u config.Upstream, s *gateway.Settings) error {
+	s.TLS.ServerName = u.ServerName
+	if u.Skip != nil {
+		s.TLS.InsecureSkipVerify = u.Skip.Reason
+	}
+	if u.CA != "" {
+		pool, err := tlsconf.ReadPool(f.Abs(u.CA))
+		if err != nil {
+			return fmt.Errorf("upstream.ca: %w", err)
+		}
+		s.TLS.Roots = pool
+	}
+	if u.ClientCertificate == "" {
+		return nil
+	}
+	name := filepath.Join(f.State.Folder, "gateway.pem")
+	if u.ClientCertificate != "own" {
+		name = f.Abs(u.ClientCertificate)
+	}
+	pair, err := tlsconf.OpenPair(name, name, a.now())
+	if err != nil {
+		return fmt.Errorf("upstream.client_certificate: %w", err)
+	}
+	s.TLS.Certificate = func() *tls.Certificate { return pair.Certificate() }
+	return nil
+}
+
+// presentedCertificate is the certificate of the caller, if a shield has proved it.
+func presentedCertificate(r *http.Request) *x509.Certificate {
+	id := pavise.IdentityOf(r.Context())
+	if id == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return nil
+	}
+	proved := false
+	id.All(func(one *shield.Identity) { proved = proved || one.Shield == "mtls" })
+	if !proved {
+		return nil
+	}
+	return r.TLS.PeerCertificates[0]
+}
+
+// openSigner readies the key of the identity tokens that upstreams verify.
+func openSigner(ctx context.Context, r *client.Registry, now clock) (*gateway.Signer, error) {
+	seed, err := r.Secret(ctx, "identity-tokens", ed25519.SeedSize)
+	if err != nil {
+		return nil, err
+	}
+	return gateway.NewSigner(gateway.SignerSettings{Issuer: "pavise", Key: ed25519.NewKeyFromSeed(seed), Now: now})
+}
+
+// IdentityKeys returns the public keys (a JWK Set) by which upstreams verify
+// Pavise-Identity tokens.
+func (a *App) IdentityKeys() []byte { return a.signer.JWKS() }
+
+// newID returns the ID of an event that belongs to no request.
+func newID(random io.Reader) string {
+	var b [10]byte
+	_, _ = io.ReadFull(random, b[:]) // an ID of zeros is an ID
+	return base32.HexEncoding.EncodeToString(b[:])
+}
+
+// difference describes what changed between two configurations.
+func difference(before, after *config.File) string {
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(after.APIs)) {
+		if _, ok := before.APIs[name]; !ok {
+			lines = append(lines, "+ apis."+name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(before.APIs)) {
+		if _, ok := after.APIs[name]; !ok {
+			lines = append(lines, "- apis."+name)
+		}
+	}
+	return strings.Join(lines, "; ")
+}

@@ -1,0 +1,245 @@
+package demo
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"pavise.dev/pavise/internal/app"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/tlsconf"
+	"pavise.dev/pavise/shield"
+)
+
+// Settings of the demo.
+type Settings struct {
+	Folder  string // everything is in here; made anew at each start
+	Listen  string // "127.0.0.1:8443"
+	Program string // path of this program, for the commands that are printed
+	Out     io.Writer
+}
+
+// marker tells a folder of the demo's from one that happens to have its name.
+const marker = ".pavise-demo"
+
+const issuerURL = "https://issuer.demo.example"
+
+// Run starts the orders API and the gateway before it, prints what to try, and
+// serves until ctx ends.
+func Run(ctx context.Context, s Settings) (err error) {
+	if err := s.makeFolder(); err != nil {
+		return err
+	}
+	orders, err := startOrders()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, orders.Close()) }()
+	token, err := s.writeFiles(orders.address)
+	if err != nil {
+		return err
+	}
+	file, err := app.Load(s.path("pavise.yaml"))
+	if err != nil {
+		return err
+	}
+	gateway, err := app.Open(ctx, file, app.Options{Warn: func(err error) { _, _ = fmt.Fprintln(s.Out, "warning:", err) }})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, gateway.Close()) }()
+	held, err := s.makeCredentials(ctx, gateway, token)
+	if err != nil {
+		return err
+	}
+	server, err := gateway.Listen()
+	if err != nil {
+		return err
+	}
+	held.address = server.HTTPS.String()
+	s.print(held)
+	select {
+	case <-ctx.Done():
+	case err = <-server.Failed():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, server.Shutdown(drain))
+}
+
+func (s *Settings) path(name string) string { return filepath.Join(s.Folder, name) }
+
+// makeFolder empties the folder of an earlier run, and refuses to touch any other.
+func (s *Settings) makeFolder() error {
+	var err error
+	if s.Folder, err = filepath.Abs(s.Folder); err != nil {
+		return fmt.Errorf("demo folder: %w", err)
+	}
+	entries, err := os.ReadDir(s.Folder)
+	if err == nil && len(entries) > 0 {
+		if _, err := os.Stat(s.path(marker)); err != nil {
+			return fmt.Errorf("demo folder %s holds something else; name another one with --folder", s.Folder)
+		}
+		if err := os.RemoveAll(s.Folder); err != nil {
+			return fmt.Errorf("empty the demo folder: %w", err)
+		}
+	}
+	if err := os.MkdirAll(s.Folder, 0o700); err != nil {
+		return fmt.Errorf("make the demo folder: %w", err)
+	}
+	return os.WriteFile(s.path(marker), nil, 0o600)
+}
+
+// upstream is the orders API, listening.
+type upstream struct {
+	server  *http.Server
+	address string
+	done    chan error
+}
+
+func startOrders() (*upstream, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start the orders API: %w", err)
+	}
+	u := &upstream{
+		server:  &http.Server{Handler: Orders(), ReadHeaderTimeout: 10 * time.Second},
+		address: "http://" + l.Addr().String(), done: make(chan error, 1),
+	}
+	go func() { u.done <- u.server.Serve(l) }()
+	return u, nil
+}
+
+// Close ends the API and waits for it.
+func (u *upstream) Close() error {
+	err := u.server.Close()
+	if served := <-u.done; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
+
+// writeFiles writes the configuration and the keys of the issuer, and returns a
+// token of it.
+func (s *Settings) writeFiles(upstream string) (token string, err error) {
+	if err := os.WriteFile(s.path("pavise.yaml"), configuration(s.Listen, upstream), 0o600); err != nil {
+		return "", fmt.Errorf("write the demo's configuration: %w", err)
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return "", fmt.Errorf("make the issuer's key: %w", err)
+	}
+	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: public, KeyID: "demo", Algorithm: string(jose.EdDSA), Use: "sig"}}})
+	if err != nil {
+		return "", fmt.Errorf("write the issuer's key: %w", err)
+	}
+	if err := os.WriteFile(s.path("issuer.json"), keys, 0o600); err != nil {
+		return "", fmt.Errorf("write the issuer's key: %w", err)
+	}
+	return signToken(private)
+}
+
+// signToken makes what an identity provider would: an access token (RFC 9068) for a
+// person who uses the shop's app.
+func signToken(key ed25519.PrivateKey) (string, error) {
+	options := (&jose.SignerOptions{}).WithType("at+jwt")
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: key, KeyID: "demo"}}, options)
+	if err != nil {
+		return "", fmt.Errorf("sign a token: %w", err)
+	}
+	now := time.Now()
+	token, err := jwt.Signed(signer).Claims(map[string]any{
+		"iss": issuerURL, "aud": "orders", "sub": "ann", "client_id": "shop", "scope": "orders:read orders:write",
+		"iat": now.Unix(), "exp": now.Add(12 * time.Hour).Unix(), "jti": rand.Text(),
+	}).Serialize()
+	if err != nil {
+		return "", fmt.Errorf("sign a token: %w", err)
+	}
+	return token, nil
+}
+
+// held is what the demo's client holds.
+type held struct {
+	address, token     string
+	key, readOnlyKey   string
+	hmacID, hmacSecret string
+	ca, cert, certKey  string
+}
+
+// makeCredentials makes one client with one credential for every shield.
+func (s *Settings) makeCredentials(ctx context.Context, a *app.App, token string) (*held, error) {
+	h := &held{token: token, ca: s.path("ca.pem"), cert: s.path("client.pem"), certKey: s.path("client-key.pem")}
+	registry := a.State.Registry
+	scopes := shield.Scopes{"catalog:read", "orders:read", "orders:write", "payments:write", "reports:read"}
+	if _, err := registry.CreateClient(ctx, client.Client{ID: "shop", Scopes: scopes, Contact: "ann@example.com"}); err != nil {
+		return nil, err
+	}
+	var err error
+	if _, h.key, err = issue(ctx, a, "api_key", shield.Scopes{"catalog:read", "orders:read"}, nil); err != nil {
+		return nil, err
+	}
+	if _, h.readOnlyKey, err = issue(ctx, a, "api_key", shield.Scopes{"catalog:read"}, nil); err != nil {
+		return nil, err
+	}
+	if h.hmacID, h.hmacSecret, err = issue(ctx, a, "hmac", nil, nil); err != nil {
+		return nil, err
+	}
+	if err := s.makeCertificate(a, h); err != nil {
+		return nil, err
+	}
+	if _, _, err = issue(ctx, a, "mtls", nil, map[string]string{"name": "uri:" + spiffeID}); err != nil {
+		return nil, err
+	}
+	return h, a.State.View.Refresh(ctx)
+}
+
+const spiffeID = "spiffe://demo.example/shop"
+
+// issue makes a credential of a kind for the shop.
+func issue(ctx context.Context, a *app.App, kind string, scopes shield.Scopes, settings map[string]string) (id, secret string, err error) {
+	for _, k := range app.Kinds() {
+		if k.Name != kind {
+			continue
+		}
+		issued, err := k.Issue(shield.Env{Now: time.Now, Rand: rand.Reader}, shield.IssueRequest{Client: "shop", Environment: "demo", Settings: settings})
+		if err != nil {
+			return "", "", fmt.Errorf("make a credential of kind %s: %w", kind, err)
+		}
+		_, _, err = a.State.Registry.AddCredential(ctx, client.Credential{
+			Kind: kind, Client: "shop", Scopes: scopes, Environment: "demo", Settings: settings,
+		}, issued)
+		return issued.ID, issued.Secret, err
+	}
+	return "", "", fmt.Errorf("there is no kind %s", kind)
+}
+
+// makeCertificate lets the local CA, which also signed the gateway's certificate,
+// sign one for the client.
+func (s *Settings) makeCertificate(a *app.App, h *held) error {
+	ca, err := tlsconf.OpenLocal(s.path("pavise-data/local-ca"), time.Now)
+	if err != nil {
+		return err
+	}
+	made, err := ca.Client("shop", spiffeID)
+	if err != nil {
+		return err
+	}
+	chain, key, err := tlsconf.EncodePEM(made)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(h.ca, ca.PEM(), 0o644), os.WriteFile(h.cert, chain, 0o600), os.WriteFile(h.certKey, key, 0o600))
+}
