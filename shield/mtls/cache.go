@@ -20,7 +20,9 @@ const (
 // cache remembers a bounded number of verdicts by the digest of what was
 // presented. It takes no lock: an entry lives in one of eight places that its
 // digest names. What is forgotten is judged again.
-type cache struct{ sets [][ways]atomic.Pointer[verdict] }
+type cache struct {
+	sets [][ways]atomic.Pointer[verdict]
+}
 
 // newCache has room for entries, a power of two and at least [ways].
 func newCache(entries int) *cache {

@@ -76,14 +76,19 @@ func (n *names) readAlternatives(der []byte) error {
 		if count > maxNames {
 			return fmt.Errorf("it has more than %d alternative names", maxNames)
 		}
-		if name.Class != asn1.ClassContextSpecific {
-			return fmt.Errorf("alternative name %d has class %d", count, name.Class)
+		if name.Class != asn1.ClassContextSpecific || (name.IsCompound && isText(name.Tag)) {
+			return fmt.Errorf("alternative name %d is not encoded as the standard has it", count)
 		}
 		if err := n.add(name.Tag, name.Bytes); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isText reports whether names of this type are read, all of which are primitive.
+func isText(tag int) bool {
+	return tag == tagDNS || tag == tagURI || tag == tagEmail || tag == tagIP
 }
 
 func (n *names) add(tag int, value []byte) error {

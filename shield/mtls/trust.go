@@ -189,12 +189,28 @@ func (t *trust) judge(presented []*x509.Certificate, digest [32]byte, allow rule
 	if !allow.allow(v.names) {
 		return refuse(shield.Refuse(shield.InvalidCredential, "no rule of allow is met by %s", v.subject).Of(v.ids[0], "", true))
 	}
-	v.describe(found)
+	v.describe(found, t.above(found[len(found)-1]))
 	return v
 }
 
-// describe takes from the chain what requests ask for.
-func (v *verdict) describe(found chain) {
+// above returns the authorities of the bundle that signed an authority of the
+// bundle. They are not needed to trust it, but may have revoked it.
+func (t *trust) above(anchor *x509.Certificate) chain {
+	var found chain
+	for cert := anchor; len(found) < maxChain && string(cert.RawIssuer) != string(cert.RawSubject); {
+		i := slices.IndexFunc(t.bySubject[string(cert.RawIssuer)], func(ca *x509.Certificate) bool { return cert.CheckSignatureFrom(ca) == nil })
+		if i < 0 {
+			break
+		}
+		cert = t.bySubject[string(cert.RawIssuer)][i]
+		found = append(found, cert)
+	}
+	return found
+}
+
+// describe takes from the chain, and from the authorities above its anchor, what
+// requests ask for.
+func (v *verdict) describe(found, above chain) {
 	v.from, v.until = found.window()
 	v.leafFrom, v.leafUntil = found[0].NotBefore, found[0].NotAfter
 	anchor := found[len(found)-1]
@@ -203,9 +219,10 @@ func (v *verdict) describe(found chain) {
 	if v.issuer == "" {
 		v.issuer = "pin:" + pinOf(anchor)
 	}
-	for i, cert := range found[:len(found)-1] {
-		v.links = append(v.links, link{signerOf(found[i+1]), found[i+1].Subject.String(), string(cert.SerialNumber.Bytes())})
-		v.authorities = append(v.authorities, pinOf(found[i+1]))
+	whole := slices.Concat(found, above)
+	for i, cert := range whole[:len(whole)-1] {
+		v.links = append(v.links, link{signerOf(whole[i+1]), whole[i+1].Subject.String(), string(cert.SerialNumber.Bytes())})
+		v.authorities = append(v.authorities, pinOf(whole[i+1]))
 	}
 	v.attributes = map[string]any{
 		"dns": v.names.dns, "uri": v.names.uri, "subject": v.names.subject,
