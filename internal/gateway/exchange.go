@@ -23,9 +23,9 @@ type exchange struct {
 	r *http.Request
 	http.ResponseController
 
-	target    string   // path and query, the bytes that were checked
+	target    string // path and query, the bytes that were checked
 	identity  *shield.Identity
-	token     string   // Pavise-Identity
+	token     string // Pavise-Identity
 	requestID string
 	strip     []string // credential carriers
 	listed    []string // named by Connection

@@ -40,19 +40,19 @@ type conn1 struct {
 	used bool      // an exchange went well on it
 
 	// of the current exchange
-	x       *exchange
-	wrote   int64
-	text    []byte // the head as it arrives
-	answer  responseHead
-	body    io.Reader // nil: none, or counted by left
-	left    int64
-	toEnd   bool // the body ends with the connection
-	whole   bool // the body was read to its end
-	tail    []field
-	upload  *upload
-	partial bool // the request's body was not sent: the connection is spent
+	x        *exchange
+	wrote    int64
+	text     []byte // the head as it arrives
+	answer   responseHead
+	body     io.Reader // nil: none, or counted by left
+	left     int64
+	toEnd    bool // the body ends with the connection
+	whole    bool // the body was read to its end
+	tail     []field
+	upload   *upload
+	partial  bool      // the request's body was not sent: the connection is spent
 	deadline time.Time // of the next read of the body; zero: not yet set
-	stop    func() bool
+	stop     func() bool
 
 	onInterrupt func() // c.interrupt, made once
 	interrupted atomic.Bool

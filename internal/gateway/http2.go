@@ -115,7 +115,9 @@ func (p *http2) request(ctx context.Context, x *exchange) (*http.Request, *body2
 			r.Header[name] = values
 		}
 	}
-	x.setFields(func(name, value string) { r.Header[name] = append(r.Header[name][:len(r.Header[name]):len(r.Header[name])], value) })
+	x.setFields(func(name, value string) {
+		r.Header[name] = append(r.Header[name][:len(r.Header[name]):len(r.Header[name])], value)
+	})
 	if r.Header["User-Agent"] == nil {
 		r.Header["User-Agent"] = nil // present and empty: net/http adds none of its own
 	}

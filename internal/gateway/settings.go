@@ -61,8 +61,8 @@ type Settings struct {
 	Fail   func(http.ResponseWriter, *http.Request, *shield.Refusal)
 	Report func(*http.Request, Result)
 
-	Now  func() time.Time                                                // of expiries and the breaker; nil: time.Now. Socket deadlines run on the real clock
-	Tick func(time.Duration) (ticks <-chan time.Time, stop func())       // nil: time.NewTicker
+	Now  func() time.Time                                                  // of expiries and the breaker; nil: time.Now. Socket deadlines run on the real clock
+	Tick func(time.Duration) (ticks <-chan time.Time, stop func())         // nil: time.NewTicker
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: net.Dialer
 }
 

@@ -158,4 +158,3 @@ func (t *tunnel) interrupt() {
 	_ = t.up.SetDeadline(past) // closed already: all the better
 	_ = t.down.SetDeadline(past)
 }
-
