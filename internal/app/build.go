@@ -17,6 +17,7 @@ import (
 	"pavise.dev/pavise/internal/tlsconf"
 	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
+	"pavise.dev/pavise/shield/mtls"
 )
 
 // generation is everything that one configuration made: it is built whole, then
@@ -162,7 +163,7 @@ func terminators(f *config.File, now clock) (presented, error) {
 			return nil, fmt.Errorf("trusted_proxies.terminators: %s holds no certificates that can be read (%v)", name, err)
 		}
 	}
-	return nil, nil
+	return mtls.Terminators(pool, now), nil
 }
 
 func (a *App) api(f *config.File, g *generation, name string) (pavise.API, error) {
