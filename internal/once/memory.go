@@ -1,0 +1,107 @@
+package once
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"pavise.dev/pavise/shield"
+)
+
+// Memory is a [Store] in memory. Its start is a cold one unless
+// [Options.First] says otherwise: what was used before the restart is unknown.
+type Memory struct {
+	options Options
+	cold    time.Time
+
+	mu        sync.Mutex
+	used      map[name]time.Time // until when
+	forgotten time.Time          // no claim that ended later was ever forgotten
+	sweep     time.Time          // before it no claim ends
+}
+
+type name struct {
+	space  string
+	digest [32]byte
+}
+
+// NewMemory returns an empty store.
+func NewMemory(o Options) (*Memory, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	m := &Memory{options: o, used: map[name]time.Time{}}
+	if !o.First {
+		m.cold = o.Now().Add(o.Skew)
+	}
+	return m, nil
+}
+
+// Consume implements [Store].
+func (m *Memory) Consume(ctx context.Context, claims []shield.Once) error {
+	if err := admissible(ctx, claims); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := terms{m.cold, m.options.Now(), m.options.MaxAhead}
+	for i := range claims {
+		if err := m.check(&claims[i], claims[:i], t); err != nil {
+			return err
+		}
+	}
+	if !m.makeRoom(len(claims), t.now) {
+		return ErrFull
+	}
+	for i := range claims {
+		c := &claims[i]
+		m.used[name{c.Space, c.Digest}] = c.Until
+		if m.sweep.IsZero() || c.Until.Before(m.sweep) {
+			m.sweep = c.Until
+		}
+	}
+	return nil
+}
+
+func (m *Memory) check(c *shield.Once, before []shield.Once, t terms) error {
+	if err := t.check(c); err != nil {
+		return err
+	}
+	if !c.Until.After(m.forgotten) {
+		return forgotten(c)
+	}
+	if until, ok := m.used[name{c.Space, c.Digest}]; ok && until.After(t.now) {
+		return used(c)
+	}
+	for i := range before {
+		if before[i].Space == c.Space && before[i].Digest == c.Digest {
+			return used(c)
+		}
+	}
+	return nil
+}
+
+// makeRoom forgets claims that are over if there is no room for n more, and
+// reports whether there is then.
+func (m *Memory) makeRoom(n int, now time.Time) bool {
+	if len(m.used)+n <= m.options.Capacity {
+		return true
+	}
+	if m.sweep.After(now) {
+		return false
+	}
+	m.sweep = time.Time{}
+	for key, until := range m.used {
+		switch {
+		case !until.After(now):
+			delete(m.used, key)
+			if until.After(m.forgotten) {
+				m.forgotten = until
+			}
+		case m.sweep.IsZero() || until.Before(m.sweep):
+			m.sweep = until
+		}
+	}
+	return len(m.used)+n <= m.options.Capacity
+}
