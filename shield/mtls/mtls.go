@@ -105,8 +105,5 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("mtls: %w", err)
 	}
-	for _, name := range append(append([]string(nil), c.Trust...), c.CRL...) {
-		env.Files.Watch(name, s.reload)
-	}
 	return s, nil
 }

@@ -35,7 +35,14 @@ type state struct {
 	unknown     error // why the revocation lists cannot be used; nil: they can
 }
 
+// open watches the files before it reads them, so that no change is missed; a
+// reload waits until the first reading is done.
 func (s *certificates) open() error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	for _, name := range slices.Concat(s.trust, s.crl) {
+		s.files.Watch(name, s.reload)
+	}
 	t, err := loadTrust(s.files, s.trust)
 	if err != nil {
 		return err
@@ -58,6 +65,9 @@ func (s *certificates) reload() {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	old := s.state.Load()
+	if old == nil {
+		return // it could not be opened
+	}
 	next := &state{trust: old.trust}
 	switch t, err := loadTrust(s.files, s.trust); {
 	case err != nil:

@@ -54,6 +54,8 @@ func TestCallsStrangersForeignAndOursFinal(t *testing.T) {
 	s.refused("self-signed with the same names", shield.Foreign, self...)
 	s.refused("self-signed, the good one behind it", shield.Foreign, self[0], good)
 	s.refused("the authority itself", shield.InvalidCredential, s.ca.cert)
+	signing := s.ca.below("Signing", func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageDigitalSignature })
+	s.refused("an authority below it that may make signatures", shield.InvalidCredential, signing.cert)
 }
 
 func TestRefusesWhatIsNotInForce(t *testing.T) {
@@ -95,6 +97,21 @@ func TestRefusesWhenTheAuthorityAboveEnded(t *testing.T) {
 	s.world.Advance(2 * time.Hour)
 	s.refused("the authority between ended", shield.ExpiredCredential, leaf, short.cert)
 	s.accepted("directly signed", s.ca.leaf())
+}
+
+func TestTakesTheChainThatIsInForce(t *testing.T) {
+	attacktest.Rows(t, 73)
+	s := newScene(t)
+	now := s.world.Now()
+	short := s.ca.below("Between", lasting(now.Add(-time.Hour), now.Add(time.Hour)))
+	long := s.ca.sign(s.ca.authorityTemplate("Between"), s.ca.cert, short.key.Public(), s.ca.key)
+	leaf, another := short.leaf(), short.leaf()
+	s.accepted("the short-lived first", leaf, short.cert, long)
+	s.accepted("the long-lived first", another, long, short.cert)
+	s.world.Advance(2 * time.Hour)
+	s.accepted("the short-lived first, ended, on a kept connection", leaf, short.cert, long)
+	s.accepted("the long-lived first", another, long, short.cert)
+	s.refused("the ended one alone", shield.ExpiredCredential, leaf, short.cert)
 }
 
 func forServers(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
