@@ -6,86 +6,109 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"pavise.dev/pavise/limit"
-	"pavise.dev/pavise/route"
-	"pavise.dev/pavise/shield"
 )
 
-// Namer is a shield's settings that refer to other parts of the file.
-type Namer interface {
-	// Names returns what is referred to: "issuer" → names of issuers.
-	Names() map[string][]string
-}
-
-// minReason is the shortest reason for something insecure, in characters.
-const minReason = 10
-
-// check finds what decodes and cannot work.
+// check finds what can be read and cannot work. Bounds, forms and words that the
+// tags state were checked when the value was read.
 func (l *loader) check() {
-	f := l.file
-	top := Pos{File: l.name(), Line: 1, Column: 1}
-	if len(f.Hosts) == 0 {
-		l.at(top, "hosts", "hosts: {127.0.0.1: {certificate: local}}", "no host is named, so that nothing would be answered")
+	l.checkListen()
+	l.checkState()
+	l.checkProxies()
+	for _, name := range sortedKeys(l.file.Hosts) {
+		l.checkHost(name, l.file.Hosts[name])
 	}
-	if len(f.APIs) == 0 {
-		l.at(top, "apis", "`pavise init` writes an example", "no API is named, so that nothing would be served")
+	for _, name := range sortedKeys(l.file.Issuers) {
+		l.checkIssuer(name, l.file.Issuers[name])
 	}
-	l.checkListen(top)
-	l.checkHosts(top)
-	for _, name := range slices.Sorted(maps.Keys(f.Issuers)) {
-		l.checkIssuer(name, f.Issuers[name])
+	for _, name := range sortedKeys(l.file.APIs) {
+		l.checkAPI(name, l.file.APIs[name])
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.APIs)) {
-		l.checkAPI(name, f.APIs[name])
+	l.checkScopes()
+	for i, name := range l.file.Policies {
+		l.checkFile(fmt.Sprintf("policies.%d", i), name, nil)
 	}
-	l.checkPatterns()
+	_, problems := l.file.resolve()
+	l.problems = append(l.problems, problems...)
 }
 
-// name is how the main file was named by whoever loads it.
-func (l *loader) name() string {
-	for name := range l.sources {
-		if strings.HasSuffix(l.file.Path, strings.TrimLeft(name, "./")) {
-			return name
-		}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// each calls f for every word of a list with the word's own path.
+func each(path string, list Words, f func(path, word string)) {
+	for i, word := range list {
+		f(fmt.Sprintf("%s.%d", path, i), word)
 	}
-	return l.file.Path
 }
 
-func (l *loader) checkListen(top Pos) {
-	for path, address := range map[string]string{"listen.https": l.file.Listen.HTTPS, "listen.http": l.file.Listen.HTTP} {
-		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
-			l.at(top, path, "write host:port, for example 127.0.0.1:8443 or :443", "%q is no address to listen on", address)
+func (l *loader) checkListen() {
+	listen := l.file.Listen
+	for path, address := range map[string]string{"listen.https": listen.HTTPS, "listen.http": listen.HTTP} {
+		if address != "" && !isAddress(address) {
+			l.at(path, "write host:port, for example 127.0.0.1:8443, or :443 for every address", "%q is no address to listen on", address)
 		}
+	}
+	if listen.HTTP == listen.HTTPS && !strings.HasSuffix(listen.HTTP, ":0") {
+		l.at("listen.http", "give it a port of its own, for example :80", "%s is the address of the TLS listener", listen.HTTP)
 	}
 	if _, err := limit.ParseRate(l.file.Limits.Address); err != nil {
-		l.at(top, "limits.address", "write for example 6000/minute", "%v", err)
+		f := limitFault(err)
+		l.at("limits.address", f.hint, "%s", f.message)
 	}
-	for _, network := range l.file.Proxies.Addresses {
-		if _, err := ParseNetwork(network); err != nil {
-			l.at(top, "trusted_proxies.addresses", "write a network like 10.0.0.0/8 or an address", "%v", err)
+	if limits := l.file.Limits; limits.ConnectionsPer > limits.Connections {
+		l.at("limits.connections_per_address", "one address could take them all", "%d connections of one address are more than the %d of all", limits.ConnectionsPer, limits.Connections)
+	}
+}
+
+// isAddress reports whether text is host:port, where the host is an address, a
+// name, or empty.
+func isAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return false
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return false
+	}
+	_, err = netip.ParseAddr(host)
+	return host == "" || err == nil || hostName.MatchString(host)
+}
+
+func (l *loader) checkState() {
+	state := l.file.State
+	if inside, err := filepath.Rel(state.Folder, state.MasterKey); err == nil && filepath.IsLocal(inside) {
+		l.at("state.master_key", "keep it elsewhere: who copies the folder must not have the key", "the master key lies in the data folder that it protects")
+	}
+}
+
+func (l *loader) checkProxies() {
+	each("trusted_proxies.addresses", l.file.Proxies.Addresses, func(path, word string) {
+		network, err := ParseNetwork(word)
+		switch {
+		case err != nil:
+			l.at(path, "write a network like 10.0.0.0/8, or an address", "%v", err)
+		case network.Bits() == 0:
+			l.at(path, "name the networks of your proxies alone", "with %s, every caller could say which address it has", word)
 		}
-	}
-	bounds := []struct {
-		path       string
-		value      time.Duration
-		least, top time.Duration
-	}{
-		{"state.max_staleness", l.file.State.MaxStaleness.Duration, time.Second, time.Hour},
-		{"limits.header_timeout", l.file.Limits.HeaderTimeout.Duration, time.Second, 5 * time.Minute},
-		{"limits.body_timeout", l.file.Limits.BodyTimeout.Duration, time.Second, time.Hour},
-		{"limits.idle_timeout", l.file.Limits.IdleTimeout.Duration, time.Second, time.Hour},
-	}
-	for _, b := range bounds {
-		if b.value < b.least || b.value > b.top {
-			l.at(top, b.path, fmt.Sprintf("choose between %s and %s", b.least, b.top), "%s is out of bounds", b.value)
+	})
+	each("trusted_proxies.terminators", l.file.Proxies.Terminators, func(path, word string) {
+		l.checkFile(path, word, authorities)
+	})
+	each("fetch.allow", l.file.Upstream.Allow, func(path, word string) {
+		host, _, err := net.SplitHostPort(word)
+		if err != nil {
+			host = word
 		}
-	}
+		if _, err := ParseNetwork(word); err != nil && !isHost(host) {
+			l.at(path, "write a host, an address, or a network like 10.1.0.0/16", "%q is neither a host nor a network", word)
+		}
+	})
 }
 
 // ParseNetwork reads an address range, or one address.
@@ -97,7 +120,7 @@ func ParseNetwork(text string) (netip.Prefix, error) {
 		return prefix, nil
 	}
 	addr, err := netip.ParseAddr(text)
-	if err != nil {
+	if err != nil || addr.Zone() != "" {
 		return netip.Prefix{}, fmt.Errorf("%q is neither a network nor an address", text)
 	}
 	return netip.PrefixFrom(addr, addr.BitLen()), nil
@@ -105,209 +128,244 @@ func ParseNetwork(text string) (netip.Prefix, error) {
 
 var hostName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-func (l *loader) checkHosts(top Pos) {
-	for name, host := range l.file.Hosts {
-		path := "hosts." + name
-		if _, err := netip.ParseAddr(name); err != nil && (!hostName.MatchString(name) || len(name) > 253) {
-			l.at(top, path, "write a lower-case name without port, or an address", "%q is no host name", name)
-		}
-		c := host.Certificate
-		switch c.Source {
-		case "":
-			l.at(top, path+".certificate", "certificate: local for a start; acme or {cert: …, key: …} for the world", "the host has no certificate")
-		case "files":
-			for setting, file := range map[string]string{"cert": c.Cert, "key": c.Key} {
-				l.checkReadable(top, path+".certificate."+setting, file)
-			}
-		}
+// isHost reports whether name is a host as the guard compares it: lower case,
+// without port and final dot, or an address in its shortest form.
+func isHost(name string) bool {
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return addr.String() == name && addr.Zone() == "" && !addr.Is4In6()
 	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	_, err := strconv.Atoi(last)
+	return len(name) <= 253 && hostName.MatchString(name) && err != nil
 }
 
-func (l *loader) checkReadable(pos Pos, path, file string) {
-	if file == "" {
-		l.at(pos, path, "name a PEM file, relative to this one", "it is missing")
+func (l *loader) checkHost(name string, host Host) {
+	path := "hosts." + name
+	if !isHost(name) {
+		hint := "write a lower-case name without port, or an address"
+		if strings.Contains(name, "*") {
+			hint = "list every name; one certificate file may serve several hosts"
+		}
+		l.at(path, hint, "%q is no host name", name)
 		return
 	}
-	handle, err := os.Open(l.file.Abs(file))
-	if err != nil {
-		l.at(pos, path, "check the path (it is relative to this file) and the permissions", "%v", err)
+	l.checkCertificate(path+".certificate", name, host.Certificate)
+}
+
+func (l *loader) checkCertificate(path, host string, c Certificate) {
+	refuse := func(setting, value string) {
+		if value != "" {
+			l.at(path+"."+setting, "remove it, or choose another source", "%s has no meaning for a certificate from %s", setting, c.Source)
+		}
+	}
+	switch c.Source {
+	case "files":
+		refuse("email", c.Email)
+		refuse("directory", c.Directory)
+		refuse("roots", c.Roots)
+		l.checkPair(path, host, c)
+		return
+	case "acme":
+		l.checkACME(path, host, c)
+	case "local":
+		refuse("email", c.Email)
+		refuse("directory", c.Directory)
+		refuse("roots", c.Roots)
+	}
+	refuse("cert", c.Cert)
+	refuse("key", c.Key)
+}
+
+func (l *loader) checkACME(path, host string, c Certificate) {
+	if c.Roots != "" {
+		l.checkFile(path+".roots", c.Roots, authorities)
+	}
+	if c.Directory != "" {
+		if u, err := url.Parse(c.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
+			l.at(path+".directory", "write https://…/directory", "%q is no address of an ACME directory", c.Directory)
+		}
 		return
 	}
-	_ = handle.Close() // it was only opened to see whether it can be
+	if addr, err := netip.ParseAddr(host); err == nil || !strings.Contains(host, ".") {
+		if err != nil || addr.IsPrivate() || addr.IsLoopback() {
+			l.at(path, "use local, or {cert: …, key: …}", "no public authority certifies %s", host)
+		}
+	}
 }
 
 func (l *loader) checkIssuer(name string, issuer Issuer) {
 	path := "issuers." + name
-	parsed, err := url.Parse(issuer.URL)
-	if err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.RawQuery != "" || parsed.Fragment != "" {
-		l.at(issuer.Pos, path+".url", "write it exactly as it stands in the tokens' iss", "%q is no issuer's address", issuer.URL)
+	u, err := url.Parse(issuer.URL)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		l.at(path+".url", "write it exactly as it stands in the tokens' iss", "%q is no issuer's address", issuer.URL)
+	} else if issuer.JWKS == "" {
+		l.checkFetched(path+".url", issuer.URL)
 	}
-	if issuer.Leeway.Duration > time.Minute {
-		l.at(issuer.Pos, path+".leeway", "set the clocks instead", "%s is more than the 60s that are tolerated", issuer.Leeway)
+	switch {
+	case strings.Contains(issuer.JWKS, "://"):
+		l.checkFetched(path+".jwks", issuer.JWKS)
+	case issuer.JWKS != "":
+		l.checkFile(path+".jwks", issuer.JWKS, nil)
 	}
+	if issuer.CA != "" {
+		l.checkFile(path+".ca", issuer.CA, authorities)
+	}
+	each(path+".may_grant", issuer.MayGrant, func(path, word string) {
+		at := strings.IndexByte(word, '*')
+		if at >= 0 && word != "*" && (at != len(word)-1 || at == 0 || word[at-1] != ':' && word[at-1] != '.') {
+			l.at(path, "write a scope, or a prefix with its separator: orders:*", "%q is no ceiling of scopes", word)
+		}
+	})
+	for _, attribute := range sortedKeys(issuer.Claims) {
+		if attribute == "" || issuer.Claims[attribute] == "" {
+			l.at(path+".claims."+attribute, "write attribute: claim", "an attribute or claim without a name")
+		}
+	}
+}
+
+// checkFetched refuses addresses from which keys would come in the clear, so that
+// whoever stands between could put in their own.
+func (l *loader) checkFetched(path, address string) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
+		l.at(path, "write https://…", "%q is no address from which keys could be fetched", address)
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		l.at(path, "use https, or give the keys in a file: jwks: keys.json", "keys fetched over plain HTTP could be anybody's")
+	}
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 func (l *loader) checkAPI(name string, api API) {
 	path := "apis." + name
-	if len(api.Host) == 0 {
-		l.at(api.Pos, path+".host", "host: one of "+strings.Join(slices.Sorted(maps.Keys(l.file.Hosts)), ", "), "the API names no host")
-	}
-	for _, host := range api.Host {
-		if _, ok := l.file.Hosts[host]; !ok {
-			l.at(api.Pos, path+".host", l.suggest(host, slices.Collect(maps.Keys(l.file.Hosts)), "name it under hosts"), "host %q is not named under hosts", host)
+	hosts := sortedKeys(l.file.Hosts)
+	each(path+".host", api.Host, func(path, word string) {
+		if _, ok := l.file.Hosts[word]; !ok {
+			l.at(path, didYouMean(word, hosts, "name it under hosts"), "host %q is not named under hosts", word)
 		}
-	}
-	l.checkUpstream(path, api)
-	l.checkInsecure(path, api)
-	for _, origin := range api.CORS {
-		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Path != "" || origin != u.Scheme+"://"+u.Host {
-			l.at(api.Pos, path+".cors", "write scheme and host, for example https://app.example.com", "%q is no origin", origin)
-		}
+	})
+	l.checkUpstream(path+".upstream", api.Upstream)
+	each(path+".cors", api.CORS, l.checkOrigin)
+	for _, header := range sortedKeys(api.Identity.Headers) {
+		l.checkIdentityHeader(path+".identity.headers."+header, header)
 	}
 	if len(api.Endpoints) == 0 {
-		l.at(api.Pos, path+".endpoints", "endpoints: {GET /health: {shield: {public: why}}}", "the API has no endpoint, so that everything would be refused")
+		l.at(path+".endpoints", "write GET /health: {shield: {public: load-balancer probe}}", "the API has no endpoint, so that everything would be refused")
 	}
-	if api.Shield != nil {
-		l.checkShield(path+".shield", *api.Shield)
-	}
-	for _, pattern := range slices.Sorted(maps.Keys(api.Endpoints)) {
-		l.checkEndpoint(path+".endpoints."+pattern, api, api.Endpoints[pattern])
+	seen := map[string]bool{}
+	for i, a := range api.Allow {
+		if seen[a.What] {
+			l.at(fmt.Sprintf("%s.insecure_allow.%d", path, i), "remove one", "%s stands twice", a.What)
+		}
+		seen[a.What] = true
 	}
 }
 
-func (l *loader) suggest(word string, known []string, otherwise string) string {
-	if near := nearest(word, known); near != "" {
-		return fmt.Sprintf("did you mean %s?", near)
-	}
-	return otherwise
-}
-
-func (l *loader) checkUpstream(path string, api API) {
-	u := api.Upstream
-	if len(u.URL) == 0 {
-		l.at(api.Pos, path+".upstream", "upstream: http://127.0.0.1:3000", "the API has no upstream")
-	}
-	for _, address := range u.URL {
-		parsed, err := url.Parse(address)
-		if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Path != "" && parsed.Path != "/" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
-			l.at(u.Pos, path+".upstream", "write scheme, host and port, for example http://127.0.0.1:3000", "%q is no upstream's address", address)
-		}
-	}
-	for setting, file := range map[string]string{"ca": u.CA, "client_certificate": u.ClientCertificate} {
-		if file != "" && file != "own" {
-			l.checkReadable(u.Pos, path+".upstream."+setting, file)
-		}
+func (l *loader) checkOrigin(path, origin string) {
+	u, err := url.Parse(origin)
+	switch {
+	case origin == "*" || origin == "null":
+		l.at(path, "list the origins, for example https://app.example.com", "%q would let the scripts of every site call", origin)
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || !isHost(u.Hostname()) || origin != u.Scheme+"://"+u.Host:
+		l.at(path, "write scheme and host in lower case without a path, for example https://app.example.com", "%q is no origin", origin)
+	case u.Port() == "443" && u.Scheme == "https" || u.Port() == "80" && u.Scheme == "http":
+		l.at(path, "leave the port out, as browsers do", "no browser sends the origin %s", origin)
 	}
 }
 
-func (l *loader) checkInsecure(path string, api API) {
-	for i, allowance := range api.Allow {
-		if len(strings.TrimSpace(allowance.Reason)) < minReason {
-			l.at(api.Pos, fmt.Sprintf("%s.insecure_allow.%d.reason", path, i), fmt.Sprintf("say in at least %d characters why it is safe there", minReason), "%s needs a reason", allowance.What)
+func (l *loader) checkUpstream(path string, u Upstream) {
+	schemes := map[string]bool{}
+	each(path+".url", u.URL, func(own, word string) {
+		if _, ok := l.file.places[own]; !ok {
+			own = path
 		}
+		if parsed, message := parseUpstream(word); message != "" {
+			l.at(own, "write scheme, host and port, for example http://127.0.0.1:3000", "%q %s", printable(word), message)
+		} else {
+			schemes[parsed.Scheme] = true
+		}
+	})
+	if schemes["http"] && schemes["https"] {
+		l.at(path+".url", "make two APIs of it", "one upstream cannot be reached both with and without TLS")
 	}
-	if api.Upstream.Skip != nil && len(strings.TrimSpace(api.Upstream.Skip.Reason)) < minReason {
-		l.at(api.Upstream.Pos, path+".upstream.insecure_skip_verify.reason", fmt.Sprintf("say in at least %d characters why", minReason), "it needs a reason")
+	if u.Protocol == "h2c" && schemes["https"] {
+		l.at(path+".protocol", "remove it: TLS agrees on HTTP/2 by itself", "h2c is HTTP/2 without TLS")
+	}
+	if !schemes["https"] && schemes["http"] {
+		l.checkPlainUpstream(path, u)
+	}
+	if u.CA != "" {
+		l.checkFile(path+".ca", u.CA, authorities)
+	}
+	if u.ClientCertificate != "" && u.ClientCertificate != "own" {
+		l.checkFile(path+".client_certificate", u.ClientCertificate, keyPair)
 	}
 }
 
-func (l *loader) checkEndpoint(path string, api API, e Endpoint) {
-	effective := api.Shield
-	if e.Shield != nil {
-		effective = e.Shield
-		l.checkShield(path+".shield", *e.Shield)
-	}
-	if effective == nil {
-		l.at(e.Pos, path, "give it or its API a shield; {public: why} if everybody may call", "the endpoint has no shield")
-		return
-	}
-	scopes := api.Scopes
-	if len(e.Scopes) > 0 {
-		scopes = e.Scopes
-	}
-	if len(scopes) == 0 && effective.Kind != "public" {
-		l.at(e.Pos, path, "name scopes: [orders:read], or say scopes: any", "who may call is not stated")
-	}
-	for _, scope := range scopes {
-		if scope == "any" && len(scopes) == 1 {
-			continue
-		}
-		if _, ok := l.file.Scopes[scope]; !ok {
-			l.at(e.Pos, path+".scopes", l.suggest(scope, slices.Collect(maps.Keys(l.file.Scopes)), "describe it under scopes"), "scope %q is not described under scopes", scope)
+// checkPlainUpstream refuses settings of TLS where there is none: who wrote them
+// believes that there is.
+func (l *loader) checkPlainUpstream(path string, u Upstream) {
+	for setting, given := range map[string]bool{
+		"ca": u.CA != "", "client_certificate": u.ClientCertificate != "", "server_name": u.ServerName != "", "insecure_skip_verify": u.Skip != nil,
+	} {
+		if given {
+			l.at(path+"."+setting, "write https:// in its address", "%s needs TLS, and the upstream's address is http://", setting)
 		}
 	}
 }
 
-// checkShield looks at what a shield's settings refer to.
-func (l *loader) checkShield(path string, s Shield) {
-	for i, part := range s.Any {
-		l.checkShield(fmt.Sprintf("%s.any.%d", path, i), part)
+// parseUpstream reads an address; message says why it is none, without what may
+// be a password.
+func parseUpstream(text string) (_ *url.URL, message string) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || !strings.Contains(text, "://"):
+		return nil, "is no upstream's address"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, "is neither http:// nor https://"
+	case u.User != nil:
+		return nil, "holds a user or password, which have no place in it"
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, "holds a query or fragment"
+	case u.Path != "" && u.Path != "/":
+		return nil, "holds a path; requests keep the path that was matched"
+	case u.Host == "" || !isHost(strings.ReplaceAll(strings.ToLower(u.Hostname()), "_", "-")) || !isPort(u.Port()):
+		return nil, "has no host and port that could be reached"
 	}
-	for i, part := range s.All {
-		l.checkShield(fmt.Sprintf("%s.all.%d", path, i), part.Shield)
-	}
-	namer, ok := s.Config.(Namer)
-	if !ok {
-		return
-	}
-	for _, name := range namer.Names()["issuer"] {
-		if _, ok := l.file.Issuers[name]; !ok {
-			l.at(s.Pos, path+".issuer", l.suggest(name, slices.Collect(maps.Keys(l.file.Issuers)), "name it under issuers"), "issuer %q is not named under issuers", name)
-		}
+	return u, ""
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && n > 0
+}
+
+var headerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,63}$`)
+
+func (l *loader) checkIdentityHeader(path, name string) {
+	switch lower := strings.ToLower(name); {
+	case !headerName.MatchString(name):
+		l.at(path, "use letters, digits and -, for example X-Client", "%q is no header name", name)
+	case slices.Contains([]string{"authorization", "connection", "content-length", "content-type", "cookie", "host", "te", "trailer", "transfer-encoding", "upgrade", "pavise-identity", "client-cert", "client-cert-chain", "forwarded", "via"}, lower),
+		strings.HasPrefix(lower, "x-forwarded-"), strings.HasPrefix(lower, "proxy-"):
+		l.at(path, "use a header of its own, for example X-Client", "%s has another meaning", name)
 	}
 }
 
-// checkPatterns finds patterns that are wrong, and those that conflict on a host.
-func (l *loader) checkPatterns() {
-	tables := map[string]*route.Table[struct{}]{}
-	for _, name := range slices.Sorted(maps.Keys(l.file.APIs)) {
-		api := l.file.APIs[name]
-		for _, host := range api.Host {
-			if tables[host] == nil {
-				tables[host] = route.New[struct{}]()
-			}
-			for _, pattern := range slices.Sorted(maps.Keys(api.Endpoints)) {
-				if err := tables[host].Add(pattern, struct{}{}); err != nil {
-					message, _, _ := strings.Cut(err.Error(), "\n")
-					l.at(api.Endpoints[pattern].Pos, "apis."+name+".endpoints", "write METHOD /path/{name}; of two patterns that match the same path one must be the more special", "%s", message)
-				}
-			}
+func (l *loader) checkScopes() {
+	for _, name := range sortedKeys(l.file.Scopes) {
+		path := "scopes." + name
+		switch {
+		case name == anyScope:
+			l.at(path, "choose another name", "any means that no scope is demanded")
+		case strings.Contains(name, "*"):
+			l.at(path, "describe each scope", "%q is no scope; * stands for scopes in may_grant alone", name)
+		case strings.TrimSpace(l.file.Scopes[name]) == "":
+			l.at(path, "write what it allows, for example See your orders", "the scope is not described")
 		}
 	}
-}
-
-// Weakness is something in the file that weakens protection, with its reason.
-type Weakness struct {
-	Path, What, Reason string
-}
-
-// Insecure lists everything insecure that the file asks for.
-func (f *File) Insecure() []Weakness {
-	var found []Weakness
-	for _, name := range slices.Sorted(maps.Keys(f.APIs)) {
-		api := f.APIs[name]
-		for _, a := range api.Allow {
-			found = append(found, Weakness{"apis." + name + ".insecure_allow", a.What, a.Reason})
-		}
-		if api.Upstream.Skip != nil {
-			found = append(found, Weakness{"apis." + name + ".upstream", "insecure_skip_verify", api.Upstream.Skip.Reason})
-		}
-	}
-	return found
-}
-
-// Effective is the shield and the scopes that hold for an endpoint.
-func (a *API) Effective(e Endpoint) (s *Shield, scopes shield.Scopes, anyScope bool) {
-	s = a.Shield
-	if e.Shield != nil {
-		s = e.Shield
-	}
-	words := a.Scopes
-	if len(e.Scopes) > 0 {
-		words = e.Scopes
-	}
-	if len(words) == 0 || len(words) == 1 && words[0] == "any" {
-		return s, nil, true
-	}
-	return s, shield.Scopes(words), false
 }

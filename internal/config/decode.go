@@ -2,330 +2,303 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v4"
 
-	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 )
 
-// decoder turns YAML nodes into the structs of file.go. It is strict: what it does
-// not know is a problem, and it goes on after one to find the others.
+// decoder turns YAML nodes into documented structs. It is strict: what it does not
+// know is a problem, and it goes on after one to find the others.
 type decoder struct {
-	source   *source
+	source   *Source
 	kinds    []shield.Kind
-	problems Problems
+	included bool // the file may not weaken anything
+	places   places
+	problems *Problems
 }
 
-// maxDepth bounds the nesting of a file.
-const maxDepth = 24
+// places knows where each setting stands, by its dotted path.
+type places map[string]place
 
-func (d *decoder) pos(n *yaml.Node) Pos { return Pos{d.source.name, n.Line, n.Column} }
+type place struct {
+	source     *Source
+	key, value Pos
+}
+
+// find returns the place of a path, or of what holds it.
+func (p places) find(path string) (place, bool) {
+	for {
+		if at, ok := p[path]; ok {
+			return at, true
+		}
+		end := strings.LastIndexByte(path, '.')
+		if end < 0 {
+			at, ok := p[""]
+			return at, ok
+		}
+		path = path[:end]
+	}
+}
+
+func (d *decoder) pos(n *yaml.Node) Pos { return d.source.pos(n) }
 
 func (d *decoder) problem(n *yaml.Node, path, hint, format string, args ...any) {
-	d.problems = append(d.problems, Problem{
-		Pos: d.pos(n), Path: path, Message: fmt.Sprintf(format, args...), Hint: hint, Line: d.source.line(n.Line),
-	})
+	p := d.source.problem(d.pos(n), hint, format, args...)
+	p.Path = path
+	*d.problems = append(*d.problems, *p)
+}
+
+func (d *decoder) fault(n *yaml.Node, path string, f *fault) {
+	d.problem(n, path, f.hint, "%s", f.message)
 }
 
 // value decodes n into v, which can be set.
-func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, depth int) {
-	if depth > maxDepth {
-		d.problem(n, path, "write it flatter", "nested more than %d deep", maxDepth)
+func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, s setting) {
+	if !d.plain(n, path) {
 		return
 	}
-	if n.Kind == yaml.AliasNode || n.Anchor != "" {
-		d.problem(n, path, "write the value out", "anchors and aliases are not accepted")
+	if d.special(n, v, path) {
 		return
 	}
-	if d.special(n, v, path, depth) {
-		return
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			v.Set(reflect.New(v.Type().Elem()))
-		}
-		d.value(n, v.Elem(), path, depth)
-	case reflect.Struct:
-		d.structure(n, v, path, depth)
-	case reflect.Map:
-		d.mapping(n, v, path, depth)
-	case reflect.Slice:
-		d.list(n, v, path, depth)
+	switch {
+	case single(v.Type()):
+		d.scalar(n, v, path, s)
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		d.value(n, v.Elem(), path, s)
+	case v.Kind() == reflect.Struct:
+		d.structure(n, v, path)
+	case v.Kind() == reflect.Map:
+		d.mapping(n, v, path, s)
+	case v.Kind() == reflect.Slice:
+		d.list(n, v, path, s)
 	default:
-		d.scalar(n, v, path)
+		d.scalar(n, v, path, s)
 	}
 }
 
-// special decodes the types that are written as one word.
-func (d *decoder) special(n *yaml.Node, v reflect.Value, path string, depth int) bool {
+// plain refuses what makes a value something else than what is written there.
+func (d *decoder) plain(n *yaml.Node, path string) bool {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		d.problem(n, path, "write the value out, or put quotes around a text that begins with *", "aliases (*%s) are not accepted", n.Value)
+	case n.Anchor != "":
+		d.problem(n, path, "remove it, or put quotes around a text that begins with &", "anchors (&%s) are not accepted", n.Anchor)
+	case n.Style&yaml.TaggedStyle != 0:
+		d.problem(n, path, "write the value without it, or put quotes around a text that begins with !", "tags (%s) are not accepted", n.Tag)
+	case n.Tag == "!!null":
+		d.problem(n, path, "remove the setting, or write {} for settings that are all inherited", "nothing stands here")
+	default:
+		return true
+	}
+	return false
+}
+
+// special decodes the types that have several forms.
+func (d *decoder) special(n *yaml.Node, v reflect.Value, path string) bool {
 	switch into := v.Addr().Interface().(type) {
 	case *Shield:
-		*into = d.shield(n, path, depth)
-	case *Words:
-		d.words(n, into, path)
-	case *Duration:
-		d.duration(n, into, path)
-	case *time.Duration:
-		var long Duration
-		d.duration(n, &long, path)
-		*into = long.Duration
-	case *Size:
-		d.size(n, into, path)
-	case *Limit:
-		d.limit(n, into, path)
-	case *[]Limit:
-		d.limits(n, into, path)
+		*into = d.shield(n, path, 0)
 	case *Certificate:
 		if n.Kind != yaml.ScalarNode {
 			into.Source = "files"
-			d.structure(n, v, path, depth)
-			return true
+			return false
 		}
-		d.text(n, &into.Source, path)
-		if into.Source != "acme" && into.Source != "local" {
-			d.problem(n, path, "write acme, local, or {cert: chain.pem, key: key.pem}", "%q is no source of certificates", into.Source)
-		}
+		d.scalar(n, reflect.ValueOf(&into.Source).Elem(), path, setting{enum: []string{"acme", "local"}})
 	case *Upstream:
-		into.Pos = d.pos(n)
 		if n.Kind == yaml.MappingNode {
-			d.structure(n, v, path, depth)
-			return true
+			return false
 		}
-		d.words(n, &into.URL, path)
+		preset(v)
+		into.Pos = d.pos(n)
+		d.list(n, reflect.ValueOf(&into.URL).Elem(), path, setting{})
 	default:
 		return false
 	}
 	return true
 }
 
-// structure decodes a mapping into a struct by its yaml tags.
-func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, depth int) {
-	if scalar, ok := v.Addr().Interface().(shield.Scalar); ok && n.Kind == yaml.ScalarNode {
-		if err := scalar.SetScalar(n.Value); err != nil {
-			d.problem(n, path, "", "%v", err)
-		}
-		return
-	}
-	if position := v.FieldByName("Pos"); position.IsValid() && position.Type() == reflect.TypeFor[Pos]() {
-		position.Set(reflect.ValueOf(d.pos(n)))
-	}
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
-		return
-	}
-	if n.Kind != yaml.MappingNode {
-		d.problem(n, path, "write it as settings: name: value", "want settings, not %s", describe(n))
-		return
-	}
-	fields := fieldsOf(v.Type())
-	d.pairs(n, path, func(key, value *yaml.Node) {
-		i := slices.IndexFunc(fields, func(f field) bool { return f.name == key.Value })
-		if i < 0 {
-			d.unknown(key, path, fields)
+// structure decodes a mapping into a struct by its tags.
+func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind == yaml.ScalarNode {
+		if scalar, ok := v.Addr().Interface().(shield.Scalar); ok {
+			if err := scalar.SetScalar(n.Value); err != nil {
+				d.problem(n, path, "", "%v", err)
+			}
 			return
 		}
-		target := v.FieldByIndex(fields[i].index)
-		d.value(value, target, join(path, key.Value), depth+1)
-		d.enum(value, target, fields[i], join(path, key.Value))
-	})
-}
-
-func (d *decoder) unknown(key *yaml.Node, path string, fields []field) {
-	known := make([]string, 0, len(fields))
-	for _, f := range fields {
-		known = append(known, f.name)
 	}
-	hint := "known here: " + strings.Join(known, ", ")
-	if near := nearest(key.Value, known); near != "" {
-		hint = fmt.Sprintf("did you mean %s?", near)
-	}
-	d.problem(key, path, hint, "unknown setting %q", key.Value)
-}
-
-func (d *decoder) enum(n *yaml.Node, v reflect.Value, f field, path string) {
-	if f.enum == nil || v.Kind() != reflect.String || v.String() == "" || slices.Contains(f.enum, v.String()) {
+	if n.Kind != yaml.MappingNode {
+		d.problem(n, path, "write settings: name: value", "want settings, not %s", describe(n))
 		return
 	}
-	d.problem(n, path, "one of "+strings.Join(f.enum, ", "), "%q is not accepted here", v.String())
+	preset(v)
+	stand(v, d.pos(n))
+	all := settingsOf(v.Type())
+	seen := d.pairs(n, path, func(key, value *yaml.Node) {
+		i := slices.IndexFunc(all, func(s setting) bool { return s.name == key.Value })
+		switch {
+		case i < 0:
+			d.unknown(key, path, all)
+		case d.included && strings.HasPrefix(key.Value, "insecure_"):
+			d.problem(key, join(path, key.Value), "move the API to the main file", "an included file may tighten, never weaken")
+		default:
+			d.field(value, v.FieldByIndex(all[i].index), join(path, key.Value), all[i])
+		}
+	})
+	for _, s := range all {
+		if s.required && !seen[s.name] {
+			d.problem(n, path, s.doc, "%s is missing", s.name)
+		}
+	}
 }
 
-// pairs calls f for every key of a mapping, refusing doubles and merge keys.
-func (d *decoder) pairs(n *yaml.Node, path string, f func(key, value *yaml.Node)) {
-	seen := map[string]bool{}
+// field decodes one setting; what weakens protection must say why.
+func (d *decoder) field(n *yaml.Node, v reflect.Value, path string, s setting) {
+	before := len(*d.problems)
+	d.value(n, v, path, s)
+	if len(*d.problems) > before || !strings.HasPrefix(s.name, "insecure_") {
+		return
+	}
+	if f := unreasoned(v, s.name); f != nil {
+		d.fault(n, path, f)
+	}
+}
+
+// stand tells a struct where it stands, if it wants to know.
+func stand(v reflect.Value, pos Pos) {
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	if f := v.FieldByName("Pos"); f.IsValid() && f.Type() == reflect.TypeFor[Pos]() {
+		f.Set(reflect.ValueOf(pos))
+	}
+}
+
+func (d *decoder) unknown(key *yaml.Node, path string, all []setting) {
+	known := make([]string, 0, len(all))
+	for _, s := range all {
+		known = append(known, s.name)
+	}
+	if d.included && path == "" && slices.ContainsFunc(settingsOf(reflect.TypeFor[File]()), func(s setting) bool { return s.name == key.Value }) {
+		d.problem(key, path, "move it to the main file", "an included file holds apis and scopes, not %s", key.Value)
+		return
+	}
+	d.problem(key, path, didYouMean(key.Value, known, ""), "unknown setting %q", key.Value)
+}
+
+// pairs calls f for every key of a mapping and returns the keys. Doubles, merge
+// keys and keys that are no text are refused.
+func (d *decoder) pairs(n *yaml.Node, path string, f func(key, value *yaml.Node)) map[string]bool {
+	seen, first := map[string]bool{}, map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
-		case key.Kind != yaml.ScalarNode || key.Tag == "!!merge":
-			d.problem(key, path, "write the settings out", "merge keys and keys that are no words are not accepted")
+		case key.Tag == "!!merge":
+			d.problem(key, path, "write the settings out", "merge keys (<<) are not accepted")
+		case key.Kind == yaml.ScalarNode && key.Tag != "!!str" && key.Tag != "!!null" && key.Anchor == "" && key.Style&yaml.TaggedStyle == 0:
+			d.problem(key, path, fmt.Sprintf("put quotes around it: %q", key.Value), "the name %s is read as %s", key.Value, strings.TrimPrefix(key.Tag, "!!"))
+		case key.Kind != yaml.ScalarNode || key.Tag == "!!null":
+			d.problem(key, path, "write name: value", "a name must be one word")
+		case !d.plain(key, path):
 		case seen[key.Value]:
-			d.problem(key, path, "remove one of the two", "%q stands twice", key.Value)
+			d.problem(key, path, fmt.Sprintf("remove one; the other stands at line %d", first[key.Value]), "%q stands twice", key.Value)
 		default:
-			seen[key.Value] = true
+			seen[key.Value], first[key.Value] = true, key.Line
+			d.places[join(path, key.Value)] = place{d.source, d.pos(key), d.pos(value)}
 			f(key, value)
 		}
 	}
+	return seen
 }
 
-func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string, depth int) {
+// mapping decodes names with values.
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string, s setting) {
 	if n.Kind != yaml.MappingNode {
-		d.problem(n, path, "write it as name: value", "want names with values, not %s", describe(n))
+		d.problem(n, path, "write name: value", "want names with values, not %s", describe(n))
 		return
 	}
-	if v.IsNil() {
-		v.Set(reflect.MakeMap(v.Type()))
-	}
+	v.Set(reflect.MakeMap(v.Type()))
 	d.pairs(n, path, func(key, value *yaml.Node) {
-		element := reflect.New(v.Type().Elem()).Elem()
-		d.value(value, element, join(path, key.Value), depth+1)
-		if position := element; position.Kind() == reflect.Struct {
-			if field := position.FieldByName("Pos"); field.IsValid() && field.Type() == reflect.TypeFor[Pos]() {
-				field.Set(reflect.ValueOf(d.pos(key)))
+		if s.keys != "" {
+			if f := (setting{pattern: s.keys, doc: "a name is letters, digits and what else its form allows: " + s.keys}).check(reflect.ValueOf(key.Value)); f != nil {
+				d.fault(key, join(path, key.Value), f)
 			}
 		}
-		v.SetMapIndex(reflect.ValueOf(key.Value), element)
+		element := reflect.New(v.Type().Elem()).Elem()
+		d.value(value, element, join(path, key.Value), setting{enum: s.enum, pattern: s.pattern})
+		stand(element, d.pos(key))
+		v.SetMapIndex(reflect.ValueOf(key.Value).Convert(v.Type().Key()), element)
 	})
 }
 
-func (d *decoder) list(n *yaml.Node, v reflect.Value, path string, depth int) {
+// list decodes a list; a single value stands for a list of one where that cannot
+// be misread.
+func (d *decoder) list(n *yaml.Node, v reflect.Value, path string, s setting) {
 	items := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {
 		items = n.Content
-	} else if v.Type().Elem().Kind() != reflect.String {
-		d.problem(n, path, "write a list: [a, b]", "want a list, not %s", describe(n))
+		if len(items) == 0 {
+			d.problem(n, path, "remove the setting", "the list is empty")
+			return
+		}
+	} else if element := v.Type().Elem(); element.Kind() != reflect.String && element != reflect.TypeFor[Limit]() {
+		d.problem(n, path, "write a list: each entry on a line that begins with -", "want a list, not %s", describe(n))
 		return
 	}
-	list := reflect.MakeSlice(v.Type(), len(items), len(items))
+	list := reflect.MakeSlice(v.Type(), 0, len(items))
 	for i, item := range items {
-		d.value(item, list.Index(i), fmt.Sprintf("%s.%d", path, i), depth+1)
+		at := path
+		if n.Kind == yaml.SequenceNode {
+			at = fmt.Sprintf("%s.%d", path, i)
+			d.places[at] = place{d.source, d.pos(item), d.pos(item)}
+		}
+		element := reflect.New(v.Type().Elem()).Elem()
+		d.value(item, element, at, setting{enum: s.enum, pattern: s.pattern, least: s.least, top: s.top})
+		if element.Kind() == reflect.String && slices.Contains(texts(list), element.String()) {
+			d.problem(item, at, "remove one", "%q stands twice", element.String())
+			continue
+		}
+		list = reflect.Append(list, element)
 	}
 	v.Set(list)
 }
 
-func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
+// scalar decodes one word.
+func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, s setting) {
 	if n.Kind != yaml.ScalarNode {
 		d.problem(n, path, "write one value", "want one value, not %s", describe(n))
 		return
 	}
-	switch v.Kind() {
-	case reflect.String:
-		d.text(n, v.Addr().Interface(), path)
-	case reflect.Bool:
-		if n.Value != "true" && n.Value != "false" {
-			d.problem(n, path, "write true or false", "%q is neither true nor false", n.Value)
-			return
-		}
-		v.SetBool(n.Value == "true")
-	case reflect.Int, reflect.Int64:
-		number, err := strconv.ParseInt(n.Value, 10, 64)
-		if err != nil || v.OverflowInt(number) {
-			d.problem(n, path, "write a whole number", "%q is no whole number", n.Value)
-			return
-		}
-		v.SetInt(number)
-	default:
-		panic(fmt.Sprintf("the configuration has a field of kind %s", v.Kind()))
-	}
-}
-
-func (d *decoder) text(n *yaml.Node, into any, path string) {
-	if n.Tag != "!!str" && n.Tag != "" {
-		d.problem(n, path, fmt.Sprintf("put quotes around it: %q", n.Value), "want text, not %s", describe(n))
+	stand(v, d.pos(n))
+	if v.Kind() == reflect.String && n.Tag != "!!str" {
+		d.problem(n, path, fmt.Sprintf("put quotes around it: %q", n.Value), "want text; %s is read as %s", n.Value, strings.TrimPrefix(n.Tag, "!!"))
 		return
 	}
-	reflect.ValueOf(into).Elem().SetString(n.Value)
-}
-
-func (d *decoder) words(n *yaml.Node, into *Words, path string) {
-	items := []*yaml.Node{n}
-	if n.Kind == yaml.SequenceNode {
-		items = n.Content
-	}
-	*into = Words{}
-	for i, item := range items {
-		if item.Kind != yaml.ScalarNode {
-			d.problem(item, path, "write a word, or a list of words", "want a word, not %s", describe(item))
-			continue
-		}
-		if item.Value == "" {
-			d.problem(item, fmt.Sprintf("%s.%d", path, i), "remove it", "an empty word")
-			continue
-		}
-		*into = append(*into, item.Value)
-	}
-}
-
-func (d *decoder) duration(n *yaml.Node, into *Duration, path string) {
-	parsed, err := ParseDuration(n.Value)
-	if n.Kind != yaml.ScalarNode || err != nil {
-		d.problem(n, path, "write a number with a unit: 30s, 5m, 24h or 90d", "%s is no duration", describe(n))
+	if f := d.parse(n, v, s); f != nil {
+		d.fault(n, path, f)
 		return
 	}
-	into.Duration = parsed
+	if f := s.check(v); f != nil {
+		d.fault(n, path, f)
+	}
 }
 
-// ParseDuration reads 30s, 5m, 24h or 90d: a whole number and a unit.
-func ParseDuration(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return 0, fmt.Errorf("duration %q: want a number of days, for example 90d", text)
+func (d *decoder) parse(n *yaml.Node, v reflect.Value, s setting) *fault {
+	if s.bytes {
+		var size int64
+		if f := parseBytes(&size, n.Value); f != nil {
+			return f
 		}
-		return time.Duration(n) * 24 * time.Hour, nil
+		v.SetInt(size)
+		return nil
 	}
-	parsed, err := time.ParseDuration(text)
-	if err != nil || parsed < 0 {
-		return 0, fmt.Errorf("duration %q: want for example 30s, 5m, 24h or 90d", text)
-	}
-	return parsed, nil
-}
-
-func (d *decoder) size(n *yaml.Node, into *Size, path string) {
-	parsed, err := parseSize(n.Value)
-	if n.Kind != yaml.ScalarNode || err != nil {
-		d.problem(n, path, "write bytes, or 64KiB, 10MiB, 1GiB", "%s is no size", describe(n))
-		return
-	}
-	*into = parsed
-}
-
-func parseSize(text string) (Size, error) {
-	units := map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "": 1}
-	number := strings.TrimRight(text, "KMGiB")
-	unit, ok := units[strings.TrimSpace(text[len(number):])]
-	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
-	if err != nil || !ok || n < 0 || n > math.MaxInt64/unit {
-		return 0, fmt.Errorf("size %q", text)
-	}
-	return Size(n * unit), nil
-}
-
-func (d *decoder) limits(n *yaml.Node, into *[]Limit, path string) {
-	items := []*yaml.Node{n}
-	if n.Kind == yaml.SequenceNode {
-		items = n.Content
-	}
-	for i, item := range items {
-		var l Limit
-		d.limit(item, &l, fmt.Sprintf("%s.%d", path, i))
-		*into = append(*into, l)
-	}
-}
-
-func (d *decoder) limit(n *yaml.Node, into *Limit, path string) {
-	into.Pos = d.pos(n)
-	parsed, err := limit.ParseLimit(n.Value)
-	if n.Kind != yaml.ScalarNode || err != nil {
-		d.problem(n, path, "write for example 600/minute per client; per is client, user, address or endpoint", "%q is no limit", n.Value)
-		return
-	}
-	into.Limit = parsed
+	return parseInto(v, n.Value)
 }
 
 func describe(n *yaml.Node) string {
@@ -335,9 +308,6 @@ func describe(n *yaml.Node) string {
 	case yaml.SequenceNode:
 		return "a list"
 	case yaml.ScalarNode:
-		if n.Tag == "!!null" {
-			return "nothing"
-		}
 		return strconv.Quote(n.Value)
 	}
 	return "this"
@@ -348,28 +318,4 @@ func join(path, name string) string {
 		return name
 	}
 	return path + "." + name
-}
-
-// field is a setting of a struct.
-type field struct {
-	name, doc string
-	enum      []string
-	index     []int
-}
-
-// fieldsOf returns the settings of a struct type, in their order.
-func fieldsOf(t reflect.Type) []field {
-	var fields []field
-	for _, f := range reflect.VisibleFields(t) {
-		name := f.Tag.Get("yaml")
-		if name == "" || name == "-" {
-			continue
-		}
-		var enum []string
-		if words := f.Tag.Get("enum"); words != "" {
-			enum = strings.Split(words, ",")
-		}
-		fields = append(fields, field{name, f.Tag.Get("doc"), enum, f.Index})
-	}
-	return fields
 }

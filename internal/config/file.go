@@ -2,9 +2,23 @@
 // where it is silent.
 //
 // The language is the set of structs in this file. Their tags are the only
-// description there is: the decoder, the JSON Schema for editors and the tables
-// in the docs come from them. [Load] returns a [File] that has passed every check
-// that needs nothing but the file, or all problems at once.
+// description there is: the decoder, the JSON Schema for editors ([Schema]) and
+// the tables in the docs come from them.
+//
+//	yaml      the key
+//	doc       what it does, for people; what stands there is not repeated by other tags
+//	default   what holds where the file is silent, written as in the file
+//	min, max  bounds of a number, duration or size, or of a text's length
+//	enum      the words that are accepted
+//	pattern   what a text must match; keys: what the keys of a map must match
+//	required  the setting must be there
+//
+// [Load] returns a [File] that has passed every check that needs nothing but the
+// file and those that it names, or all problems at once ([Problems]), each with
+// its place. [File.Resolve] flattens inheritance: one ready description for each
+// endpoint. [Diff] says what changed between two files.
+//
+// What is refused on purpose is told in docs/decisions/0080-configuration.md.
 package config
 
 import (
@@ -17,10 +31,10 @@ import (
 // File is the whole configuration, after its includes were read.
 type File struct {
 	Listen  Listen            `yaml:"listen" doc:"Where Pavise listens."`
-	Hosts   map[string]Host   `yaml:"hosts" doc:"Names that the listener answers for, with their certificates. Any other name is refused with 421."`
-	Issuers map[string]Issuer `yaml:"issuers" doc:"Authorities whose tokens are trusted, with the limits of that trust."`
-	APIs    map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream."`
-	Scopes  map[string]string `yaml:"scopes" doc:"Every scope that endpoints name, with what it allows, in words that a person consenting would understand."`
+	Hosts   map[string]Host   `yaml:"hosts" doc:"Names that the listener answers for, with their certificates. Any other name is refused with 421." keys:"^[a-z0-9.:-]{1,253}$" required:"yes"`
+	Issuers map[string]Issuer `yaml:"issuers" doc:"Authorities whose tokens are trusted, with the limits of that trust." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
+	APIs    map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" required:"yes"`
+	Scopes  map[string]string `yaml:"scopes" doc:"Every scope that endpoints name, with what it allows, in words that a person consenting would understand." keys:"^[!#-\\[\\]-~]{1,128}$"`
 	Include []string          `yaml:"include" doc:"Further files, relative to this one; * matches within a folder. They may hold apis and scopes."`
 
 	State    State    `yaml:"state" doc:"Where clients, credentials, events and once-claims are kept."`
@@ -35,18 +49,20 @@ type File struct {
 	// Path is the main file; Paths are all files that were read, for watching.
 	Path  string   `yaml:"-"`
 	Paths []string `yaml:"-"`
+
+	places places // of every setting
 }
 
 // Listen says where Pavise listens.
 type Listen struct {
-	HTTPS string `yaml:"https" doc:"Address of the TLS listener, host:port. Default 127.0.0.1:8443."`
-	HTTP  string `yaml:"http" doc:"Address of the plain listener. It serves ACME challenges and nothing else. Default: none."`
+	HTTPS string `yaml:"https" doc:"Address of the TLS listener, host:port." default:"127.0.0.1:8443" pattern:"^[^:\\s]*:[0-9]{1,5}$|^\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5}$"`
+	HTTP  string `yaml:"http" doc:"Address of the plain listener, host:port. It serves ACME challenges and nothing else. Default: none." pattern:"^[^:\\s]*:[0-9]{1,5}$|^\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5}$"`
 }
 
 // Host is a name with its certificate.
 type Host struct {
-	Certificate        Certificate `yaml:"certificate" doc:"acme, local (a CA of this installation's own), or {cert: chain.pem, key: key.pem}."`
-	ClientCertificates string      `yaml:"client_certificates" doc:"ask: the handshake asks for a client certificate, which endpoints judge. never (default)." enum:"never,ask"`
+	Certificate        Certificate `yaml:"certificate" doc:"acme, local (a CA of this installation's own), or {cert: chain.pem, key: key.pem}." required:"yes"`
+	ClientCertificates string      `yaml:"client_certificates" doc:"ask: the handshake asks for a client certificate, which endpoints judge." default:"never" enum:"never,ask"`
 }
 
 // Certificate is "acme", "local", or a pair of files.
@@ -61,37 +77,37 @@ type Certificate struct {
 
 // Issuer is an authority whose tokens are trusted.
 type Issuer struct {
-	URL        string            `yaml:"url" doc:"The exact value of iss. Keys come from its discovery document unless jwks is given."`
+	URL        string            `yaml:"url" doc:"The exact value of iss. Keys come from its discovery document unless jwks is given." required:"yes"`
 	JWKS       string            `yaml:"jwks" doc:"Address or file of the key set, instead of discovery."`
 	Audience   Words             `yaml:"audience" doc:"Accepted values of aud. Default: the name of the API."`
-	MayGrant   Words             `yaml:"may_grant" doc:"Ceiling of scopes that its tokens may carry: names, or prefixes like orders:*. Nothing else is taken over."`
+	MayGrant   Words             `yaml:"may_grant" doc:"Ceiling of scopes that its tokens may carry: names, prefixes like orders:*, or *. Nothing else is taken over. Default: none."`
 	ScopesFrom string            `yaml:"scopes_from" doc:"Claim that holds the scopes. Default scope, then scp."`
 	Claims     map[string]string `yaml:"claims" doc:"What to take over: user, client, tenant or an attribute's name → claim; dots go down."`
-	Types      Words             `yaml:"types" doc:"Accepted typ values. Default at+jwt."`
-	Algorithms Words             `yaml:"algorithms" doc:"Accepted alg values. Default RS256, PS256, ES256, EdDSA."`
-	Leeway     Duration          `yaml:"leeway" doc:"Tolerated difference of clocks, at most 60s. Default 30s."`
-	MaxAge     Duration          `yaml:"max_age" doc:"Longest accepted life of a token. Default 24h."`
-	KeysMaxAge Duration          `yaml:"keys_max_age" doc:"How long kept keys serve when the issuer cannot be reached, then 503. Default 24h."`
-	CoolDown   Duration          `yaml:"cool_down" doc:"Shortest time between two fetches of keys for unknown kids. Default 30s."`
+	Types      Words             `yaml:"types" doc:"Accepted typ values." default:"at+jwt"`
+	Algorithms Words             `yaml:"algorithms" doc:"Accepted alg values." default:"RS256,PS256,ES256,EdDSA,Ed25519" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519"`
+	Leeway     Duration          `yaml:"leeway" doc:"Tolerated difference of clocks." default:"30s" min:"0s" max:"60s"`
+	MaxAge     Duration          `yaml:"max_age" doc:"Longest accepted life of a token." default:"24h" min:"1s" max:"365d"`
+	KeysMaxAge Duration          `yaml:"keys_max_age" doc:"How long kept keys serve when the issuer cannot be reached, then 503." default:"24h" min:"10m" max:"30d"`
+	CoolDown   Duration          `yaml:"cool_down" doc:"Shortest time between two fetches of keys for unknown kids." default:"30s" min:"1s" max:"1h"`
 	CA         string            `yaml:"ca" doc:"File with the CA that the issuer's certificate chains to. Default: the system's."`
 	Pos        Pos               `yaml:"-"`
 }
 
 // API is a set of endpoints behind one upstream.
 type API struct {
-	Host        Words               `yaml:"host" doc:"One or more of hosts."`
-	Upstream    Upstream            `yaml:"upstream" doc:"Where accepted requests go: an address, several, or a block."`
+	Host        Words               `yaml:"host" doc:"One or more of hosts." required:"yes"`
+	Upstream    Upstream            `yaml:"upstream" doc:"Where accepted requests go: an address, several, or a block." required:"yes"`
 	Shield      *Shield             `yaml:"shield" doc:"Who may call: a kind, {kind: settings}, {any: […]} or {all: […]}. Inherited by endpoints."`
-	Scopes      Words               `yaml:"scopes" doc:"Scopes that every endpoint demands unless it names its own."`
-	Limit       []Limit             `yaml:"limit" doc:"Rates like 600/minute per client. Inherited; an endpoint's own are added."`
-	CORS        Words               `yaml:"cors" doc:"Origins whose scripts may call, exact. Default none."`
-	MaxBody     Size                `yaml:"max_body" doc:"Longest accepted body. Default 10MiB."`
-	Timeout     Duration            `yaml:"timeout" doc:"Until the upstream's answer begins. Default 30s."`
+	Scopes      Words               `yaml:"scopes" doc:"Scopes that every endpoint demands unless it names its own; any: none is demanded."`
+	Limit       []Limit             `yaml:"limit" doc:"Rates like 600/minute per client (or user, address, endpoint). Inherited; an endpoint's own are added."`
+	CORS        Words               `yaml:"cors" doc:"Origins whose scripts may call, exact: https://app.example.com. Default: none."`
+	MaxBody     Size                `yaml:"max_body" doc:"Longest accepted body." default:"10MiB" min:"1" max:"1024GiB"`
+	Timeout     Duration            `yaml:"timeout" doc:"Until the upstream's answer begins." default:"30s" min:"100ms" max:"1h"`
 	Identity    IdentityOut         `yaml:"identity" doc:"How the upstream learns who called."`
 	Allow       []Allowance         `yaml:"insecure_allow" doc:"What the door lets through for this API although it is ambiguous, each with a reason."`
-	Audit       string              `yaml:"audit" doc:"required: refuse when events cannot be delivered. Default local." enum:"local,required"`
-	Endpoints   map[string]Endpoint `yaml:"endpoints" doc:"Method and path pattern → policy. What is not listed is refused."`
-	Concurrency int                 `yaml:"concurrency" doc:"Requests of one client at once. Default 0: unlimited."`
+	Audit       string              `yaml:"audit" doc:"required: refuse when events cannot be delivered." default:"local" enum:"local,required"`
+	Endpoints   map[string]Endpoint `yaml:"endpoints" doc:"Method and path pattern → policy. What is not listed is refused." required:"yes"`
+	Concurrency int                 `yaml:"concurrency" doc:"Requests of one client at once; 0: unlimited." default:"0" min:"0" max:"1000000"`
 	Pos         Pos                 `yaml:"-"`
 }
 
@@ -101,8 +117,8 @@ type Endpoint struct {
 	Scopes  Words    `yaml:"scopes" doc:"All of these, or any: no scope at all is demanded. Access is stated, never implied."`
 	Limit   []Limit  `yaml:"limit" doc:"In addition to the API's."`
 	When    string   `yaml:"when" doc:"A Cedar condition over principal, resource and context. Any error denies."`
-	MaxBody Size     `yaml:"max_body" doc:"Instead of the API's."`
-	Timeout Duration `yaml:"timeout" doc:"Instead of the API's."`
+	MaxBody Size     `yaml:"max_body" doc:"Instead of the API's." min:"1" max:"1024GiB"`
+	Timeout Duration `yaml:"timeout" doc:"Instead of the API's." min:"100ms" max:"1h"`
 	Pos     Pos      `yaml:"-"`
 }
 
@@ -129,42 +145,42 @@ type Limit struct {
 
 // Upstream is where requests go: "http://127.0.0.1:9000", a list of such, or a block.
 type Upstream struct {
-	URL               Words    `yaml:"url" doc:"One address or several: scheme, host and port, no path."`
+	URL               Words    `yaml:"url" doc:"One address or several: scheme, host and port, no path." required:"yes"`
 	ClientCertificate string   `yaml:"client_certificate" doc:"own: present this gateway's certificate; or a file with certificate and key, PEM."`
 	CA                string   `yaml:"ca" doc:"File with the CA that its certificate chains to. Default: the system's."`
 	ServerName        string   `yaml:"server_name" doc:"Name that its certificate must carry. Default: the host of the address."`
-	Protocol          string   `yaml:"protocol" doc:"h2c: HTTP/2 without TLS, for gRPC in the clear. Default: by TLS, else HTTP/1.1." enum:"auto,h2c"`
+	Protocol          string   `yaml:"protocol" doc:"h2c: HTTP/2 without TLS, for gRPC in the clear. auto: by the TLS handshake, else HTTP/1.1." default:"auto" enum:"auto,h2c"`
 	PreserveHost      bool     `yaml:"preserve_host" doc:"Send the caller's Host instead of the upstream's."`
-	Health            string   `yaml:"health" doc:"Path that is asked every 5s; an address that fails three times gets nothing. Default: none, only passive checks."`
-	MaxConnections    int      `yaml:"max_connections" doc:"Per address. Default 512."`
-	Connect           Duration `yaml:"connect_timeout" doc:"Default 5s."`
+	Health            string   `yaml:"health" doc:"Path that is asked every 5s; an address that fails three times gets nothing. Default: none, only passive checks." pattern:"^/"`
+	MaxConnections    int      `yaml:"max_connections" doc:"Connections per address." default:"512" min:"1" max:"65536"`
+	Connect           Duration `yaml:"connect_timeout" doc:"Until a connection stands, with its TLS handshake." default:"5s" min:"10ms" max:"1m"`
 	Skip              *Reason  `yaml:"insecure_skip_verify" doc:"Do not verify the upstream's certificate. Needs a reason."`
 	Pos               Pos      `yaml:"-"`
 }
 
 // IdentityOut says how the upstream learns who called.
 type IdentityOut struct {
-	Token       bool              `yaml:"token" doc:"A signed Pavise-Identity token that the upstream can verify. Default true."`
+	Token       bool              `yaml:"token" doc:"A signed Pavise-Identity token that the upstream can verify." default:"true"`
 	Headers     map[string]string `yaml:"headers" doc:"Plain headers: name → client, user, tenant, scopes or subject."`
 	Certificate bool              `yaml:"client_cert" doc:"Hand the caller's certificate on as Client-Cert (RFC 9440)."`
 }
 
 // Reason is why something insecure is wanted: {reason: …}.
 type Reason struct {
-	Reason string `yaml:"reason" doc:"Why. At least ten characters."`
+	Reason string `yaml:"reason" doc:"Why, in at least ten characters." min:"10" max:"200" required:"yes"`
 }
 
 // Allowance is one thing that the door lets through.
 type Allowance struct {
-	What   string `yaml:"what" doc:"encoded_slash, semicolon, underscore_headers or trailers." enum:"encoded_slash,semicolon,underscore_headers,trailers"`
-	Reason string `yaml:"reason" doc:"Why the upstream needs it and why it is safe there."`
+	What   string `yaml:"what" doc:"What the upstream needs, of what intermediaries read differently." enum:"encoded_slash,semicolon,underscore_headers,trailers" required:"yes"`
+	Reason string `yaml:"reason" doc:"Why the upstream needs it and why it is safe there, in at least ten characters." min:"10" max:"200" required:"yes"`
 }
 
 // State is where things are kept.
 type State struct {
-	Folder       string   `yaml:"folder" doc:"Data folder. Default pavise-data beside the file."`
-	MasterKey    string   `yaml:"master_key" doc:"File with the key that wraps all others. Made at the first start. Default pavise.key beside the file, outside the data folder."`
-	MaxStaleness Duration `yaml:"max_staleness" doc:"How old revocations may be before everything is refused. Default 60s."`
+	Folder       string   `yaml:"folder" doc:"Data folder, relative to this file." default:"pavise-data"`
+	MasterKey    string   `yaml:"master_key" doc:"File with the key that wraps all others, relative to this file and outside the data folder. Made at the first start." default:"pavise.key"`
+	MaxStaleness Duration `yaml:"max_staleness" doc:"How old revocations may be before everything is refused." default:"60s" min:"2s" max:"1h"`
 	Socket       string   `yaml:"socket" doc:"Unix socket for administration. Default admin.sock in the data folder."`
 }
 
@@ -176,21 +192,21 @@ type Proxies struct {
 
 // Limits are bounds that hold before anybody is known.
 type Limits struct {
-	Address        string   `yaml:"address" doc:"Requests of one address (IPv6: one /64). Default 6000/minute."`
-	Connections    int      `yaml:"connections" doc:"In all. Default 10000."`
-	ConnectionsPer int      `yaml:"connections_per_address" doc:"Default 256."`
-	HeaderBytes    Size     `yaml:"header_bytes" doc:"Longest head of a request. Default 32KiB."`
-	HeaderTimeout  Duration `yaml:"header_timeout" doc:"Until the head is complete. Default 10s."`
-	BodyTimeout    Duration `yaml:"body_timeout" doc:"Longest silence within a body. Default 30s."`
-	IdleTimeout    Duration `yaml:"idle_timeout" doc:"Longest silence between requests. Default 2m."`
-	WrongTries     int      `yaml:"wrong_tries" doc:"Wrong credentials of one network within a minute before it is slowed down. Default 20."`
+	Address        string   `yaml:"address" doc:"Requests of one address (IPv6: one /64), like 600/minute." default:"6000/minute"`
+	Connections    int      `yaml:"connections" doc:"Connections in all." default:"10000" min:"1" max:"1000000"`
+	ConnectionsPer int      `yaml:"connections_per_address" doc:"Connections of one address." default:"256" min:"1" max:"1000000"`
+	HeaderBytes    Size     `yaml:"header_bytes" doc:"Longest head of a request." default:"32KiB" min:"4KiB" max:"1MiB"`
+	HeaderTimeout  Duration `yaml:"header_timeout" doc:"Until the head is complete." default:"10s" min:"1s" max:"5m"`
+	BodyTimeout    Duration `yaml:"body_timeout" doc:"Longest silence within a body." default:"30s" min:"1s" max:"1h"`
+	IdleTimeout    Duration `yaml:"idle_timeout" doc:"Longest silence between requests." default:"2m" min:"1s" max:"1h"`
+	WrongTries     int      `yaml:"wrong_tries" doc:"Wrong credentials of one network within a minute before it is slowed down." default:"20" min:"1" max:"100000"`
 }
 
 // Log is the event log.
 type Log struct {
-	Folder  string   `yaml:"folder" doc:"Default log in the data folder."`
-	Keep    Duration `yaml:"keep" doc:"How long segments are kept. Default 90d."`
-	MaxSize Size     `yaml:"max_size" doc:"Together; the oldest go first. Default 10GiB."`
+	Folder  string   `yaml:"folder" doc:"Folder of the event log, relative to this file. Default: log in the data folder."`
+	Keep    Duration `yaml:"keep" doc:"How long segments are kept." default:"90d" min:"1h" max:"3650d"`
+	MaxSize Size     `yaml:"max_size" doc:"Size of all segments together; the oldest go first." default:"10GiB" min:"16MiB" max:"1048576GiB"`
 }
 
 // Fetch is what Pavise itself may fetch.

@@ -1,225 +1,235 @@
 package config
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
-	"time"
-
-	"go.yaml.in/yaml/v4"
 
 	"pavise.dev/pavise/shield"
 )
 
-// maxFile is the longest configuration file, in bytes.
-const maxFile = 1 << 20
-
-// Load reads a configuration file and its includes. The error is [Problems] if the
-// files could be read but do not hold a policy.
+// Load reads a configuration file and its includes. Kinds are the shields that it
+// may name. The error is [Problems] if the files could be read but do not hold a
+// configuration that can work; then there is no File.
 func Load(name string, kinds []shield.Kind) (*File, error) {
 	absolute, err := filepath.Abs(name)
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, fmt.Errorf("find the configuration %s: %w", name, err)
 	}
-	text, err := readFile(absolute)
+	text, err := readFile(absolute, maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w; `pavise init` writes one to begin with", err)
+		return nil, fmt.Errorf("read the configuration %s: %s; pavise init writes one to begin with", name, reason(err))
 	}
-	f := &File{Dir: filepath.Dir(absolute), Path: absolute, Paths: []string{absolute}}
-	l := &loader{file: f, kinds: kinds, sources: map[string]*source{}}
-	l.read(&source{name: name, text: text}, f)
-	l.include()
-	f.setDefaults()
-	l.check()
-	if len(l.problems) > 0 {
-		return nil, l.problems.sorted()
-	}
-	return f, nil
+	src := Source{Name: name, Text: text, Dir: filepath.Dir(absolute)}
+	return parse(&File{Path: absolute, Paths: []string{absolute}}, src, kinds)
 }
 
-func readFile(name string) ([]byte, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
+// Parse reads a configuration from memory. If src has no Dir, files that it names
+// are not looked at, and it cannot have includes. Errors are as those of [Load].
+func Parse(src Source, kinds ...shield.Kind) (*File, error) {
+	return parse(&File{Path: src.Name}, src, kinds)
+}
+
+func parse(f *File, src Source, kinds []shield.Kind) (*File, error) {
+	f.Dir, f.places = src.Dir, places{"": {&src, Pos{src.Name, 1, 1}, Pos{src.Name, 1, 1}}}
+	l := &loader{file: f, kinds: kinds, name: src.Name}
+	if l.read(&src, f, false) {
+		l.include()
+		f.setPaths()
+		l.check()
 	}
-	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err != nil {
-		return nil, err
+	if len(l.problems) > 0 {
+		return nil, l.problems.sorted(src.Name)
 	}
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, maxFile)
-	}
-	return text, nil
+	return f, nil
 }
 
 // loader gathers one configuration and everything that is wrong with it.
 type loader struct {
 	file     *File
 	kinds    []shield.Kind
-	sources  map[string]*source
+	name     string // of the main file, as messages show it
 	problems Problems
 }
 
-// read decodes one file into a struct.
-func (l *loader) read(s *source, into any) {
-	l.sources[s.name] = s
-	d := &decoder{source: s, kinds: l.kinds}
-	defer func() { l.problems = append(l.problems, d.problems...) }()
-	reader := yaml.NewDecoder(bytes.NewReader(s.text))
-	var document yaml.Node
-	if err := reader.Decode(&document); err != nil {
-		if errors.Is(err, io.EOF) {
-			d.problem(&yaml.Node{Line: 1, Column: 1}, "", "`pavise init` writes a file to begin with", "the file is empty")
-			return
-		}
-		d.syntax(err)
-		return
+// read decodes one file into a struct; false if it is no YAML at all.
+func (l *loader) read(s *Source, into any, included bool) bool {
+	root, problem := s.parse()
+	if problem != nil {
+		l.problems = append(l.problems, *problem)
+		return false
 	}
-	var second yaml.Node
-	if err := reader.Decode(&second); !errors.Is(err, io.EOF) {
-		d.problem(&yaml.Node{Line: 1, Column: 1}, "", "keep one document, without --- between", "the file holds more than one document, or is cut off")
-		return
+	d := &decoder{source: s, kinds: l.kinds, included: included, places: l.file.places, problems: &l.problems}
+	if d.plain(root, "") {
+		d.structure(root, reflect.ValueOf(into).Elem(), "")
 	}
-	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
-		d.problem(&yaml.Node{Line: 1, Column: 1}, "", "begin with hosts: and apis:", "the file holds no settings")
-		return
-	}
-	d.structure(document.Content[0], reflect.ValueOf(into).Elem(), "", 0)
+	return true
 }
 
-// syntax turns an error of the YAML reader into a problem with its line.
-func (d *decoder) syntax(err error) {
-	n := &yaml.Node{Line: 1, Column: 1}
-	message := err.Error()
-	if at := strings.Index(message, "line "); at >= 0 {
-		_, _ = fmt.Sscanf(message[at:], "line %d", &n.Line) // else the first line stands for the file
-	}
-	d.problem(n, "", "look at the indentation and the brackets at this line and above it", "this is no YAML: %s", message)
+// at adds a problem about a setting, where it stands or should stand.
+func (l *loader) at(path, hint, format string, args ...any) {
+	l.problems = append(l.problems, l.file.places.problem(path, hint, format, args...))
 }
 
-// included is what a further file may hold: it may add APIs and scopes, and
-// cannot change what the main file says.
+// problem is a problem about the value of a setting.
+func (p places) problem(path, hint, format string, args ...any) Problem {
+	found, ok := p.find(path)
+	if !ok {
+		return Problem{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint}
+	}
+	problem := found.source.problem(found.value, hint, format, args...)
+	problem.Path = path
+	return *problem
+}
+
+// included is what a further file may hold: it adds APIs and scopes, and cannot
+// change what other files say.
 type included struct {
-	APIs   map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream."`
-	Scopes map[string]string `yaml:"scopes" doc:"Scopes that these endpoints name."`
+	APIs   map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
+	Scopes map[string]string `yaml:"scopes" doc:"Scopes that these endpoints name." keys:"^[!#-\\[\\]-~]{1,128}$"`
 }
 
 // maxIncludes bounds how many files are read.
 const maxIncludes = 256
 
 func (l *loader) include() {
-	for _, pattern := range l.file.Include {
-		names, err := filepath.Glob(filepath.Join(l.file.Dir, pattern))
-		if err != nil || filepath.IsAbs(pattern) || len(names) > maxIncludes {
-			l.at(Pos{File: l.file.Path, Line: 1, Column: 1}, "include", "name files below the folder of this one, like services/*.yaml", "pattern %q cannot be used", pattern)
+	for i, pattern := range l.file.Include {
+		path := fmt.Sprintf("include.%d", i)
+		if l.file.Dir == "" {
+			l.at(path, "", "this text is no file, so that it cannot include others")
 			continue
 		}
-		slices.Sort(names)
-		for _, name := range names {
-			l.includeFile(name)
+		for _, name := range l.matches(path, pattern) {
+			l.includeFile(path, name)
 		}
 	}
 }
 
-func (l *loader) includeFile(name string) {
-	shown := name
-	if relative, err := filepath.Rel(l.file.Dir, name); err == nil {
-		shown = relative
+// matches returns the files of a pattern, relative to the main file, sorted.
+func (l *loader) matches(path, pattern string) []string {
+	const hint = "name files below the folder of this one, like services/*.yaml"
+	if !filepath.IsLocal(pattern) || strings.Contains(pattern, `\`) {
+		l.at(path, hint, "%q does not lie below the folder of this file", pattern)
+		return nil
 	}
-	text, err := readFile(name)
+	names, err := filepath.Glob(filepath.Join(escape(l.file.Dir), pattern))
+	switch {
+	case err != nil:
+		l.at(path, hint, "%q is no pattern of file names", pattern)
+		return nil
+	case len(names) == 0 && !strings.ContainsAny(pattern, "*?["):
+		l.at(path, "the path is relative to this file", "there is no file %s", pattern)
+		return nil
+	case len(names)+len(l.file.Paths) > maxIncludes:
+		l.at(path, "", "more than %d files", maxIncludes)
+		return nil
+	}
+	slices.Sort(names)
+	return names
+}
+
+// escape makes a folder's name match itself alone in a pattern.
+func escape(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
+
+func (l *loader) includeFile(path, name string) {
+	relative, err := filepath.Rel(l.file.Dir, name)
 	if err != nil {
-		l.at(Pos{File: shown, Line: 1, Column: 1}, "", "check the file's permissions", "cannot be read: %v", err)
+		relative = name
+	}
+	shown := filepath.Join(filepath.Dir(l.name), relative)
+	switch {
+	case name == l.file.Path:
+		l.at(path, "put included files into a folder of their own, like services/*.yaml", "the file would include itself")
+		return
+	case slices.Contains(l.file.Paths, name):
+		l.at(path, "let each file match one pattern", "%s is included twice", shown)
+		return
+	}
+	text, err := readFile(name, maxFile)
+	if err != nil {
+		l.at(path, "check the file's permissions", "%s cannot be read: %s", shown, reason(err))
 		return
 	}
 	l.file.Paths = append(l.file.Paths, name)
+	l.merge(&Source{Name: shown, Text: text, Dir: l.file.Dir})
+}
+
+// merge decodes an included file beside what is known, with places of its own
+// until it is clear that they collide with none.
+func (l *loader) merge(s *Source) {
+	known := l.file.places
+	l.file.places = places{"": {s, Pos{s.Name, 1, 1}, Pos{s.Name, 1, 1}}}
 	var part included
-	l.read(&source{name: shown, text: text}, &part)
-	for api, settings := range part.APIs {
-		if _, ok := l.file.APIs[api]; ok {
-			l.at(settings.Pos, "apis."+api, "an included file adds APIs; change this one where it stands", "API %s stands in another file already", api)
+	l.read(s, &part, true)
+	own := l.file.places
+	l.file.places = known
+	for name, api := range part.APIs {
+		if l.collides(own, "apis."+name, "an included file adds APIs; change this one where it stands") {
+			forget(own, "apis."+name)
 			continue
 		}
-		if len(settings.Allow) > 0 || settings.Upstream.Skip != nil {
-			l.at(settings.Pos, "apis."+api, "move it to the main file", "an included file may tighten, never weaken: no insecure_ settings")
-		}
-		if l.file.APIs == nil {
-			l.file.APIs = map[string]API{}
-		}
-		l.file.APIs[api] = settings
+		put(&l.file.APIs, name, api)
 	}
-	for scope, meaning := range part.Scopes {
-		if known, ok := l.file.Scopes[scope]; ok && known != meaning {
-			l.at(Pos{File: shown, Line: 1, Column: 1}, "scopes."+scope, "describe it in one place", "scope %s is described in two ways", scope)
+	for name, meaning := range part.Scopes {
+		if l.collides(own, "scopes."+name, "describe a scope in one file") {
+			forget(own, "scopes."+name)
 			continue
 		}
-		if l.file.Scopes == nil {
-			l.file.Scopes = map[string]string{}
+		put(&l.file.Scopes, name, meaning)
+	}
+	for path, at := range own {
+		if _, ok := known[path]; !ok {
+			known[path] = at
 		}
-		l.file.Scopes[scope] = meaning
 	}
 }
 
-// at adds a problem at a place that the decoder has left already.
-func (l *loader) at(pos Pos, path, hint, format string, args ...any) {
-	p := Problem{Pos: pos, Path: path, Message: fmt.Sprintf(format, args...), Hint: hint}
-	if s := l.sources[pos.File]; s != nil {
-		p.Line = s.line(pos.Line)
+// collides reports a setting that stands in another file already.
+func (l *loader) collides(own places, path, hint string) bool {
+	other, ok := l.file.places[path]
+	if ok {
+		here := own[path]
+		p := here.source.problem(here.key, hint, "%s stands in %s already", path, other.key)
+		p.Path = path
+		l.problems = append(l.problems, *p)
 	}
-	l.problems = append(l.problems, p)
+	return ok
 }
 
-// setDefaults fills in what the file does not say.
-func (f *File) setDefaults() {
-	set(&f.Listen.HTTPS, "127.0.0.1:8443")
-	set(&f.State.Folder, "pavise-data")
-	set(&f.State.MasterKey, "pavise.key")
+func forget(p places, path string) {
+	for each := range p {
+		if each == path || strings.HasPrefix(each, path+".") {
+			delete(p, each)
+		}
+	}
+}
+
+func put[V any](m *map[string]V, name string, value V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	(*m)[name] = value
+}
+
+// setPaths makes the paths of what Pavise writes absolute.
+func (f *File) setPaths() {
 	f.State.Folder, f.State.MasterKey = f.Abs(f.State.Folder), f.Abs(f.State.MasterKey)
-	set(&f.State.Socket, filepath.Join(f.State.Folder, "admin.sock"))
-	set(&f.Log.Folder, filepath.Join(f.State.Folder, "log"))
-	f.State.Socket, f.Log.Folder = f.Abs(f.State.Socket), f.Abs(f.Log.Folder)
-	set(&f.State.MaxStaleness.Duration, time.Minute)
-	set(&f.Log.Keep.Duration, 90*24*time.Hour)
-	set(&f.Log.MaxSize, 10<<30)
-	set(&f.Limits.Address, "6000/minute")
-	set(&f.Limits.Connections, 10000)
-	set(&f.Limits.ConnectionsPer, 256)
-	set(&f.Limits.HeaderBytes, 32<<10)
-	set(&f.Limits.HeaderTimeout.Duration, 10*time.Second)
-	set(&f.Limits.BodyTimeout.Duration, 30*time.Second)
-	set(&f.Limits.IdleTimeout.Duration, 2*time.Minute)
-	set(&f.Limits.WrongTries, 20)
-	for name, api := range f.APIs {
-		set(&api.MaxBody, 10<<20)
-		set(&api.Timeout.Duration, 30*time.Second)
-		set(&api.Audit, "local")
-		set(&api.Upstream.MaxConnections, 512)
-		set(&api.Upstream.Connect.Duration, 5*time.Second)
-		f.APIs[name] = api
+	within := func(name *string, otherwise string) {
+		if *name == "" {
+			*name = filepath.Join(f.State.Folder, otherwise)
+		}
+		*name = f.Abs(*name)
 	}
-	for name, issuer := range f.Issuers {
-		set(&issuer.Leeway.Duration, 30*time.Second)
-		set(&issuer.MaxAge.Duration, 24*time.Hour)
-		set(&issuer.KeysMaxAge.Duration, 24*time.Hour)
-		set(&issuer.CoolDown.Duration, 30*time.Second)
-		f.Issuers[name] = issuer
-	}
+	within(&f.State.Socket, "admin.sock")
+	within(&f.Log.Folder, "log")
 }
 
-func set[T comparable](value *T, otherwise T) {
-	var zero T
-	if *value == zero {
-		*value = otherwise
-	}
-}
-
-// Abs returns a file name of the configuration as an absolute one.
+// Abs returns a path of the configuration as an absolute one: relative paths
+// start in the folder of the main file.
 func (f *File) Abs(name string) string {
 	if filepath.IsAbs(name) {
 		return name

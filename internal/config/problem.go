@@ -1,25 +1,43 @@
 package config
 
 import (
-	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 )
 
-// Problem is something wrong in a configuration file.
+// Problem is something wrong in a configuration file. Its JSON form is what
+// `pavise check --json` prints.
 type Problem struct {
 	Pos     Pos
 	Path    string // dotted: apis.orders.endpoints
 	Message string
 	Hint    string // the next thing to try
-	Line    string // the offending line, for printing
+	Line    string // the offending line, without its line break
+}
+
+// MarshalJSON writes the problem flat: file, line, column, path, message, hint,
+// text.
+func (p Problem) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		File    string `json:"file"`
+		Line    int    `json:"line,omitempty"`
+		Column  int    `json:"column,omitempty"`
+		Path    string `json:"path,omitempty"`
+		Message string `json:"message"`
+		Hint    string `json:"hint,omitempty"`
+		Text    string `json:"text,omitempty"`
+	}{p.Pos.File, p.Pos.Line, p.Pos.Column, p.Path, p.Message, p.Hint, p.Line})
 }
 
 // Problems are all that is wrong, in the order of the file. It is an error.
 type Problems []Problem
+
+// maxProblems bounds how many problems are reported: a file that is wrong
+// throughout is mended from the top.
+const maxProblems = 100
 
 // Error lists the problems, one on a line.
 func (p Problems) Error() string {
@@ -30,84 +48,47 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// String is "file:line:column: message".
+// String is "file:line:column: path: message".
 func (p Problem) String() string {
-	text := fmt.Sprintf("%s:%d:%d: ", p.Pos.File, p.Pos.Line, p.Pos.Column)
+	text := p.Pos.String() + ": "
 	if p.Path != "" {
-		text += p.Path + ": "
+		text += printable(p.Path) + ": "
 	}
-	return text + p.Message
+	return text + printable(p.Message)
 }
 
-// Format writes the problems as a person reads them: place, line with a mark below
-// the column, and a hint.
-func (p Problems) Format(w io.Writer) {
-	for _, one := range p {
-		_, _ = fmt.Fprintln(w, one.String())
-		if one.Line != "" {
-			number := fmt.Sprint(one.Pos.Line)
-			_, _ = fmt.Fprintf(w, "  %s | %s\n", number, one.Line)
-			_, _ = fmt.Fprintf(w, "  %s | %s^\n", strings.Repeat(" ", len(number)), strings.Repeat(" ", max(one.Pos.Column-1, 0)))
-		}
-		if one.Hint != "" {
-			_, _ = fmt.Fprintf(w, "  hint: %s\n", one.Hint)
-		}
+// String is "file:line:column", or the file alone.
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return printable(p.File)
 	}
+	return fmt.Sprintf("%s:%d:%d", printable(p.File), p.Line, p.Column)
 }
 
-func (p Problems) sorted() Problems {
+// sorted orders problems as a reader meets them: the main file first, then its
+// includes, each from the top. The same problem is told once.
+func (p Problems) sorted(main string) Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int {
-		return cmp.Or(strings.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+		return cmp.Or(
+			cmp.Compare(rank(a.Pos.File, main), rank(b.Pos.File, main)),
+			strings.Compare(a.Pos.File, b.Pos.File),
+			cmp.Compare(a.Pos.Line, b.Pos.Line),
+			cmp.Compare(a.Pos.Column, b.Pos.Column),
+			strings.Compare(a.Path, b.Path),
+			strings.Compare(a.Message, b.Message),
+		)
 	})
+	p = slices.Compact(p)
+	if len(p) > maxProblems {
+		rest := len(p) - maxProblems
+		p = append(p[:maxProblems:maxProblems], Problem{Pos: Pos{File: main}, Message: fmt.Sprintf("and %d more", rest)})
+	}
 	return p
 }
 
-// source is a file that was read.
-type source struct {
-	name string
-	text []byte
-}
-
-// line returns the text of a line, without tabs that would move the mark.
-func (s *source) line(n int) string {
-	lines := bytes.SplitN(s.text, []byte("\n"), n+1)
-	if n < 1 || n > len(lines) {
-		return ""
+func rank(file, main string) int {
+	if file == main {
+		return 0
 	}
-	return strings.ReplaceAll(string(bytes.TrimRight(lines[n-1], "\r")), "\t", " ")
-}
-
-// nearest returns the word of known that is closest to word, or "" if none is
-// close enough to be meant.
-func nearest(word string, known []string) string {
-	best, least := "", max(2, len(word)/3)+1
-	for _, candidate := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(candidate)); d < least {
-			best, least = candidate, d
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to add, drop or change.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			before, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, before+cost)
-		}
-	}
-	return row[len(b)]
+	return 1
 }

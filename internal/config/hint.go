@@ -1,0 +1,79 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// didYouMean proposes the closest of known, or lists them after otherwise.
+func didYouMean(word string, known []string, otherwise string) string {
+	if near := nearest(word, known); near != "" {
+		return "did you mean " + near + "?"
+	}
+	if len(known) == 0 || len(known) > 24 {
+		return otherwise
+	}
+	return strings.TrimPrefix(otherwise+"; known: ", "; ") + strings.Join(known, ", ")
+}
+
+// nearest returns the word of known that is closest to word, or "" if none is
+// close enough to be meant. Of two that are as close, the first in the alphabet.
+func nearest(word string, known []string) string {
+	known = slices.Sorted(slices.Values(known))
+	word = strings.ToLower(word)
+	best, least := "", max(1, len(word)/3)+1
+	for _, candidate := range known {
+		if d := distance(word, strings.ToLower(candidate)); d < least {
+			best, least = candidate, d
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to add, drop, change, or swap with their
+// neighbour. Words over 64 bytes are far from all others.
+func distance(a, b string) int {
+	if len(a) > 64 || len(b) > 64 {
+		return 64
+	}
+	var before, last, row [65]int
+	for j := range len(b) + 1 {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
+
+// printable replaces what could steer a terminal or reorder a line, each
+// character by one, so that columns stay what they are.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case steers(r) || !unicode.IsGraphic(r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
+// steers reports whether a character changes the direction or the place of
+// others, so that a line reads otherwise than it is (Trojan Source).
+func steers(r rune) bool {
+	return unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
+}
