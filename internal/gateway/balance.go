@@ -55,13 +55,15 @@ func (u *Upstream) newAddress(raw string) (*address, error) {
 func (t *TLS) config(host string) *tls.Config {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, RootCAs: t.Roots, ServerName: host,
-		ClientSessionCache: tls.NewLRUClientSessionCache(64),
 		InsecureSkipVerify: t.InsecureSkipVerify != "", //nolint:gosec // has a reason, and `check` lists it
 	}
 	if t.ServerName != "" {
 		config.ServerName = t.ServerName
 	}
-	if own := t.Certificate; own != nil {
+	if t.Certificate == nil {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(64)
+	}
+	if own := t.Certificate; own != nil { // no resumption: a resumed session goes on under the certificate that it began with
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if cert := own(); cert != nil {
 				return cert, nil

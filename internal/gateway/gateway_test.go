@@ -73,6 +73,7 @@ func guardless(t testing.TB, s gateway.Settings, http2 bool) *front {
 	} else {
 		f.server.Start()
 	}
+	f.server.Client().Transport = &baseURL{f.server.Client().Transport, f.server.URL}
 	t.Cleanup(func() {
 		f.up.Close()
 		f.server.Client().CloseIdleConnections()
