@@ -416,31 +416,3 @@ func TestLastUseIsKept(t *testing.T) {
 	}
 }
 
-func BenchmarkCredential(b *testing.B) {
-	m, err := seal.NewMaster(make([]byte, 32))
-	if err != nil {
-		b.Fatal(err)
-	}
-	r, err := client.OpenRegistry(b.Context(), client.Options{Store: memory.New(), Master: m, Now: time.Now})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := r.CreateClient(b.Context(), client.Client{ID: "shop"}); err != nil {
-		b.Fatal(err)
-	}
-	if _, _, err := r.AddCredential(b.Context(), client.Credential{Kind: "api_key", Client: "shop"}, shield.Issued{ID: "k1", Material: []byte("x"), Keep: shield.KeepHash}); err != nil {
-		b.Fatal(err)
-	}
-	v, err := r.View(b.Context(), client.ViewOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = v.Close() }()
-	b.ReportAllocs()
-	for b.Loop() {
-		record, err := v.Credential("api_key", "k1")
-		if err != nil || !record.Match([]byte("x")) {
-			b.Fatal(err)
-		}
-	}
-}

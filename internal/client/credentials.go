@@ -216,8 +216,31 @@ func (r *Registry) reseal(sealed *[]byte, row Row) error {
 // good.
 func (r *Registry) Revoke(ctx context.Context, id, reason string) (Change, error) {
 	return r.revoke(ctx, reason, Change{Action: "credential.revoke", Target: id},
-		func(row string) bool { return strings.HasSuffix(row, "/"+id) },
-		func(s *stored) bool { return s.ID == id })
+		func() ([]stored, error) { return r.withID(ctx, id) })
+}
+
+// withID returns the credentials with an id. Those that were seen are read one by
+// one, so that a revocation does not wait until the whole store was read.
+func (r *Registry) withID(ctx context.Context, id string) ([]stored, error) {
+	isNamed := func(row string) bool {
+		_, name, _ := strings.Cut(row, "/") // a kind has no slash
+		return name == id
+	}
+	names := r.rows.names(tableCredential, isNamed)
+	if len(names) == 0 {
+		return all[stored](ctx, r.rows, tableCredential, isNamed)
+	}
+	var found []stored
+	var faults []error
+	for _, name := range names {
+		var s stored
+		row, err := r.rows.read(ctx, tableCredential, name, &s)
+		if err == nil && row.Body != nil {
+			found = append(found, s)
+		}
+		faults = append(faults, err)
+	}
+	return found, errors.Join(faults...)
 }
 
 // RevokeClient ends every credential of a client. The client stays; disable it
@@ -226,27 +249,26 @@ func (r *Registry) RevokeClient(ctx context.Context, clientID, reason string) (C
 	if _, err := r.Client(ctx, clientID); err != nil {
 		return Change{}, err
 	}
-	return r.revoke(ctx, reason, Change{Action: "client.revoke", Target: clientID}, nil,
-		func(s *stored) bool { return s.Client == clientID })
+	return r.revoke(ctx, reason, Change{Action: "client.revoke", Target: clientID}, func() ([]stored, error) {
+		known, err := all[stored](ctx, r.rows, tableCredential, nil)
+		return slices.DeleteFunc(known, func(s stored) bool { return s.Client != clientID }), err
+	})
 }
 
-// revoke ends the credentials that match, in one commit.
-func (r *Registry) revoke(ctx context.Context, reason string, change Change, near func(row string) bool, match func(*stored) bool) (Change, error) {
+// revoke ends the credentials that find returns, in one commit: also when there are rows
+// of others' making beside them, which it reports.
+func (r *Registry) revoke(ctx context.Context, reason string, change Change, find func() ([]stored, error)) (Change, error) {
 	if err := checkTexts(map[string]string{"reason": reason}); err != nil {
 		return change, err
 	}
+	var foreign error
 	err := r.retry(func() error {
-		known, err := all[stored](ctx, r.rows, tableCredential, near)
-		if err != nil {
-			return err
-		}
+		var known []stored
+		known, foreign = find()
 		var entries []entry
 		var ended []string
 		before := time.Time{}
 		for _, s := range known {
-			if !match(&s) {
-				continue
-			}
 			if !s.Revoked.IsZero() {
 				before = s.Revoked
 				continue
@@ -258,11 +280,17 @@ func (r *Registry) revoke(ctx context.Context, reason string, change Change, nea
 			entries, ended = append(entries, e), append(ended, credentialRow(s.Kind, s.ID))
 		}
 		if len(entries) == 0 {
+			if foreign != nil {
+				return foreign
+			}
 			return r.nothingToRevoke(ctx, change, before)
 		}
 		change.Text = fmt.Sprintf("%s, reason %q", listed(ended), reason)
 		return r.rows.write(ctx, entries...)
 	})
+	if err == nil && foreign != nil {
+		err = fmt.Errorf("%s is revoked, but: %w", change.Target, foreign)
+	}
 	return change, err
 }
 

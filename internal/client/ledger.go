@@ -193,6 +193,18 @@ func (l *ledger) note(row Row) int64 {
 	return seen
 }
 
+// names returns the ids of rows of a table that were seen and that want accepts.
+func (l *ledger) names(table string, want func(id string) bool) (ids []string) {
+	l.seenMu.Lock()
+	defer l.seenMu.Unlock()
+	for name := range l.seen {
+		if name.table == table && want(name.id) {
+			ids = append(ids, name.id)
+		}
+	}
+	return ids
+}
+
 // read returns a row with its body checked; a Row without body if there is none.
 // If into is not nil the body is decoded into it.
 func (l *ledger) read(ctx context.Context, table, id string, into any) (Row, error) {
@@ -351,29 +363,31 @@ func (l *ledger) learn(rows []Row) error {
 	return nil
 }
 
-// all returns every value of a table whose row id keep accepts (nil: all).
+// all returns every value of a table whose row id keep accepts (nil: all). Rows
+// that are not ours are left out and are its error.
 func all[T any](ctx context.Context, l *ledger, table string, keep func(id string) bool) ([]T, error) {
 	rows, _, err := l.store.Since(ctx, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read the store: %w", err)
 	}
 	var values []T
+	var faults []error
 	for _, row := range rows {
 		if row.Table != table || keep != nil && !keep(row.ID) {
 			continue
 		}
-		body, err := l.check(ctx, row)
-		if err != nil {
-			return nil, err
-		}
-		if body == nil {
-			continue
-		}
 		var value T
-		if err := decode(row, body, &value); err != nil {
-			return nil, err
+		body, err := l.check(ctx, row)
+		if err == nil && body != nil {
+			if err = decode(row, body, &value); err == nil {
+				values = append(values, value)
+			}
 		}
-		values = append(values, value)
+		if err != nil && len(faults) < maxFaults {
+			faults = append(faults, err)
+		}
 	}
-	return values, nil
+	return values, errors.Join(faults...)
 }
+
+const maxFaults = 10 // of one kind, that an error lists
