@@ -415,4 +415,3 @@ func TestLastUseIsKept(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
-

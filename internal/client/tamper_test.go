@@ -249,19 +249,23 @@ func TestRubbishDoesNotKeepRevocationsOut(t *testing.T) {
 	r := registry(t, s, c, "")
 	addShop(t, r)
 	addKey(t, r, "k1", shield.KeepHash)
+	addKey(t, r, "k2", shield.KeepHash)
 	v := view(t, r)
 	for _, table := range []string{"client", "credential", "revocation"} {
 		must(t, second(s.Commit(t.Context(), client.Row{Table: table, ID: "other/k1", Version: 1, Body: []byte("rubbish")})))
 	}
-	if change, err := r.Revoke(t.Context(), "k1", "stolen"); !errors.Is(err, seal.ErrTampered) || !strings.Contains(change.Text, "stolen") {
-		t.Errorf("revocation beside rubbish: %+v, %v", change, err)
+	must(t, second(r.Revoke(t.Context(), "k1", "stolen")))
+	if change, err := r.RevokeClient(t.Context(), "shop", "closed"); !errors.Is(err, seal.ErrTampered) || !strings.Contains(change.Text, "k2") {
+		t.Errorf("revocation of all beside rubbish: %+v, %v", change, err)
 	}
 	must(t, second(r.DisableClient(t.Context(), "shop")))
 	if err := v.Refresh(t.Context()); !errors.Is(err, seal.ErrTampered) {
 		t.Fatalf("error %v", err)
 	}
-	if record, err := v.Credential("api_key", "k1"); err != nil || !record.Client.Disabled || record.Revoked.IsZero() {
-		t.Errorf("revocation and lock of the client are not seen: %v, %v", record, err)
+	for _, id := range []string{"k1", "k2"} {
+		if record, err := v.Credential("api_key", id); err != nil || !record.Client.Disabled || record.Revoked.IsZero() {
+			t.Errorf("revocation of %s and lock of its client are not seen: %v, %v", id, record, err)
+		}
 	}
 	c.add(61 * time.Second)
 	if _, err := v.Credential("api_key", "k1"); !errors.Is(err, shield.ErrStale) {
