@@ -34,6 +34,8 @@ type Options struct {
 	Now  clock
 	Rand io.Reader
 	Warn func(error) // what the operator must know at once; nil: nobody is told
+
+	Flood audit.Flood // when refusals of strangers are counted instead of written one by one
 }
 
 // App is an installation that runs. It is safe for concurrent use.
@@ -76,7 +78,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	if a.warn == nil {
 		a.warn = func(error) {}
 	}
-	if a.State, err = OpenState(ctx, f, a.now, func(err error) { a.warnOf(err) }); err != nil {
+	if a.State, err = OpenState(ctx, f, StateOptions{Now: a.now, Warn: a.warn, Flood: o.Flood}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -187,9 +189,6 @@ func (a *App) record(e *audit.Event) {
 		a.warn(fmt.Errorf("record %s: %w", e.Code+e.Action, err))
 	}
 }
-
-// warnOf tells the operator, and the log if there is one.
-func (a *App) warnOf(err error) { a.warn(err) }
 
 // lookup counts the use of credentials.
 type lookup struct {

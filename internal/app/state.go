@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/client"
@@ -34,9 +33,16 @@ type State struct {
 	lock  *os.File
 }
 
+// StateOptions are what [OpenState] needs beside the configuration.
+type StateOptions struct {
+	Now   clock
+	Warn  func(error)
+	Flood audit.Flood
+}
+
 // OpenState opens the data folder, making it at the first start, together with a
 // master key outside of it.
-func OpenState(ctx context.Context, f *config.File, now func() time.Time, warn func(error)) (_ *State, err error) {
+func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, err error) {
 	s := &State{}
 	defer func() {
 		if err != nil {
@@ -57,19 +63,19 @@ func OpenState(ctx context.Context, f *config.File, now func() time.Time, warn f
 		return nil, err
 	}
 	s.Registry, err = client.OpenRegistry(ctx, client.Options{
-		Store: s.store, Master: master, Mark: f.State.MasterKey + ".mark", Now: now,
+		Store: s.store, Master: master, Mark: f.State.MasterKey + ".mark", Now: o.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.openLog(ctx, f, now, warn); err != nil {
+	if err := s.openLog(ctx, f, o); err != nil {
 		return nil, err
 	}
-	s.Once, err = once.Open(once.Options{Path: filepath.Join(f.State.Folder, "once"), Now: now, First: s.Created, Warn: warn})
+	s.Once, err = once.Open(once.Options{Path: filepath.Join(f.State.Folder, "once"), Now: o.Now, First: s.Created, Warn: o.Warn})
 	if err != nil {
 		return nil, err
 	}
-	s.View, err = s.Registry.View(ctx, client.ViewOptions{MaxStaleness: f.State.MaxStaleness.Duration, Warn: warn})
+	s.View, err = s.Registry.View(ctx, client.ViewOptions{MaxStaleness: f.State.MaxStaleness.Duration, Warn: o.Warn})
 	return s, err
 }
 
@@ -100,7 +106,7 @@ func (s *State) master(f *config.File) (seal.Master, error) {
 	return seal.CreateMaster(f.State.MasterKey)
 }
 
-func (s *State) openLog(ctx context.Context, f *config.File, now func() time.Time, warn func(error)) error {
+func (s *State) openLog(ctx context.Context, f *config.File, o StateOptions) error {
 	key, err := s.Registry.Secret(ctx, "event-chain", 32)
 	if err != nil {
 		return err
@@ -111,8 +117,8 @@ func (s *State) openLog(ctx context.Context, f *config.File, now func() time.Tim
 	}
 	s.ChainKey, s.Signing = key, ed25519.NewKeyFromSeed(seed)
 	s.Log, err = audit.Open(audit.Options{
-		Dir: f.Log.Folder, Node: nodeName(), Key: key, Sign: s.Signing, Now: now,
-		Keep: f.Log.Keep.Duration, MaxSize: int64(f.Log.MaxSize), Warn: warn,
+		Dir: f.Log.Folder, Node: nodeName(), Key: key, Sign: s.Signing, Now: o.Now,
+		Keep: f.Log.Keep.Duration, MaxSize: int64(f.Log.MaxSize), Warn: o.Warn, Flood: o.Flood,
 	})
 	return err
 }
