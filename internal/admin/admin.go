@@ -1,0 +1,245 @@
+// Package admin is the one way to change an installation: clients, credentials,
+// revocations, the configuration in force; and to ask it what happened.
+//
+// A [Service] is an http.Handler with a small JSON API. A gateway that runs
+// serves it on a Unix socket ([Listen], [Server]): the kernel says who the peer
+// is, and that user is the actor of the event which every act leaves, refused
+// ones too. When no gateway runs, whoever holds the lock of the data folder calls
+// the same handler in its own process ([InProcess]). [Client] is the caller's
+// half for both, so that there is one path and one set of tests.
+//
+// The API is for this machine's own programs. A request that a browser could have
+// sent (another Host than [Host], an Origin, a Sec-Fetch header), one whose body
+// is not declared as JSON, and one from another user are refused before anything
+// is read.
+package admin
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/shield"
+)
+
+// Host is the only name under which the API answers. It cannot be resolved.
+const Host = "admin.pavise.invalid"
+
+// maxBody is the longest body of a request, in bytes.
+const maxBody = 64 << 10
+
+// Service is the administrative API. Its fields are set before the first request
+// and not changed after; it is safe for concurrent use.
+type Service struct {
+	Registry  *client.Registry
+	Refresh   func(context.Context) error // after every change, so that it bites at once; nil: nobody reads yet
+	Kinds     []shield.Kind
+	Env       shield.Env // Now, Rand, Credentials, Issuers
+	Record    func(audit.Event) error
+	LogDir    string
+	ChainKey  []byte
+	Public    ed25519.PublicKey
+	Flush     func() error                 // before the log is read; nil: nothing is under way
+	Reload    func(context.Context) error  // nil: nothing runs that could
+	Explain   func(WhatIf) (Answer, error) // nil: nothing runs that could
+	Running   bool                         // a gateway serves, not just this call
+	Healthy   func() map[string]error      // parts by name, nil when well; may be nil
+	Installed string                       // path of the configuration, for status
+}
+
+// Actor is who is at the other end.
+type Actor struct {
+	Name string // user name, or "uid 1000"
+	UID  int
+	// Allowed: the same user as the gateway's, or root.
+	Allowed bool
+}
+
+type actorKey struct{}
+
+// WithActor returns a context whose requests are those of actor.
+func WithActor(ctx context.Context, actor Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+func actorOf(ctx context.Context) Actor {
+	actor, _ := ctx.Value(actorKey{}).(Actor) // the zero Actor may do nothing
+	return actor
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := s.admit(r); err != nil {
+		s.note(r, "request", r.Method+" "+r.URL.Path, "", err)
+		reply(w, nil, err)
+		return
+	}
+	s.routes().ServeHTTP(w, r)
+}
+
+// admit refuses strangers, and whatever a browser could have sent.
+func (s *Service) admit(r *http.Request) error {
+	actor := actorOf(r.Context())
+	switch {
+	case !actor.Allowed:
+		return problem(http.StatusForbidden, "forbidden_peer", "user %s may not administer this installation", named(actor))
+	case r.Host != Host:
+		return problem(http.StatusMisdirectedRequest, "foreign_host", "this API does not answer as %.80q", r.Host)
+	case r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Referer") != "":
+		return problem(http.StatusForbidden, "foreign_origin", "this API does not answer to browsers")
+	case r.Method != http.MethodGet && r.Header.Get("Content-Type") != "application/json":
+		return problem(http.StatusUnsupportedMediaType, "unsupported_media", "the body must be declared as application/json")
+	}
+	return nil
+}
+
+func named(a Actor) string {
+	if a.Name == "" {
+		return "unknown"
+	}
+	return a.Name
+}
+
+func (s *Service) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", serve(s.status))
+	mux.HandleFunc("POST /v1/reload", act(s, "configuration.reload", s.reload))
+	mux.HandleFunc("GET /v1/clients", serve(s.clients))
+	mux.HandleFunc("POST /v1/clients", act(s, "client.create", s.createClient))
+	mux.HandleFunc("GET /v1/clients/{id}", serve(s.client))
+	mux.HandleFunc("POST /v1/clients/{id}/disable", act(s, "client.disable", s.disableClient))
+	mux.HandleFunc("POST /v1/clients/{id}/enable", act(s, "client.enable", s.enableClient))
+	mux.HandleFunc("GET /v1/credentials", serve(s.credentials))
+	mux.HandleFunc("POST /v1/credentials", act(s, "credential.create", s.createCredential))
+	mux.HandleFunc("POST /v1/rotate", act(s, "credential.rotate", s.rotate))
+	mux.HandleFunc("POST /v1/revoke", act(s, "revoke", s.revoke))
+	mux.HandleFunc("GET /v1/events", serve(s.events))
+	mux.HandleFunc("GET /v1/events/verify", serve(s.verify))
+	mux.HandleFunc("GET /v1/explain/{id}", serve(s.explainRequest))
+	mux.HandleFunc("POST /v1/explain", serve(s.whatIf))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, nil, problem(http.StatusNotFound, "unknown_call", "there is no %s %.80q", r.Method, r.URL.Path))
+	})
+	return mux
+}
+
+// serve answers a question.
+func serve(answer func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		value, err := answer(r)
+		reply(w, value, err)
+	}
+}
+
+// act answers a change: afterwards it bites at once, and there is an event of it,
+// whether it was done or refused.
+func act(s *Service, action string, do func(*http.Request) (any, client.Change, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		value, change, err := do(r)
+		if err == nil && s.Refresh != nil {
+			if fault := s.Refresh(r.Context()); fault != nil {
+				err = wrapped("not_in_force", fault, "the change is kept, but not yet in force")
+			}
+		}
+		name, target := action, r.PathValue("id")
+		if change.Action != "" {
+			name, target = change.Action, change.Target
+		}
+		if fault := s.note(r, name, target, change.Text, err); fault != nil && err == nil {
+			err = wrapped("unrecorded", fault, "the change is made, but its event could not be written")
+		}
+		reply(w, value, err)
+	}
+}
+
+// note records an act.
+func (s *Service) note(r *http.Request, action, target, change string, err error) error {
+	e := audit.Event{
+		Class: audit.Admin, Decision: audit.Accepted, Time: s.Env.Now(), ID: s.newID(),
+		Actor: named(actorOf(r.Context())), Action: action, Target: target, Change: change,
+	}
+	if err != nil {
+		p := problemOf(err)
+		e.Decision, e.Code, e.Detail, e.Status = audit.Refused, p.Code, p.Detail, p.Status
+	}
+	return s.Record(e)
+}
+
+// newID names an event; without randomness it stays without a name.
+func (s *Service) newID() string {
+	b := make([]byte, 16)
+	if _, err := io.ReadFull(s.Env.Rand, b); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(b)
+}
+
+// Status is how the installation is.
+type Status struct {
+	Running       bool              `json:"running"`
+	Configuration string            `json:"configuration"`
+	Clients       int               `json:"clients"`
+	Credentials   int               `json:"credentials"`
+	Time          time.Time         `json:"time"`
+	Faults        map[string]string `json:"faults,omitempty"`
+}
+
+func (s *Service) status(r *http.Request) (any, error) {
+	clients, err := s.Registry.Clients(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := s.Registry.Credentials(r.Context(), "", "")
+	if err != nil {
+		return nil, err
+	}
+	status := Status{Running: s.Running, Configuration: s.Installed, Clients: len(clients), Credentials: len(credentials), Time: s.Env.Now().UTC()}
+	if s.Healthy != nil {
+		for part, fault := range s.Healthy() {
+			if fault == nil {
+				continue
+			}
+			if status.Faults == nil {
+				status.Faults = map[string]string{}
+			}
+			status.Faults[part] = fault.Error()
+		}
+	}
+	return status, nil
+}
+
+func (s *Service) reload(r *http.Request) (any, client.Change, error) {
+	change := client.Change{Action: "configuration.reload", Target: s.Installed}
+	if err := decode(r, &struct{}{}); err != nil {
+		return nil, change, err
+	}
+	if s.Reload == nil {
+		return nil, change, problem(http.StatusConflict, "not_running", "no gateway runs that could reload")
+	}
+	if err := s.Reload(r.Context()); err != nil {
+		return nil, change, wrapped("bad_configuration", err, "the configuration in force stays")
+	}
+	return struct{}{}, change, nil
+}
+
+var errNoRecord = errors.New("there is no such event in the log")
+
+// kind finds a kind of shield by its name.
+func (s *Service) kind(name string) (shield.Kind, error) {
+	var known []string
+	for _, k := range s.Kinds {
+		if k.Name == name {
+			return k, nil
+		}
+		known = append(known, k.Name)
+	}
+	return shield.Kind{}, fmt.Errorf("unknown kind of credential %.40q: want one of %v", name, known)
+}

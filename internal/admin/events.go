@@ -1,0 +1,230 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/shield"
+)
+
+// maxEvents bounds one answer.
+const maxEvents = 10_000
+
+// defaultEvents is how many of the newest are shown.
+const defaultEvents = 100
+
+// Record is an event as it stands in the log.
+type Record struct {
+	Seq   uint64          `json:"seq"`
+	Event json.RawMessage `json:"event"`
+}
+
+// Verified is what the check of the log found.
+type Verified struct {
+	Whole       bool   `json:"whole"`
+	Records     uint64 `json:"records"`
+	First       uint64 `json:"first"`
+	Last        uint64 `json:"last"`
+	Checkpoints int    `json:"checkpoints"`
+	Torn        int    `json:"torn,omitempty"` // bytes of an unfinished last record
+	File        string `json:"file,omitempty"`
+	Line        int    `json:"line,omitempty"`
+	Bad         uint64 `json:"bad,omitempty"` // number of the first bad record
+	Why         string `json:"why,omitempty"`
+}
+
+// QueryValues writes a query as parameters; [ParseQuery] reads it.
+func QueryValues(q audit.Query) url.Values {
+	v := url.Values{}
+	for name, text := range map[string]string{
+		"id": q.ID, "client": q.Client, "credential": q.Credential, "endpoint": q.Endpoint, "api": q.API, "code": q.Code,
+		"decision": string(q.Decision), "class": string(q.Class),
+	} {
+		if text != "" {
+			v.Set(name, text)
+		}
+	}
+	if q.Address.IsValid() {
+		v.Set("address", q.Address.String())
+	}
+	for name, at := range map[string]time.Time{"since": q.Since, "until": q.Until} {
+		if !at.IsZero() {
+			v.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return v
+}
+
+// ParseQuery reads what [QueryValues] wrote. Unknown and repeated parameters are
+// refused.
+func ParseQuery(v url.Values) (audit.Query, error) {
+	q := audit.Query{Limit: defaultEvents}
+	for name, values := range v {
+		if len(values) != 1 {
+			return q, fmt.Errorf("parameter %.40q stands %d times", name, len(values))
+		}
+		if err := setQuery(&q, name, values[0]); err != nil {
+			return q, fmt.Errorf("parameter %.40q: %w", name, err)
+		}
+	}
+	return q, nil
+}
+
+func setQuery(q *audit.Query, name, value string) (err error) {
+	switch name {
+	case "id":
+		q.ID = value
+	case "client":
+		q.Client = value
+	case "credential":
+		q.Credential = value
+	case "endpoint":
+		q.Endpoint = value
+	case "api":
+		q.API = value
+	case "code":
+		q.Code = value
+	case "decision":
+		q.Decision = audit.Decision(value)
+	case "class":
+		q.Class = audit.Class(value)
+	case "address":
+		q.Address, err = netip.ParsePrefix(value)
+	case "since":
+		q.Since, err = time.Parse(time.RFC3339Nano, value)
+	case "until":
+		q.Until, err = time.Parse(time.RFC3339Nano, value)
+	case "limit":
+		if q.Limit, err = strconv.Atoi(value); err == nil && (q.Limit < 1 || q.Limit > maxEvents) {
+			err = fmt.Errorf("want 1 to %d", maxEvents)
+		}
+	default:
+		err = fmt.Errorf("there is none of this name")
+	}
+	return err
+}
+
+func (s *Service) events(r *http.Request) (any, error) {
+	q, err := ParseQuery(r.URL.Query())
+	if err != nil {
+		return nil, problem(http.StatusBadRequest, "malformed", "%v", err)
+	}
+	found, err := s.search(r, q)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]Record, 0, len(found))
+	for _, f := range found {
+		records = append(records, Record{f.Seq, f.JSON})
+	}
+	return records, nil
+}
+
+func (s *Service) search(r *http.Request, q audit.Query) ([]audit.Found, error) {
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
+	found, err := audit.Search(r.Context(), s.LogDir, q)
+	if err != nil {
+		return nil, wrapped("log_unreadable", err, "search the event log")
+	}
+	return found, nil
+}
+
+// flush makes sure that what has happened can be read.
+func (s *Service) flush() error {
+	if s.Flush == nil {
+		return nil
+	}
+	if err := s.Flush(); err != nil {
+		return wrapped("log_unreadable", err, "write out the event log")
+	}
+	return nil
+}
+
+func (s *Service) verify(r *http.Request) (any, error) {
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
+	report, err := audit.Verify(s.LogDir, s.ChainKey, s.Public)
+	if err != nil {
+		return nil, wrapped("log_unreadable", err, "verify the event log")
+	}
+	v := Verified{
+		Whole: report.Fault == nil, Records: report.Lines, First: report.First, Last: report.Last,
+		Checkpoints: report.Checkpoints, Torn: report.Torn,
+	}
+	if f := report.Fault; f != nil {
+		v.File, v.Line, v.Bad, v.Why = f.File, f.Line, f.Seq, f.Why
+	}
+	return v, nil
+}
+
+// Explanation is what happened to a request, and what would mend it.
+type Explanation struct {
+	Event    json.RawMessage `json:"event"`
+	Decision string          `json:"decision"`
+	Step     string          `json:"step,omitempty"`
+	Code     string          `json:"code,omitempty"`
+	Why      string          `json:"why,omitempty"`
+	Remedy   string          `json:"remedy,omitempty"`
+}
+
+func (s *Service) explainRequest(r *http.Request) (any, error) {
+	found, err := s.search(r, audit.Query{ID: r.PathValue("id"), Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("request %.80q: %w", r.PathValue("id"), errNoRecord)
+	}
+	e := found[0].Event
+	x := Explanation{Event: found[0].JSON, Decision: string(e.Decision), Step: e.Step, Code: e.Code, Why: e.Detail}
+	if e.Code != "" {
+		x.Remedy = Remedy(shield.Code(e.Code))
+	}
+	return x, nil
+}
+
+// WhatIf is a request that is not sent.
+type WhatIf struct {
+	Client     string `json:"client"`
+	Credential string `json:"credential,omitempty"` // id; empty: any that the client has
+	Method     string `json:"method"`
+	Host       string `json:"host,omitempty"` // empty: the only one, or the first that has the path
+	Path       string `json:"path"`
+}
+
+// Answer is what would happen to it.
+type Answer struct {
+	Allowed  bool     `json:"allowed"`
+	API      string   `json:"api,omitempty"`
+	Endpoint string   `json:"endpoint,omitempty"`
+	Shield   string   `json:"shield,omitempty"`
+	Step     string   `json:"step,omitempty"` // that would refuse it
+	Code     string   `json:"code,omitempty"`
+	Status   int      `json:"status,omitempty"`
+	Why      string   `json:"why"`
+	Remedy   string   `json:"remedy,omitempty"`
+	Unknown  []string `json:"unknown,omitempty"` // what cannot be judged without sending it
+}
+
+func (s *Service) whatIf(r *http.Request) (any, error) {
+	var q WhatIf
+	if err := decode(r, &q); err != nil {
+		return nil, err
+	}
+	if s.Explain == nil {
+		return nil, problem(http.StatusConflict, "not_running", "nothing here can judge a request that is not sent")
+	}
+	return s.Explain(q)
+}

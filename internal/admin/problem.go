@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/seal"
+	"pavise.dev/pavise/internal/strictjson"
+)
+
+// Problem is why a call was refused, as it travels (RFC 9457). It is an error.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   string `json:"code"` // stable
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"` // the next thing to try
+}
+
+// Error is the detail.
+func (p *Problem) Error() string { return p.Detail }
+
+func problem(status int, code, format string, args ...any) *Problem {
+	return &Problem{
+		Type: "https://pavise.dev/problems/" + code, Title: http.StatusText(status), Status: status,
+		Code: code, Detail: fmt.Sprintf(format, args...), Hint: hintOf(code),
+	}
+}
+
+// wrapped is a fault of ours behind a sentence that says what it means.
+func wrapped(code string, err error, meaning string) *Problem {
+	return problem(http.StatusInternalServerError, code, "%s: %v", meaning, err)
+}
+
+// problemOf finds the code of an error.
+func problemOf(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	status, code := http.StatusUnprocessableEntity, "refused"
+	switch {
+	case errors.Is(err, client.ErrMissing) || errors.Is(err, errNoRecord):
+		status, code = http.StatusNotFound, "missing"
+	case errors.Is(err, client.ErrExists):
+		status, code = http.StatusConflict, "exists"
+	case errors.Is(err, client.ErrConflict):
+		status, code = http.StatusConflict, "conflict"
+	case errors.Is(err, client.ErrCorrupt), errors.Is(err, client.ErrRolledBack), errors.Is(err, seal.ErrTampered):
+		status, code = http.StatusInternalServerError, "store_damaged"
+	}
+	return problem(status, code, "%v", err)
+}
+
+// hintOf says what to try next.
+func hintOf(code string) string {
+	switch code {
+	case "forbidden_peer":
+		return "run it as the user that the gateway runs as"
+	case "foreign_host", "foreign_origin":
+		return "use the pavise command; nothing else is meant to call here"
+	case "unknown_call":
+		return "the command and the gateway may be of different versions: compare `pavise version`"
+	case "missing":
+		return "`pavise client list` and `pavise key list` show what there is"
+	case "exists":
+		return "choose another name, or use the one that there is"
+	case "conflict":
+		return "somebody changed it in the meantime: look at it, and try again"
+	case "store_damaged":
+		return "stop the gateway and restore the data folder from a backup; nothing was written"
+	case "not_running":
+		return "start one with `pavise serve`"
+	case "bad_configuration":
+		return "`pavise check` shows every problem with its place"
+	case "not_in_force":
+		return "it takes effect when the store can be read again; look at `pavise log search --class system`"
+	case "unrecorded":
+		return "look at the free space and the permissions of the log's folder"
+	case "unknown_field":
+		return "look at the spelling; nothing was changed"
+	}
+	return ""
+}
+
+// reply writes the answer, or why there is none.
+func reply(w http.ResponseWriter, value any, err error) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	status := http.StatusOK
+	h.Set("Content-Type", "application/json")
+	if err != nil {
+		p := problemOf(err)
+		value, status = p, p.Status
+		h.Set("Content-Type", "application/problem+json")
+	}
+	body, fault := json.Marshal(value)
+	if fault != nil {
+		body, status = []byte(`{"status":500,"code":"internal_error","detail":"the answer cannot be written as JSON"}`), http.StatusInternalServerError
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // the caller may be gone
+}
+
+// decode reads one JSON object strictly: unknown and repeated members and
+// whatever comes after it are refused. Errors quote no value.
+func decode(r *http.Request, into any) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return problem(http.StatusRequestEntityTooLarge, "too_large", "the body could not be read, or has more than %d bytes", maxBody)
+	}
+	if _, err := strictjson.Object(body); err != nil {
+		return problem(http.StatusBadRequest, "malformed", "%v", err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		if strings.HasPrefix(err.Error(), "json: unknown field") {
+			return problem(http.StatusBadRequest, "unknown_field", "%s", strings.TrimPrefix(err.Error(), "json: "))
+		}
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return problem(http.StatusBadRequest, "malformed", "member %s: want %s", wrong.Field, wrong.Type)
+		}
+		return problem(http.StatusBadRequest, "malformed", "the body is not the JSON object that this call takes")
+	}
+	return nil
+}

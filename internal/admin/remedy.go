@@ -1,0 +1,61 @@
+package admin
+
+import "pavise.dev/pavise/shield"
+
+// Remedy says what would mend a refusal with this code: what the caller does, and
+// where that is not his part, what the operator does. Every code of package
+// shield has one; a code of a shield's own has the page of its kind.
+func Remedy(code shield.Code) string {
+	if text, ok := remedies()[code]; ok {
+		return text
+	}
+	return "the page of the shield tells about its own codes: pavise help shield KIND"
+}
+
+func remedies() map[shield.Code]string {
+	return map[shield.Code]string{
+		shield.Absent:              "send a credential that the endpoint's shield reads; `pavise help shield KIND` says in which header",
+		shield.Foreign:             "the credential is meant for another shield or comes from another issuer; send one that the endpoint takes",
+		shield.MissingCredential:   "send a credential; `pavise key create --client NAME` makes one, `pavise help shield KIND` says where it goes",
+		shield.InvalidCredential:   "compare the credential with what was issued: a typing error, a lost end, another environment, or one that was revoked or has expired; `pavise key list` shows what is in force",
+		shield.ExpiredCredential:   "make a successor with `pavise key rotate ID`; if it has not begun yet, wait or compare the clocks",
+		shield.RevokedCredential:   "it was withdrawn on purpose: ask why (`pavise key list --json` has the reason), then make a new one",
+		shield.MalformedCredential: "send the credential once, in one header, in exactly the form of the shield's page",
+		shield.ExposedCredential:   "others could read it: revoke it now with `pavise revoke ID --reason exposed`, make a new one, and send it over HTTPS in the header only",
+		shield.BadSignature:        "compare the signed text with `pavise call --debug`; the detail names the most likely mistake",
+		shield.BadDigest:           "the body changed after it was signed: sign the bytes that are sent, after compression",
+		shield.StaleRequest:        "set the caller's clock (NTP), and sign right before sending, not when the request is queued",
+		shield.ReplayedRequest:     "sign every request anew, retries too: each needs a nonce of its own",
+		shield.UnboundCredential:   "send it over a connection with the certificate that it is bound to, or get one that is not bound",
+		shield.MixedIdentities:     "use credentials of one client, or declare the other proof `actor: true` on the endpoint",
+		shield.ForbiddenNetwork:    "call from one of the credential's networks, or make one with `--network`; behind a proxy, look at trusted_proxies",
+		shield.DisabledClient:      "`pavise client enable NAME` puts it in force again",
+
+		shield.UnknownHost:       "name the host under hosts, or call the one that is there",
+		shield.Misdirected:       "open a connection of its own for this host; it has other rules for client certificates",
+		shield.BadPath:           "send the path in canonical form: no //, no .., no encoded slash or control character",
+		shield.BadQuery:          "write the query as name=value&name=value with valid percent escapes",
+		shield.BadHeader:         "look at the detail: a doubled, oddly named or contradictory header; every proxy between changes headers too",
+		shield.BadMethod:         "send a standard method in capital letters",
+		shield.PlainHTTP:         "use https://; a credential that was sent in the clear has to be replaced",
+		shield.UnknownEndpoint:   "list METHOD /path under the API's endpoints; what is not listed is refused",
+		shield.MethodNotAllowed:  "use a method that the endpoint has, or list this one",
+		shield.TooLarge:          "send less, or raise max_body of the endpoint (for signed bodies: of the shield)",
+		shield.PathTooLong:       "shorten the path; send long values in the body",
+		shield.UnsupportedMedia:  "send a Content-Type that the endpoint takes",
+		shield.HeadersTooLarge:   "send fewer or shorter headers, or raise limits.header_bytes",
+		shield.RateLimited:       "wait as long as Retry-After says and slow down, or raise the limit of the endpoint",
+		shield.LockedOut:         "find what keeps sending wrong credentials from this network; it ends by itself",
+		shield.Busy:              "fewer requests at once, or raise concurrency of the API",
+		shield.InsufficientScope: "give the scope to the client and to the credential: `pavise client show NAME` says what they have",
+		shield.Denied:            "look at the endpoint's `when` and at the policy files; the detail names what denied",
+		shield.ForeignOrigin:     "list the origin under cors of the API, exactly as the browser sends it",
+		shield.Undecided:         "look at the detail: something that is needed to decide was away (an issuer's keys, the store); try again",
+		shield.StalePolicy:       "the store could not be read for longer than state.max_staleness: look at the disk and at `pavise log search --class system`",
+		shield.Unrecorded:        "events cannot be written: look at the free space and the permissions of the log's folder",
+		shield.Internal:          "a fault of Pavise: keep the request id and the log, and report it",
+		shield.UpstreamFailed:    "look at the upstream: it closed the connection or sent no usable answer",
+		shield.UpstreamTimeout:   "look at why the upstream is slow, or raise timeout of the endpoint",
+		shield.UpstreamDown:      "start the upstream, or look at its health path; no address of it answers",
+	}
+}
