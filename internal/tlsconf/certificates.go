@@ -38,13 +38,14 @@ type Options struct {
 	Now    func() time.Time
 }
 
-// Open readies the certificates of hosts. ACME certificates are asked for when
-// [Certificates.Manage] is called.
+// Open readies the certificates of hosts, and begins to ask for those by ACME.
+// Call Close when they are no longer needed.
 func Open(hosts map[string]Source, o Options) (*Certificates, error) {
 	c := &Certificates{hosts: map[string]func(*tls.ClientHelloInfo) (*tls.Certificate, error){}, now: o.Now}
 	for name, source := range hosts {
 		get, err := c.open(name, source, o)
 		if err != nil {
+			c.Close() // the upkeep of hosts before this one has begun
 			return nil, fmt.Errorf("host %s: %w", name, err)
 		}
 		c.hosts[name] = get
@@ -90,6 +91,7 @@ func (c *Certificates) openACME(name string, source Source, o Options) (func(*tl
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return magic, nil },
 		Logger:           zap.NewNop(),
 	})
+	c.magic = append(c.magic, cache)
 	magic = certmagic.New(cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: o.Folder + "/acme"}, Logger: zap.NewNop()})
 	issuer := certmagic.ACMEIssuer{
 		CA: source.Directory, Email: source.Email, Agreed: true, DisableTLSALPNChallenge: true, Logger: zap.NewNop(),
@@ -106,7 +108,7 @@ func (c *Certificates) openACME(name string, source Source, o Options) (func(*tl
 	}
 	made := certmagic.NewACMEIssuer(magic, issuer)
 	magic.Issuers = []certmagic.Issuer{made}
-	c.acme, c.magic = append(c.acme, made), append(c.magic, cache)
+	c.acme = append(c.acme, made)
 	if err := c.manageLater(name, magic); err != nil {
 		return nil, err
 	}

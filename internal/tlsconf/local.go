@@ -84,6 +84,9 @@ func (l *Local) load(dir string) error {
 	if !ok || !pair.Leaf.IsCA {
 		return fmt.Errorf("%s is not a CA with an ECDSA key", caFile)
 	}
+	if l.now().After(pair.Leaf.NotAfter) {
+		return fmt.Errorf("%s expired at %s; move it and %s away to make a new CA, and give that to the clients", caFile, pair.Leaf.NotAfter.UTC().Format(time.RFC3339), keyFile)
+	}
 	l.cert, l.key, l.pem = pair.Leaf, key, certPEM
 	return nil
 }

@@ -101,6 +101,18 @@ func TestLocalCARefusesALeafInItsPlace(t *testing.T) {
 	}
 }
 
+func TestLocalCARefusesToGoOnAfterItsEnd(t *testing.T) {
+	dir := t.TempDir()
+	c := newClock()
+	openLocal(t, dir, c)
+	c.now = c.now.Add(caLife)
+	openLocal(t, dir, c)
+	c.now = c.now.Add(time.Second)
+	if _, err := OpenLocal(dir, c.Now); err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("an expired CA: %v", err)
+	}
+}
+
 func TestLocalCertificatesServeTheirUseOnly(t *testing.T) {
 	c := newClock()
 	l := openLocal(t, t.TempDir(), c)
