@@ -93,8 +93,8 @@ func (t *trust) verify(presented []*x509.Certificate, at time.Time) (chain, erro
 	return nil, err
 }
 
-// checkLeaf refuses what x509 lets pass: authorities as callers, and keys that
-// were not certified for signing.
+// checkLeaf refuses what x509 lets pass: authorities as callers, keys that were
+// not certified for signing, and signatures that can be written in several ways.
 func checkLeaf(leaf *x509.Certificate) error {
 	if leaf.IsCA {
 		return errors.New("an authority's certificate is no client's")
@@ -102,7 +102,7 @@ func checkLeaf(leaf *x509.Certificate) error {
 	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return errors.New("its key may not make signatures (key usage)")
 	}
-	return nil
+	return checkEnvelope(leaf)
 }
 
 // checkStrength looks at every key, and at every signature but the anchor's own,

@@ -132,9 +132,14 @@ func lower(s string) string {
 	}, s)
 }
 
-// ids are the names under which a client may be known, most exact first.
-func (n *names) ids() []string {
-	ids := []string{"sha256:" + n.fingerprint, "pin:" + n.pin}
+// ids are the names under which a client may be known, most exact first; twin is
+// the certificate's other fingerprint, if it has one.
+func (n *names) ids(twin string) []string {
+	ids := []string{"sha256:" + n.fingerprint}
+	if twin != "" {
+		ids = append(ids, "sha256:"+twin)
+	}
+	ids = append(ids, "pin:"+n.pin)
 	for _, list := range []struct {
 		prefix string
 		names  []string

@@ -182,7 +182,7 @@ func (t *trust) judge(presented []*x509.Certificate, digest [32]byte, allow rule
 	if v.names, err = namesOf(found[0]); err != nil {
 		return refuse(shield.Refuse(shield.InvalidCredential, "the certificate's names: %v", err))
 	}
-	v.ids, v.subject = v.names.ids(), v.names.first()
+	v.ids, v.subject = v.names.ids(twinOf(found[0], found[1])), v.names.first()
 	if v.subject == "" {
 		return refuse(shield.Refuse(shield.InvalidCredential, "the certificate names nobody").Of(v.ids[0], "", true))
 	}

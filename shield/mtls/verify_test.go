@@ -366,7 +366,7 @@ func TestFindsTheClientByItsNames(t *testing.T) {
 	if id.Client != "" || id.Scopes != nil || id.Issuer != "CN=Clients" || id.Subject != "uri:spiffe://example.org/pay" {
 		t.Errorf("a caller who is no client: %+v", id)
 	}
-	ids := n.ids()
+	ids := n.ids("")
 	want := []string{"sha256:" + n.fingerprint, "pin:" + n.pin, "uri:spiffe://example.org/pay", "dns:pay.internal", "email:ops@example.com"}
 	if !reflect.DeepEqual(ids, want) {
 		t.Fatalf("looked up as %q, want %q", ids, want)
