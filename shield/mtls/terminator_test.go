@@ -171,3 +171,20 @@ func BenchmarkTerminator(b *testing.B) {
 		}
 	}
 }
+
+func TestBase64IsCanonical(t *testing.T) {
+	attacktest.Rows(t, 79)
+	s := newTerminatorScene(t)
+	header := ""
+	for name := "a"; !strings.Contains(header, "="); name += "a" {
+		header = ClientCertHeader(s.ca.leaf(func(c *x509.Certificate) { c.Subject.CommonName = name }))
+	}
+	if _, err := parseItem(header); err != nil {
+		t.Fatalf("as it was sent: %v", err)
+	}
+	last := strings.IndexByte(header, '=') - 1
+	spare := header[:last] + string(header[last]+1) + header[last+1:] // a bit that base64 does not need
+	if _, err := parseItem(spare); err == nil {
+		t.Error("the same certificate was read from other characters")
+	}
+}
