@@ -223,8 +223,8 @@ func (s *Settings) validate() error {
 		}
 	}
 	for _, protocol := range s.Upgrades {
-		if unsafeUpgrade(protocol) {
-			fault("upgrade to %q would let requests pass unseen", protocol)
+		if unsafeUpgrade(protocol) || !isToken(strings.Replace(protocol, "/", "", 1)) {
+			fault("upgrade to %q: want the name of one protocol, and not HTTP again, whose requests nobody would check", protocol)
 		}
 	}
 	for name, d := range map[string]time.Duration{
