@@ -264,6 +264,12 @@ func TestRestoredBackupIsRefusedUnlessAccepted(t *testing.T) {
 	if !errors.Is(err, client.ErrRolledBack) || !strings.Contains(err.Error(), "revoked again") {
 		t.Errorf("error %v, want that it was put back, and what to do", err)
 	}
+	must(t, os.Rename(data, data+".away"))
+	if err := within(false, func(*installation) { t.Error("an empty store took its place") }); !errors.Is(err, client.ErrRolledBack) {
+		t.Errorf("a data folder that was removed: %v", err)
+	}
+	must(t, os.RemoveAll(data))
+	must(t, os.Rename(data+".away", data))
 	must(t, within(true, func(i *installation) {
 		if got := revokedNow(i); len(got) != 0 {
 			t.Errorf("revoked in the backup: %v", got)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -59,6 +61,9 @@ func openLedger(ctx context.Context, o Options) (*ledger, error) {
 		if len(rows) > 0 {
 			return nil, fmt.Errorf("%w: it has rows but no data keys; restore it from a backup", ErrCorrupt)
 		}
+		if err := mayBeEmpty(o); err != nil {
+			return nil, err
+		}
 		if wrapped, rows, err = makeDataKeys(ctx, o); err != nil {
 			return nil, err
 		}
@@ -73,9 +78,20 @@ func openLedger(ctx context.Context, o Options) (*ledger, error) {
 	if err != nil || o.Mark == "" {
 		return l, err
 	}
-	onlyKeys := len(rows) == len(wrapped)
-	l.mark, err = openMark(o.Mark, keys, sum, onlyKeys || o.AcceptRestored)
+	l.mark, err = openMark(o.Mark, keys, sum, markLeave{first: len(rows) == len(wrapped), restored: o.AcceptRestored})
 	return l, err
+}
+
+// mayBeEmpty refuses a store that is empty although the mark says that there was
+// one: what was revoked in it would be forgotten.
+func mayBeEmpty(o Options) error {
+	if o.Mark == "" || o.AcceptRestored {
+		return nil
+	}
+	if _, err := os.Stat(o.Mark); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: it is empty, and %s says that it was not. %s", ErrRolledBack, o.Mark, restoredHint)
+	}
+	return nil
 }
 
 // dataKeys returns the wrapped keys among the rows. They carry no tag: the master

@@ -55,21 +55,26 @@ const (
 	maxMark  = 4096 // bytes
 )
 
-// openMark compares the file with the store's sum. Without a file, or with
-// another state in it, the store is accepted only if the caller vouches for it.
-func openMark(file string, keys *seal.Keys, sum total, vouched bool) (*mark, error) {
+// markLeave says which states are accepted that the mark does not know.
+type markLeave struct {
+	first    bool // nothing was kept in the store yet: there may be no mark
+	restored bool // the operator vouches for it
+}
+
+// openMark compares the file with the store's sum, and refuses a state in which
+// the store was not left.
+func openMark(file string, keys *seal.Keys, sum total, leave markLeave) (*mark, error) {
 	m := &mark{file: file, keys: keys}
 	kept, err := readMark(file)
+	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && !vouched:
-		return nil, fmt.Errorf("%w: %s is missing, which says how it was left. %s", ErrRolledBack, file, restoredHint)
-	case errors.Is(err, fs.ErrNotExist), vouched && err != nil:
+	case leave.restored, missing && leave.first:
 		return m, m.confirm(sum)
+	case missing:
+		return nil, fmt.Errorf("%w: %s is missing, which says how it was left. %s", ErrRolledBack, file, restoredHint)
 	case err != nil:
 		return nil, fmt.Errorf("read the store's mark: %w", err)
-	}
-	known := kept.Confirmed == m.text(sum) || kept.Announced == m.text(sum)
-	if !known && !vouched {
+	case kept.Confirmed != m.text(sum) && kept.Announced != m.text(sum):
 		return nil, fmt.Errorf("%w: rows or all of it were put back or removed by somebody else (mark %s). %s", ErrRolledBack, file, restoredHint)
 	}
 	return m, m.confirm(sum)

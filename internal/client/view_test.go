@@ -141,6 +141,7 @@ func TestLastUsesAreKeptOnceAMinuteInBatches(t *testing.T) {
 		}
 		s.refuse.Store(true)
 		time.Sleep(61 * time.Second)
+		synctest.Wait()
 		if list, err := r.Credentials(t.Context(), "", ""); err != nil || !list[5].LastUsed.IsZero() || warnings != 1 {
 			t.Errorf("last used %v, %v, %d warnings while the store takes nothing", list[5].LastUsed, err, warnings)
 		}
