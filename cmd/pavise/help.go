@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/app"
+)
+
+// helpCommand is cobra's, and knows the pages of the shields.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	command := &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help on a command, or on a shield: help shield KIND",
+		RunE: func(_ *cobra.Command, args []string) error {
+			found, rest, err := root.Find(args)
+			if err != nil || len(args) > 0 && found == root || len(rest) > 0 {
+				return &usageError{fmt.Sprintf("there is no command %q", strings.Join(args, " ")), "`pavise help` lists them"}
+			}
+			return found.Help()
+		},
+	}
+	command.AddCommand(&cobra.Command{
+		Use: "shield [KIND]", Short: "The page of a shield", Args: cobra.MaximumNArgs(1),
+		RunE: func(command *cobra.Command, args []string) error { return helpShield(command, args) },
+	})
+	return command
+}
+
+func helpShield(command *cobra.Command, args []string) error {
+	var rows [][]string
+	var names []string
+	for _, k := range app.Kinds() {
+		if len(args) == 1 && args[0] == k.Name {
+			_, err := fmt.Fprintln(command.OutOrStdout(), strings.TrimRight(k.README, "\n"))
+			return err
+		}
+		rows, names = append(rows, []string{k.Name, k.Summary}), append(names, k.Name)
+	}
+	if len(args) == 1 {
+		return &usageError{fmt.Sprintf("there is no shield of kind %q", args[0]), "the kinds are " + strings.Join(names, ", ")}
+	}
+	return table(command.OutOrStdout(), []string{"KIND", "WHO IS CALLING?"}, rows)
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Which version this is", Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			version, revision := "(unknown)", ""
+			if info, ok := debug.ReadBuildInfo(); ok {
+				version = info.Main.Version
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						revision = " " + s.Value
+					}
+				}
+			}
+			_, err := fmt.Fprintf(command.OutOrStdout(), "pavise %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
+
+func reloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "reload", Short: "Have the gateway read its configuration again", Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				if err := a.Reload(ctx); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(command.OutOrStdout(), "the configuration is in force")
+				return err
+			})
+		},
+	}
+}
+
+func statusCommand() *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{
+		Use: "status", Short: "Does a gateway run, and is it well?", Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				s, err := a.Status(ctx)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return writeJSON(command.OutOrStdout(), s)
+				}
+				list := [][2]string{
+					{"running", fmt.Sprint(s.Running)},
+					{"file", s.Configuration},
+					{"clients", fmt.Sprint(s.Clients)},
+					{"keys", fmt.Sprint(s.Credentials)},
+				}
+				for part, fault := range s.Faults {
+					list = append(list, [2]string{part, fault})
+				}
+				return pairs(command.OutOrStdout(), list)
+			})
+		},
+	}
+	jsonFlag(command, &asJSON)
+	return command
+}

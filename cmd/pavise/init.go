@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"pavise.dev/pavise/internal/config"
+)
+
+func initCommand() *cobra.Command {
+	var upstream, host, out string
+	command := &cobra.Command{
+		Use: "init", Short: "Write a configuration to begin with", Args: cobra.NoArgs,
+		Example: "  pavise init --upstream http://127.0.0.1:3000",
+		RunE: func(command *cobra.Command, _ []string) error {
+			if u, err := url.Parse(upstream); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" {
+				return &usageError{fmt.Sprintf("--upstream %q is no upstream's address", upstream), "write scheme, host and port: http://127.0.0.1:3000"}
+			}
+			if err := writeNew(out, config.Starter(upstream, host)); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(command.OutOrStdout(), `wrote %s: make its endpoints and scopes those of your API, then
+
+  pavise check                        is it right?
+  pavise serve                        run the gateway
+  pavise client create my-app --help  who may call
+`, out)
+			return err
+		},
+	}
+	command.Flags().StringVar(&upstream, "upstream", "", "where your API listens, like http://127.0.0.1:3000")
+	command.Flags().StringVar(&host, "host", "127.0.0.1", "name or address under which callers reach the gateway")
+	command.Flags().StringVar(&out, "out", "pavise.yaml", "file to write; an existing one is left alone")
+	_ = command.MarkFlagRequired("upstream") // it is there: it was registered above
+	return command
+}
+
+// writeNew writes a file that does not exist yet, and never another.
+func writeNew(name string, text []byte) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return &usageError{name + " is there already, and is left as it is", "name another file with --out, or remove it first"}
+	}
+	if err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	if _, err := file.Write(text); err != nil {
+		return errors.Join(fmt.Errorf("write the configuration: %w", err), file.Close())
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	return nil
+}
