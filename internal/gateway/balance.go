@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -74,6 +73,12 @@ func (t *TLS) config(host string) *tls.Config {
 	return config
 }
 
+// dialError marks the errors before a connection stood: nothing was sent.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return "connect: " + e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
 // dial connects within the connect timeout, and says by TLS which of the
 // protocols we would speak.
 func (a *address) dial(ctx context.Context, protocols []string) (net.Conn, error) {
@@ -81,7 +86,7 @@ func (a *address) dial(ctx context.Context, protocols []string) (net.Conn, error
 	defer cancel()
 	nc, err := a.u.s.Dial(ctx, "tcp", a.hostport)
 	if err != nil {
-		return nil, err
+		return nil, &dialError{err}
 	}
 	if a.tls == nil {
 		return nc, nil
@@ -90,7 +95,7 @@ func (a *address) dial(ctx context.Context, protocols []string) (net.Conn, error
 	config.NextProtos = protocols
 	secure, err := handshake(ctx, nc, config)
 	if err != nil {
-		return nil, err
+		return nil, &dialError{err}
 	}
 	return secure, nil
 }
@@ -108,7 +113,7 @@ func (a *address) transport(x *exchange) (transport, *fault) {
 	}
 	nc, err := a.dial(x.r.Context(), []string{"h2", "http/1.1"})
 	if err != nil {
-		return nil, &fault{err: fmt.Errorf("connect: %w", err), stage: unsent}
+		return nil, x.dialFault(err)
 	}
 	if secure, ok := nc.(*tls.Conn); ok && secure.ConnectionState().NegotiatedProtocol == "h2" {
 		_ = nc.Close() // its only purpose was to ask; once in the life of an address

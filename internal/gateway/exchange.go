@@ -36,7 +36,7 @@ type exchange struct {
 	started time.Time // real clock
 	limit   time.Time // when a non-stream must be over; zero: never
 	result  Result
-	began   bool // the answer's head went to the caller
+	hinted  bool // a 1xx answer went to the caller
 
 	at      *address
 	watched *watched
@@ -279,6 +279,7 @@ func (x *exchange) informational(h *responseHead) {
 	if h.status == http.StatusContinue || !x.r.ProtoAtLeast(1, 1) {
 		return
 	}
+	x.hinted = true
 	out := x.w.Header()
 	saved := make(http.Header, len(out))
 	for name, values := range out {
@@ -361,6 +362,14 @@ func isTimeout(err error) bool {
 	}
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout()
+}
+
+// dialFault says whose fault it is that there is no connection.
+func (x *exchange) dialFault(err error) *fault {
+	if x.r.Context().Err() != nil {
+		return &fault{err: err, stage: atFault}
+	}
+	return &fault{err: err, stage: unsent}
 }
 
 // bodyFault says whose fault a failed read of the caller's body is.

@@ -87,7 +87,7 @@ func (p *http1) connect(x *exchange, fresh bool) (*conn1, *fault) {
 	}
 	nc, err := p.at.dial(x.r.Context(), []string{"http/1.1"})
 	if err != nil {
-		return nil, &fault{err: fmt.Errorf("connect: %w", err), stage: unsent}
+		return nil, x.dialFault(err)
 	}
 	return p.adopt(nc), nil
 }

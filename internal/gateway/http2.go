@@ -225,14 +225,14 @@ func (a *answer2) failed(err error) *fault {
 		}
 	}
 	f := &fault{err: err, stage: sent}
-	_, isDial := errors.AsType[*net.OpError](err)
+	_, isDial := errors.AsType[*dialError](err)
 	switch {
 	case a.x.r.Context().Err() != nil || a.x.ended.Load() != nil:
 		f.stage = atFault
 	case errors.Is(err, errNotHTTP2):
 		f.stage, f.stale = unsent, true
 		a.x.at.forgetProtocol()
-	case isDial && strings.Contains(err.Error(), "dial"):
+	case isDial:
 		f.stage = unsent
 	}
 	return f

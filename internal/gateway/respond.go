@@ -26,7 +26,6 @@ func (x *exchange) respond(rep reply) {
 		x.limit = x.started.Add(total)
 	}
 	x.copyFields(h, rep)
-	x.began = true
 	x.w.WriteHeader(h.status)
 	if err := x.copyBody(rep, streaming); err != nil {
 		x.abort(err)

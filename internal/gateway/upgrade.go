@@ -21,11 +21,9 @@ func (x *exchange) upgradeTo(rep reply) {
 	_ = x.SetReadDeadline(time.Time{}) // the tunnel has its own deadlines
 	down, buffered, err := x.Hijack()
 	if err != nil {
-		x.began = true
 		x.u.s.Fail(x.w, x.r, shield.Refuse(shield.UpstreamFailed, "take over the caller's connection for an upgrade: %v", err))
 		return
 	}
-	x.began = true
 	defer func() { _ = down.Close() }() // whatever ended it, both ends are closed
 	x.result.Note = "upgraded"
 	if _, err := io.WriteString(down, head); err != nil {

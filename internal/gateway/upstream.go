@@ -187,8 +187,14 @@ func (x *exchange) send() (reply, *fault) {
 		if f == nil {
 			return rep, nil
 		}
+		again := x.repeatable(f)
+		if f.stale && !fresh && again {
+			last, fresh = f, true
+			try-- // a kept connection was old: no failure of the address, and no try
+			continue
+		}
 		last, fresh = f, true
-		if try >= u.s.Retry.Max || !x.repeatable(f) || !u.budget.spend() {
+		if !again || try >= u.s.Retry.Max || !u.budget.spend() {
 			return nil, f
 		}
 	}
@@ -224,13 +230,13 @@ func (x *exchange) attempt(a *address, fresh bool) (reply, *fault) {
 // repeatable reports whether sending the request again can do no harm: nothing
 // of it was sent, or its method is idempotent; and its body is still there.
 func (x *exchange) repeatable(f *fault) bool {
-	if f.stage == atFault || x.r.Context().Err() != nil || !x.body.repeatable() {
+	if f.stage == atFault || x.hinted || x.r.Context().Err() != nil || !x.body.repeatable() {
 		return false
 	}
 	if f.stage == unsent {
 		return f.stale || len(x.u.addresses) > 1
 	}
-	return isIdempotent(x.r.Method) && isEnd(f.err) || isIdempotent(x.r.Method) && f.stale
+	return isIdempotent(x.r.Method) && (f.stale || isEnd(f.err))
 }
 
 // nobody is the fault of a request that no address can take.

@@ -1,0 +1,6 @@
+package gateway
+
+import "pavise.dev/pavise/shield"
+
+// TokenFor is the step of the request path that attaches the identity.
+func TokenFor(u *Upstream, id *shield.Identity) (string, error) { return u.tokens.get(id) }
