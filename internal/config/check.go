@@ -18,6 +18,8 @@ import (
 // check finds what can be read and cannot work. Bounds, forms and words that the
 // tags state were checked when the value was read.
 func (l *loader) check() {
+	unreadable := slices.Clone(l.problems)
+	defer func() { l.problems = append(unreadable, without(l.problems[len(unreadable):], unreadable)...) }()
 	l.checkListen()
 	l.checkState()
 	l.checkProxies()
@@ -36,6 +38,16 @@ func (l *loader) check() {
 	}
 	_, problems := l.file.resolve()
 	l.problems = append(l.problems, problems...)
+}
+
+// without leaves out problems of settings that could not be read in the first
+// place: they follow from that.
+func without(problems, unreadable Problems) Problems {
+	return slices.DeleteFunc(problems, func(p Problem) bool {
+		return slices.ContainsFunc(unreadable, func(u Problem) bool {
+			return u.Path != "" && (p.Path == u.Path || strings.HasPrefix(p.Path, u.Path+"."))
+		})
+	})
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -146,7 +158,7 @@ func (l *loader) checkHost(name string, host Host) {
 		if strings.Contains(name, "*") {
 			hint = "list every name; one certificate file may serve several hosts"
 		}
-		l.at(path, hint, "%q is no host name", name)
+		l.atKey(path, hint, "%q is no host name", name)
 		return
 	}
 	l.checkCertificate(path+".certificate", name, host.Certificate)
@@ -281,7 +293,7 @@ func (l *loader) checkUpstream(path string, u Upstream) {
 	schemes := map[string]bool{}
 	each(path+".url", u.URL, func(own, word string) {
 		if _, ok := l.file.places[own]; !ok {
-			own = path
+			own = path + strings.TrimPrefix(own, path+".url") // written without a block
 		}
 		if parsed, message := parseUpstream(word); message != "" {
 			l.at(own, "write scheme, host and port, for example http://127.0.0.1:3000", "%q %s", printable(word), message)

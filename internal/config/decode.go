@@ -48,7 +48,11 @@ func (p places) find(path string) (place, bool) {
 func (d *decoder) pos(n *yaml.Node) Pos { return d.source.pos(n) }
 
 func (d *decoder) problem(n *yaml.Node, path, hint, format string, args ...any) {
-	p := d.source.problem(d.pos(n), hint, format, args...)
+	d.report(d.pos(n), path, hint, format, args...)
+}
+
+func (d *decoder) report(pos Pos, path, hint, format string, args ...any) {
+	p := d.source.problem(pos, hint, format, args...)
 	p.Path = path
 	*d.problems = append(*d.problems, *p)
 }
@@ -59,6 +63,9 @@ func (d *decoder) fault(n *yaml.Node, path string, f *fault) {
 
 // value decodes n into v, which can be set.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, s setting) {
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem())) // something is meant to stand here, even if it cannot be read
+	}
 	if !d.plain(n, path) {
 		return
 	}
@@ -69,7 +76,6 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, s setting) {
 	case single(v.Type()):
 		d.scalar(n, v, path, s)
 	case v.Kind() == reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
 		d.value(n, v.Elem(), path, s)
 	case v.Kind() == reflect.Struct:
 		d.structure(n, v, path)
@@ -151,9 +157,28 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 			d.field(value, v.FieldByIndex(all[i].index), join(path, key.Value), all[i])
 		}
 	})
+	d.missing(n, path, all, seen)
+}
+
+// missing reports required settings that are not there, but not those whose name
+// was only misspelled.
+func (d *decoder) missing(n *yaml.Node, path string, all []setting, seen map[string]bool) {
+	var names, strangers []string
 	for _, s := range all {
-		if s.required && !seen[s.name] {
-			d.problem(n, path, s.doc, "%s is missing", s.name)
+		names = append(names, s.name)
+	}
+	for name := range seen {
+		if !slices.Contains(names, name) {
+			strangers = append(strangers, nearest(name, names))
+		}
+	}
+	at := d.pos(n)
+	if known, ok := d.places[path]; ok && path != "" {
+		at = known.key
+	}
+	for _, s := range all {
+		if s.required && !seen[s.name] && !slices.Contains(strangers, s.name) {
+			d.report(at, join(path, s.name), s.doc, "%s is missing", s.name)
 		}
 	}
 }
@@ -186,10 +211,10 @@ func (d *decoder) unknown(key *yaml.Node, path string, all []setting) {
 		known = append(known, s.name)
 	}
 	if d.included && path == "" && slices.ContainsFunc(settingsOf(reflect.TypeFor[File]()), func(s setting) bool { return s.name == key.Value }) {
-		d.problem(key, path, "move it to the main file", "an included file holds apis and scopes, not %s", key.Value)
+		d.problem(key, join(path, key.Value), "move it to the main file", "an included file holds apis and scopes, not %s", key.Value)
 		return
 	}
-	d.problem(key, path, didYouMean(key.Value, known, ""), "unknown setting %q", key.Value)
+	d.problem(key, join(path, key.Value), didYouMean(key.Value, known, ""), "unknown setting %q", key.Value)
 }
 
 // pairs calls f for every key of a mapping and returns the keys. Doubles, merge
@@ -207,7 +232,7 @@ func (d *decoder) pairs(n *yaml.Node, path string, f func(key, value *yaml.Node)
 			d.problem(key, path, "write name: value", "a name must be one word")
 		case !d.plain(key, path):
 		case seen[key.Value]:
-			d.problem(key, path, fmt.Sprintf("remove one; the other stands at line %d", first[key.Value]), "%q stands twice", key.Value)
+			d.problem(key, join(path, key.Value), fmt.Sprintf("remove one; the other stands at line %d", first[key.Value]), "%q stands twice", key.Value)
 		default:
 			seen[key.Value], first[key.Value] = true, key.Line
 			d.places[join(path, key.Value)] = place{d.source, d.pos(key), d.pos(value)}

@@ -31,10 +31,10 @@ import (
 // File is the whole configuration, after its includes were read.
 type File struct {
 	Listen  Listen            `yaml:"listen" doc:"Where Pavise listens."`
-	Hosts   map[string]Host   `yaml:"hosts" doc:"Names that the listener answers for, with their certificates. Any other name is refused with 421." keys:"^[a-z0-9.:-]{1,253}$" required:"yes"`
+	Hosts   map[string]Host   `yaml:"hosts" doc:"Names that the listener answers for, with their certificates. Any other name is refused with 421." required:"yes"`
 	Issuers map[string]Issuer `yaml:"issuers" doc:"Authorities whose tokens are trusted, with the limits of that trust." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
 	APIs    map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" required:"yes"`
-	Scopes  map[string]string `yaml:"scopes" doc:"Every scope that endpoints name, with what it allows, in words that a person consenting would understand." keys:"^[!#-\\[\\]-~]{1,128}$"`
+	Scopes  map[string]string `yaml:"scopes" doc:"Every scope that endpoints name, with what it allows, in words that a person consenting would understand. Write {} if there are none. It belongs to the end of the file, so that a file that was cut off is refused." required:"yes" keys:"^[!#-\\[\\]-~]{1,128}$"`
 	Include []string          `yaml:"include" doc:"Further files, relative to this one; * matches within a folder. They may hold apis and scopes."`
 
 	State    State    `yaml:"state" doc:"Where clients, credentials, events and once-claims are kept."`
@@ -55,8 +55,8 @@ type File struct {
 
 // Listen says where Pavise listens.
 type Listen struct {
-	HTTPS string `yaml:"https" doc:"Address of the TLS listener, host:port." default:"127.0.0.1:8443" pattern:"^[^:\\s]*:[0-9]{1,5}$|^\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5}$"`
-	HTTP  string `yaml:"http" doc:"Address of the plain listener, host:port. It serves ACME challenges and nothing else. Default: none." pattern:"^[^:\\s]*:[0-9]{1,5}$|^\\[[0-9A-Fa-f:.]+\\]:[0-9]{1,5}$"`
+	HTTPS string `yaml:"https" doc:"Address of the TLS listener, host:port." default:"127.0.0.1:8443"`
+	HTTP  string `yaml:"http" doc:"Address of the plain listener, host:port. It serves ACME challenges and nothing else. Default: none."`
 }
 
 // Host is a name with its certificate.
@@ -161,7 +161,7 @@ type Upstream struct {
 // IdentityOut says how the upstream learns who called.
 type IdentityOut struct {
 	Token       bool              `yaml:"token" doc:"A signed Pavise-Identity token that the upstream can verify." default:"true"`
-	Headers     map[string]string `yaml:"headers" doc:"Plain headers: name → client, user, tenant, scopes or subject."`
+	Headers     map[string]string `yaml:"headers" doc:"Plain headers: name → client, user, tenant, scopes, subject, credential or shield." enum:"client,user,tenant,scopes,subject,credential,shield"`
 	Certificate bool              `yaml:"client_cert" doc:"Hand the caller's certificate on as Client-Cert (RFC 9440)."`
 }
 

@@ -73,6 +73,11 @@ func (l *loader) at(path, hint, format string, args ...any) {
 	l.problems = append(l.problems, l.file.places.problem(path, hint, format, args...))
 }
 
+// atKey adds a problem about the name of a setting.
+func (l *loader) atKey(path, hint, format string, args ...any) {
+	l.problems = append(l.problems, l.file.places.ofKey(path, hint, format, args...))
+}
+
 // problem is a problem about the value of a setting.
 func (p places) problem(path, hint, format string, args ...any) Problem {
 	found, ok := p.find(path)
@@ -82,6 +87,15 @@ func (p places) problem(path, hint, format string, args ...any) Problem {
 	problem := found.source.problem(found.value, hint, format, args...)
 	problem.Path = path
 	return *problem
+}
+
+// ofKey is a problem about the name of a setting, not about what stands behind it.
+func (p places) ofKey(path, hint, format string, args ...any) Problem {
+	problem := p.problem(path, hint, format, args...)
+	if found, ok := p[path]; ok {
+		problem.Pos, problem.Line = found.key, found.source.line(found.key.Line)
+	}
+	return problem
 }
 
 // included is what a further file may hold: it adds APIs and scopes, and cannot

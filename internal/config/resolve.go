@@ -102,11 +102,7 @@ func (r *resolver) at(path, hint, format string, args ...any) {
 
 // atKey is about a name, not about what stands behind it.
 func (r *resolver) atKey(path, hint, format string, args ...any) {
-	p := r.file.places.problem(path, hint, format, args...)
-	if found, ok := r.file.places[path]; ok {
-		p.Pos, p.Line = found.key, found.source.line(found.key.Line)
-	}
-	r.problems = append(r.problems, p)
+	r.problems = append(r.problems, r.file.places.ofKey(path, hint, format, args...))
 }
 
 func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) Resolved {
@@ -201,7 +197,7 @@ func (r *resolver) checkSettings(path string, api *API, s Shield) {
 		return
 	}
 	for _, host := range api.Host {
-		if h, ok := r.file.Hosts[host]; ok && h.ClientCertificates != "ask" {
+		if h, ok := r.file.Hosts[host]; ok && h.ClientCertificates == "never" {
 			r.at(path, fmt.Sprintf("write hosts: {%s: {client_certificates: ask}}", host), "%s needs a client certificate, and the host %s never asks for one", s.Kind, host)
 		}
 	}

@@ -114,6 +114,7 @@ func (d *decoder) part(n *yaml.Node, path string, nested int) Part {
 		p.Shield = d.shield(n, path, nested)
 		return p
 	}
+	d.places[join(path, actorWord)] = place{d.source, d.pos(n.Content[at]), d.pos(n.Content[at+1])}
 	d.value(n.Content[at+1], reflect.ValueOf(&p.Actor).Elem(), join(path, actorWord), setting{})
 	rest := *n
 	rest.Content = slices.Delete(slices.Clone(n.Content), at, at+2)
@@ -168,7 +169,5 @@ func (d *decoder) invalid(at *yaml.Node, path string, p shield.Problem) {
 	if found, ok := d.places.find(full); ok {
 		pos = found.value
 	}
-	problem := d.source.problem(pos, p.Hint, "%s", p.Message)
-	problem.Path = full
-	*d.problems = append(*d.problems, *problem)
+	d.report(pos, full, p.Hint, "%s", p.Message)
 }

@@ -1,0 +1,272 @@
+package config_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"pavise.dev/pavise/internal/config"
+)
+
+// base is accepted; each refusal below changes one thing of it.
+const base = `hosts:
+  api.example.com: {certificate: local}
+  mutual.example.com: {certificate: local, client_certificates: ask}
+issuers:
+  corp: {url: https://login.example.com}
+apis:
+  orders:
+    host: api.example.com
+    upstream: http://127.0.0.1:9000
+    shield: api_key
+    endpoints:
+      GET /v1/orders/{id}: {scopes: orders:read}
+      POST /v1/orders: {scopes: [orders:write]}
+  partners:
+    host: mutual.example.com
+    upstream: {url: "https://127.0.0.1:9001"}
+    shield: mtls
+    scopes: any
+    endpoints:
+      GET /v1/partners: {}
+scopes:
+  orders:read: See orders
+  orders:write: Place orders
+`
+
+func TestTheBaseOfTheRefusalsIsAccepted(t *testing.T) { mustParse(t, base) }
+
+// change is an edit of base and the problem that it must make.
+type change struct {
+	name     string
+	old, new string
+	at       string // line:column
+	want     string // in the message
+	hint     string // in the hint
+}
+
+func changes() []change {
+	return []change{
+		// The language.
+		{"an unknown key", "    host: api", "    hots: api", "8:5", `unknown setting "hots"`, "did you mean host?"},
+		{"a key of elsewhere", "hosts:\n", "sheild: x\nhosts:\n", "1:1", `unknown setting "sheild"`, "known: listen"},
+		{"an unknown key of a kind", "shield: api_key", "shield: {api_key: {heeder: X}}", "10:24", `unknown setting "heeder"`, "did you mean header?"},
+		{"a key twice", "    shield: api_key\n", "    shield: api_key\n    shield: api_key\n", "11:5", `"shield" stands twice`, "line 10"},
+		{"an endpoint twice", "      POST /v1/orders:", "      GET /v1/orders/{id}: {scopes: any}\n      POST /v1/orders:", "13:7", "stands twice", "line 12"},
+		{"a list for settings", "certificate: local}", "certificate: [local]}", "2:34", "want settings, not a list", ""},
+		{"settings for a word", "upstream: http://127.0.0.1:9000", "audit: {local: yes}\n    upstream: http://127.0.0.1:9000", "9:12", "want one value", ""},
+		{"a list of settings for words", "host: api.example.com", "host: [{a: b}]", "8:12", "want one value, not settings", ""},
+		{"a number for text", "orders:read: See orders", "orders:read: 5", "22:16", "want text; 5 is read as int", `"5"`},
+		{"a truth for text", "orders:read: See orders", "orders:read: true", "22:16", "want text; true is read as bool", "quotes"},
+		{"a number as a name", "  orders:read: See orders", "  orders:read: See orders\n  5: five", "23:3", "the name 5 is read as int", "quotes"},
+		{"nothing", "upstream: http://127.0.0.1:9000", "upstream:", "9:14", "nothing stands here", "remove the setting"},
+		{"null", "shield: api_key", "shield: ~", "10:13", "nothing stands here", ""},
+		{"an endpoint with nothing", "GET /v1/partners: {}", "GET /v1/partners:", "20:24", "nothing stands here", "{}"},
+		{"an empty list", "host: api.example.com", "host: []", "8:11", "the list is empty", ""},
+		{"a word twice", "host: api.example.com", "host: [api.example.com, api.example.com]", "8:29", "stands twice", ""},
+		{"an anchor", "shield: api_key", "shield: &s api_key", "10:13", "anchors (&s)", ""},
+		{"an alias", "    host: api.example.com", "    host: &h api.example.com\n    cors: *h", "9:11", "aliases (*h)", ""},
+		{"a merge key", "    host: api.example.com", "    host: api.example.com\n    <<: {audit: local}", "9:5", "merge keys", ""},
+		{"a tag", "shield: api_key", "shield: !!str api_key", "10:13", "tags (!!str)", ""},
+		{"a tag of a key", "    shield: api_key", "    !!str shield: api_key", "10:5", "tags", ""},
+		{"a list as a name", "    shield: api_key", "    ? [shield]\n    : api_key", "10:7", "a name must be one word", ""},
+		{"two documents", "apis:\n", "---\napis:\n", "6:1", "more than one document", "---"},
+		{"a tab", "    shield: api_key", "\tshield: api_key", "10:1", "a tab cannot indent", "spaces"},
+		{"a control character", "See orders", "See \x1b[31morders", "22:20", "control character U+001B", ""},
+		{"text that reads otherwise", "See orders", "See \u202eorders", "22:20", "invisible character U+202E", ""},
+		{"no UTF-8", "See orders", "See \xff", "22:20", "not UTF-8", ""},
+		{"a NUL", "See orders", "See \x00", "22:20", "control character U+0000", ""},
+		{"a second colon", "orders:read: See orders", "orders:read: See: orders", "22:19", `a second ":"`, "quotes"},
+		{"wrong indentation", "    upstream: http://127.0.0.1:9000", "   upstream: http://127.0.0.1:9000", "9:4", "does not fit", "indent"},
+		{"a missing bracket", "scopes: [orders:write]}", "scopes: [orders:write}", "13:46", "bracket is missing", ""},
+		{"a value that begins with @", "See orders", "@everybody", "22:16", "cannot begin", "quotes"},
+		{"no line break at the end", "Place orders\n", "Place orders", "23:29", "in the middle of a line", "line break"},
+
+		// Values.
+		{"a wrong word", "client_certificates: ask", "client_certificates: asks", "3:65", `"asks" is not accepted here`, "did you mean ask?"},
+		{"a wrong certificate", "api.example.com: {certificate: local}", "api.example.com: {certificate: locla}", "2:34", `"locla" is not accepted`, "did you mean local?"},
+		{"no truth", "shield: mtls", "identity: {token: yes}\n    shield: mtls", "17:23", `"yes" is neither true nor false`, ""},
+		{"no number", "shield: mtls", "concurrency: many\n    shield: mtls", "17:18", `"many" is no whole number`, "digits"},
+		{"a number in another base", "shield: mtls", "concurrency: 0x10\n    shield: mtls", "17:18", "no whole number", ""},
+		{"a number out of bounds", "shield: mtls", "concurrency: -1\n    shield: mtls", "17:18", "-1 is too small", "0 to 1000000"},
+		{"a duration without unit", "shield: mtls", "timeout: 30\n    shield: mtls", "17:14", `"30" is no duration`, "30s"},
+		{"a mixed duration", "shield: mtls", "timeout: 1m30s\n    shield: mtls", "17:14", "no duration", ""},
+		{"a duration that is too long", "shield: mtls", "timeout: 2h\n    shield: mtls", "17:14", "2h is too large", "100ms to 1h"},
+		{"a duration of nothing", "shield: mtls", "timeout: 0s\n    shield: mtls", "17:14", "0s is too small", ""},
+		{"a duration that overflows", "shield: mtls", "timeout: 999999999d\n    shield: mtls", "17:14", "too long", ""},
+		{"a size in decimal units", "shield: mtls", "max_body: 10MB\n    shield: mtls", "17:15", `"10MB" is no size`, "MiB"},
+		{"a size of nothing", "shield: mtls", "max_body: 0\n    shield: mtls", "17:15", "0 is too small", ""},
+		{"a size that overflows", "shield: mtls", "max_body: 99999999999GiB\n    shield: mtls", "17:15", "too large", ""},
+		{"a limit for nobody", "shield: mtls", "limit: 600/minute\n    shield: mtls", "17:12", "does not say whom it counts for", "per client"},
+		{"a limit per ip", "shield: mtls", "limit: [5/second per user, 600/minute per ip]\n    shield: mtls", "17:32", `nothing is counted per "ip"`, "did you mean address?"},
+		{"a limit that is a number", "shield: mtls", "limit: 600\n    shield: mtls", "17:12", "not a number of requests per time", ""},
+		{"a bad rate per address", "hosts:\n", "limits: {address: 600/fortnight}\nhosts:\n", "1:19", "is not a unit of time", ""},
+		{"more connections of one than of all", "hosts:\n", "limits: {connections: 10, connections_per_address: 11}\nhosts:\n", "1:52", "more than the 10 of all", ""},
+		{"algorithms that nobody may use", "https://login.example.com}", "https://login.example.com, algorithms: [RS256, none]}", "5:62", `"none" is not accepted`, ""},
+		{"clocks that differ too much", "https://login.example.com}", "https://login.example.com, leeway: 5m}", "5:50", "5m is too large", "0s to 60s"},
+
+		// Hosts.
+		{"no hosts", base[:strings.Index(base, "issuers:")], "", "1:1", "hosts is missing", ""},
+		{"a host in upper case", "mutual.example.com: {", "Mutual.example.com: {", "3:3", "is no host name", "lower-case"},
+		{"a host with port", "mutual.example.com: {", "mutual.example.com:443: {", "3:3", `"mutual.example.com:443" is no host name`, "without port"},
+		{"a wildcard host", "mutual.example.com: {", `"*.example.com": {`, "3:3", "is no host name", "list every name"},
+		{"an address in a long form", "mutual.example.com: {", `"0:0:0:0:0:0:0:1": {`, "3:3", "is no host name", ""},
+		{"a host without certificate", "{certificate: local}", "{client_certificates: ask}", "2:3", "certificate is missing", "acme"},
+		{"acme for an address of one's own", "api.example.com: {certificate: local}", "api.example.com: {certificate: local}\n  10.0.0.1: {certificate: acme}", "3:27", "no public authority certifies 10.0.0.1", "local"},
+		{"acme for a short name", "api.example.com: {certificate: local}", "api.example.com: {certificate: local}\n  intern: {certificate: acme}", "3:25", "no public authority", ""},
+		{"a certificate without key", "certificate: local}", "certificate: {cert: a.pem}}", "2:34", "key is missing", ""},
+		{"a local certificate with files", "certificate: local}", "certificate: {source: local, cert: a.pem}}", "2:56", "cert has no meaning", ""},
+		{"an API on a host that nobody names", "host: api.example.com", "host: api.exampel.com", "8:11", `host "api.exampel.com" is not named`, "did you mean api.example.com?"},
+		{"an API without a host", "    host: api.example.com\n", "", "7:3", "host is missing", ""},
+
+		// Listening.
+		{"no address to listen on", "hosts:\n", "listen: {https: 8443}\nhosts:\n", "1:17", "want text", ""},
+		{"an address without port", "hosts:\n", "listen: {https: localhost}\nhosts:\n", "1:17", "no address to listen on", ""},
+		{"a port that does not exist", "hosts:\n", "listen: {https: \":70000\"}\nhosts:\n", "1:17", "no address to listen on", ""},
+		{"one address for both", "hosts:\n", "listen: {http: \"127.0.0.1:8443\"}\nhosts:\n", "1:16", "address of the TLS listener", ""},
+		{"every address as a proxy", "hosts:\n", "trusted_proxies: {addresses: [0.0.0.0/0]}\nhosts:\n", "1:31", "every caller could say", ""},
+		{"a network with stray bits", "hosts:\n", "trusted_proxies: {addresses: 10.0.0.1/8}\nhosts:\n", "1:30", "did you mean 10.0.0.0/8", ""},
+		{"a master key among the data", "hosts:\n", "state: {master_key: pavise-data/key}\nhosts:\n", "1:21", "lies in the data folder", "copies"},
+
+		// Issuers.
+		{"an issuer without address", "{url: https://login.example.com}", "{audience: orders}", "5:3", "url is missing", ""},
+		{"an issuer that is no address", "url: https://login.example.com", "url: login", "5:15", "no issuer's address", "iss"},
+		{"keys over plain HTTP", "url: https://login.example.com", "url: http://login.example.com", "5:15", "plain HTTP could be anybody's", "https"},
+		{"keys over plain HTTP by name", "url: https://login.example.com", "url: \"https://l.example\", jwks: \"http://l.example/jwks\"", "5:42", "plain HTTP", ""},
+		{"a ceiling in the middle", "https://login.example.com}", `https://login.example.com, may_grant: ["or*:read"]}`, "5:54", "no ceiling of scopes", "orders:*"},
+
+		// APIs and upstreams.
+		{"no endpoints", "    endpoints:\n      GET /v1/partners: {}\n", "    endpoints: {}\n", "19:16", "no endpoint", ""},
+		{"no upstream", "    upstream: http://127.0.0.1:9000\n", "", "7:3", "upstream is missing", ""},
+		{"an upstream without scheme", "upstream: http://127.0.0.1:9000", "upstream: 127.0.0.1:9000", "9:15", "is no upstream's address", "http://127.0.0.1:3000"},
+		{"an upstream of another scheme", "upstream: http://127.0.0.1:9000", "upstream: ftp://127.0.0.1:9000", "9:15", "neither http:// nor https://", ""},
+		{"an upstream with a path", "upstream: http://127.0.0.1:9000", "upstream: http://127.0.0.1:9000/v1", "9:15", "holds a path", ""},
+		{"an upstream with a query", "upstream: http://127.0.0.1:9000", "upstream: http://127.0.0.1:9000?a=b", "9:15", "holds a query", ""},
+		{"an upstream with a password", "upstream: http://127.0.0.1:9000", "upstream: http://me:secret@127.0.0.1:9000", "9:15", "user or password", ""},
+		{"an upstream without host", "upstream: http://127.0.0.1:9000", "upstream: http://:9000", "9:15", "no host and port", ""},
+		{"the second upstream of a list", "upstream: http://127.0.0.1:9000", "upstream: [\"http://a:1\", \"http://b:2/x\"]", "9:30", "holds a path", ""},
+		{"mixed upstreams", "upstream: http://127.0.0.1:9000", "upstream: [\"http://a:1\", \"https://b:2\"]", "9:15", "both with and without TLS", ""},
+		{"h2c over TLS", `url: "https://127.0.0.1:9001"`, `url: "https://127.0.0.1:9001", protocol: h2c`, "16:57", "h2c is HTTP/2 without TLS", ""},
+		{"TLS settings without TLS", `url: "https://127.0.0.1:9001"`, `url: "http://127.0.0.1:9001", server_name: a`, "16:59", "server_name needs TLS", "https://"},
+		{"every origin", "shield: mtls", `cors: ["*"]` + "\n    shield: mtls", "17:12", "scripts of every site", "list"},
+		{"an origin with a path", "shield: mtls", "cors: https://a.example/\n    shield: mtls", "17:11", "is no origin", ""},
+		{"an origin with a needless port", "shield: mtls", `cors: "https://a.example:443"` + "\n    shield: mtls", "17:11", "no browser sends", ""},
+		{"an identity header of another meaning", "shield: mtls", "identity: {headers: {Host: client}}\n    shield: mtls", "17:32", "Host has another meaning", ""},
+		{"an identity header of an unknown value", "shield: mtls", "identity: {headers: {X-Who: everybody}}\n    shield: mtls", "17:33", `"everybody" is not accepted`, ""},
+
+		// What weakens.
+		{"an allowance without reason", "shield: mtls", "insecure_allow: [{what: semicolon}]\n    shield: mtls", "17:22", "reason is missing", ""},
+		{"an allowance with a short reason", "shield: mtls", "insecure_allow: [{what: semicolon, reason: because}]\n    shield: mtls", "17:48", "too short", "at least 10"},
+		{"a reason of spaces", "shield: mtls", "insecure_allow: [{what: semicolon, reason: \"            \"}]\n    shield: mtls", "17:48", "too short", ""},
+		{"an allowance of what cannot be allowed", "shield: mtls", "insecure_allow: [{what: encoded_dot, reason: our upstream is old}]\n    shield: mtls", "17:29", `"encoded_dot" is not accepted`, ""},
+		{"an allowance twice", "shield: mtls", "insecure_allow: [{what: trailers, reason: our upstream is old}, {what: trailers, reason: our upstream is old}]\n    shield: mtls", "17:69", "stands twice", ""},
+		{"an unverified upstream without reason", `url: "https://127.0.0.1:9001"`, `url: "https://127.0.0.1:9001", insecure_skip_verify: {}`, "16:47", "reason is missing", ""},
+		{"a weakened kind with a short reason", "shield: api_key", "shield: {api_key: {insecure_allow_browsers: because}}", "10:49", "insecure_allow_browsers needs a reason", "at least 10"},
+
+		// Shields.
+		{"an unknown kind", "shield: api_key", "shield: apikey", "10:13", `unknown kind of shield "apikey"`, "did you mean api_key?"},
+		{"a kind that is like no other", "shield: api_key", "shield: basic", "10:13", "unknown kind", "known: api_key, jwt, hmac, mtls, public"},
+		{"two kinds side by side", "shield: api_key", "shield: {api_key: {}, mtls: {}}", "10:27", "neither any nor all", "{all: [...]}"},
+		{"a list of shields", "shield: api_key", "shield: [api_key, mtls]", "10:13", "want one shield, not a list", "any"},
+		{"no shield in braces", "shield: api_key", "shield: {}", "10:13", "no shield stands here", ""},
+		{"any of nothing", "shield: api_key", "shield: any", "10:13", "any of what?", ""},
+		{"any of one", "shield: api_key", "shield: {any: [api_key]}", "10:19", "combines nothing", ""},
+		{"all that is no list", "shield: api_key", "shield: {all: api_key}", "10:19", "want a list of shields", ""},
+		{"actor outside an all", "shield: api_key", "shield: {any: [api_key, {hmac: {}, actor: true}]}", "10:40", "neither any nor all", ""},
+		{"an actor that comes first", "shield: api_key", "shield: {all: [{api_key: {}, actor: true}, hmac]}", "10:41", "cannot be an actor", "first"},
+		{"an actor that is no truth", "shield: api_key", "shield: {all: [hmac, {api_key: {}, actor: maybe}]}", "10:47", "neither true nor false", ""},
+		{"combinations in combinations without end", "shield: api_key", "shield: " + strings.Repeat("{any: [api_key, ", 6) + "hmac" + strings.Repeat("]}", 6), "10:93", "more than 4 deep", ""},
+		{"public before others", "shield: api_key", "shield: {any: [{public: for everybody}, api_key]}", "10:20", "never asked", "last"},
+		{"public in an all", "shield: api_key", "shield: {all: [api_key, {public: for everybody}]}", "10:29", "proves nobody", ""},
+		{"a public shield without reason", "shield: api_key", "shield: public", "10:13", "needs a reason", "load-balancer"},
+		{"a public shield with a short reason", "shield: api_key", "shield: {public: yes}", "10:22", "needs a reason", ""},
+		{"settings that the kind refuses", "shield: api_key", "shield: {hmac: {headers: [a, b_c]}}", "10:34", `"b_c" is no header name`, "use -"},
+		{"a duration that the kind refuses", "shield: api_key", "shield: {hmac: {window: 1h}}", "10:29", "too long", ""},
+		{"a kind without what it needs", "shield: api_key", "shield: jwt", "10:13", "no issuer is named", ""},
+		{"a kind with a number for settings", "shield: api_key", "shield: {jwt: 5}", "10:19", "want settings", ""},
+		{"a kind with nothing", "shield: api_key", "shield: {api_key: }", "10:23", "nothing stands here", ""},
+		{"an issuer that nobody names", "shield: api_key", "shield: {jwt: {issuer: cord}}", "10:28", `issuer "cord" is not named`, "did you mean corp?"},
+		{"the second issuer that nobody names", "shield: api_key", "shield: {jwt: {issuer: [corp, other]}}", "10:35", `issuer "other" is not named`, ""},
+		{"certificates on a host that never asks", "shield: api_key", "shield: mtls", "10:13", "never asks for one", "client_certificates: ask"},
+		{"bound tokens on a host that never asks", "shield: api_key", "shield: {any: [hmac, {jwt: {issuer: corp, certificate_bound: true}}]}", "10:32", "never asks for one", ""},
+
+		// Access.
+		{"no shield", "    shield: api_key\n", "", "11:7", "the endpoint has no shield", "public"},
+		{"no scopes", "GET /v1/orders/{id}: {scopes: orders:read}", "GET /v1/orders/{id}: {}", "12:7", "which scopes are demanded is not stated", "any"},
+		{"a scope that nobody describes", "scopes: orders:read", "scopes: orders:raed", "12:37", `scope "orders:raed" is not described`, "did you mean orders:read?"},
+		{"a scope of the API that nobody describes", "scopes: any", "scopes: [partners:all]", "18:14", "is not described", ""},
+		{"any beside scopes", "scopes: [orders:write]", "scopes: [any, orders:write]", "13:34", "any demands no scope", ""},
+		{"scopes that a public endpoint demands", "{scopes: orders:read}", "{shield: {public: for everybody}, scopes: orders:read}", "12:70", "has no scopes", ""},
+		{"a scope called any", "  orders:read: See orders", "  orders:read: See orders\n  any: All", "23:8", "any means that no scope", ""},
+		{"a scope that is a pattern", "  orders:read: See orders", "  orders:read: See orders\n  \"a:*\": All", "23:10", "is no scope", ""},
+		{"a scope with a space", "  orders:read: See orders", "  orders:read: See orders\n  a b: All", "23:3", "has not the form", ""},
+		{"a scope without description", "orders:read: See orders", `orders:read: " "`, "22:16", "is not described", ""},
+
+		// Patterns.
+		{"a pattern without method", "GET /v1/orders/{id}:", "/v1/orders/{id}:", "12:7", "names no method", "GET /v1/orders/{id}"},
+		{"a pattern in lower case", "GET /v1/orders/{id}:", "get /v1/orders/{id}:", "12:7", "upper case", "GET"},
+		{"a method that nobody uses", "POST /v1/orders:", "PSOT /v1/orders:", "13:7", "no method that callers use", "did you mean POST?"},
+		{"HEAD", "POST /v1/orders:", "HEAD /v1/orders:", "13:7", "HEAD follows GET", ""},
+		{"OPTIONS", "POST /v1/orders:", "OPTIONS /v1/orders:", "13:7", "CORS", ""},
+		{"TRACE", "POST /v1/orders:", "TRACE /v1/orders:", "13:7", "never served", ""},
+		{"a pattern with a host", "POST /v1/orders:", "POST api.example.com/v1/orders:", "13:7", "does not begin with /", "host: api.example.com"},
+		{"a pattern with two spaces", "POST /v1/orders:", "POST  /v1/orders:", "13:7", "one space", ""},
+		{"a pattern with a query", "POST /v1/orders:", "POST /v1/orders?a=b:", "13:7", "not queries", ""},
+		{"a pattern with a final slash", "POST /v1/orders:", "POST /v1/orders/:", "13:7", "a final slash", "{path...}"},
+		{"a pattern with an empty segment", "POST /v1/orders:", "POST /v1//orders:", "13:7", "empty segment", ""},
+		{"a pattern with dots", "POST /v1/orders:", "POST /v1/../orders:", "13:7", "refuses paths with ..", ""},
+		{"a pattern of another router", "POST /v1/orders:", "POST /v1/:id:", "13:7", "matches nothing but itself", "{id}"},
+		{"a star", "POST /v1/orders:", "POST /v1/*:", "13:7", "matches nothing but itself", "{name...}"},
+		{"a placeholder in a segment", "POST /v1/orders:", "POST /v1/a{id}:", "13:7", "mixes text", ""},
+		{"a placeholder without name", "POST /v1/orders:", "POST /v1/{}:", "13:7", "is no pattern", ""},
+		{"a placeholder twice", "POST /v1/orders:", "POST /v1/{id}/{id}:", "13:7", "is no pattern", ""},
+		{"a rest that is not at the end", "POST /v1/orders:", "POST /v1/{id...}/x:", "13:7", "is no pattern", ""},
+		{"the same paths by other names", "POST /v1/orders:", "GET /v1/orders/{key}:", "13:7", "at pavise.yaml:12:7", "remove one"},
+		{"paths of which neither is special", "POST /v1/orders:", "GET /v1/{what}/7:", "13:7", "at pavise.yaml:12:7 match the same paths", "more special"},
+		{"an API that conflicts with another", "host: mutual.example.com\n    upstream: {url: \"https://127.0.0.1:9001\"}\n    shield: mtls\n    scopes: any\n    endpoints:\n      GET /v1/partners", "host: api.example.com\n    upstream: {url: \"https://127.0.0.1:9001\"}\n    shield: api_key\n    scopes: any\n    endpoints:\n      GET /v1/orders/{x}", "20:7", "on api.example.com as", ""},
+		{"an include of a text in memory", "hosts:\n", "include: [a.yaml]\nhosts:\n", "1:11", "cannot include", ""},
+	}
+}
+
+func TestEveryRefusalHasItsPlaceAndHint(t *testing.T) {
+	for _, c := range changes() {
+		t.Run(c.name, func(t *testing.T) {
+			if !strings.Contains(base, c.old) {
+				t.Fatalf("the base does not hold %q", c.old)
+			}
+			f, err := parse(strings.Replace(base, c.old, c.new, 1))
+			problems, ok := errors.AsType[config.Problems](err)
+			if f != nil || !ok {
+				t.Fatalf("file %v, error %v; want problems", f, err)
+			}
+			if len(problems) > 1 && c.name != "no endpoints" {
+				t.Logf("%d problems:\n%v", len(problems), problems)
+			}
+			for _, p := range problems {
+				if p.Pos.String() == "pavise.yaml:"+c.at && strings.Contains(p.Message, c.want) && strings.Contains(p.Hint, c.hint) {
+					return
+				}
+			}
+			for _, p := range problems {
+				t.Errorf("%v (hint: %s)", p, p.Hint)
+			}
+			t.Errorf("want %s: …%s… (hint: …%s…)", c.at, c.want, c.hint)
+		})
+	}
+}
+
+func TestRefusalsStandAlone(t *testing.T) {
+	// These mistakes have consequences elsewhere, which are told too.
+	many := map[string]bool{
+		"no shield": true, "no hosts": true, "an alias": true, "a tag of a key": true, "a list as a name": true,
+		"a host in upper case": true, "a host with port": true, "a wildcard host": true, "an address in a long form": true,
+		"combinations in combinations without end": true, "a public shield without reason": true, "a public shield with a short reason": true,
+	}
+	for _, c := range changes() {
+		_, err := parse(strings.Replace(base, c.old, c.new, 1))
+		problems, _ := errors.AsType[config.Problems](err)
+		if len(problems) != 1 && !many[c.name] {
+			t.Errorf("%s: %d problems for one mistake:\n%v", c.name, len(problems), problems)
+		}
+	}
+}
