@@ -47,6 +47,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -111,6 +112,7 @@ type Options struct {
 type Verifier struct {
 	o    Options
 	keys *keySet
+	seen seen
 }
 
 // NewVerifier returns a verifier that has its keys; it fails if they cannot be had.
@@ -146,6 +148,9 @@ func (v *Verifier) token(ctx context.Context, token string) (*Caller, error) {
 	if len(token) > maxToken {
 		return nil, refuse(fmt.Sprintf("the token is longer than %d bytes", maxToken))
 	}
+	if strings.ContainsAny(token, "\r\n") {
+		return nil, refuse("the token has line breaks") // base64 of the standard library would pass over them
+	}
 	header, rest, ok := strings.Cut(token, ".")
 	payload, signature, ok2 := strings.Cut(rest, ".")
 	if !ok || !ok2 || strings.Contains(signature, ".") {
@@ -155,11 +160,50 @@ func (v *Verifier) token(ctx context.Context, token string) (*Caller, error) {
 	if err != nil {
 		return nil, refuse(err.Error())
 	}
-	sig, err := decode(signature)
-	if err != nil || !ed25519.Verify(key, []byte(token[:len(header)+1+len(payload)]), sig) {
-		return nil, refuse("the signature is not the gateway's")
+	c := v.seen.get(token, key)
+	if c == nil {
+		sig, err := decode(signature)
+		if err != nil || !ed25519.Verify(key, []byte(token[:len(header)+1+len(payload)]), sig) {
+			return nil, refuse("the signature is not the gateway's")
+		}
+		if c, err = parse(payload); err != nil {
+			return nil, err
+		}
+		v.seen.put(token, key, c)
 	}
-	return v.read(payload)
+	return v.judge(c)
+}
+
+// seen remembers tokens whose signature is good, for the gateway sends one several
+// times. It says nothing else about them: all the rest is asked on every use.
+type seen struct {
+	mu     sync.RWMutex
+	tokens map[string]signed
+}
+
+type signed struct {
+	by     string // the public key
+	claims *claims
+}
+
+const maxSeen = 1024 // tokens; then it starts anew
+
+func (s *seen) get(token string, key ed25519.PublicKey) *claims {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if known, ok := s.tokens[token]; ok && known.by == string(key) {
+		return known.claims
+	}
+	return nil
+}
+
+func (s *seen) put(token string, key ed25519.PublicKey, c *claims) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tokens == nil || len(s.tokens) >= maxSeen {
+		s.tokens = make(map[string]signed)
+	}
+	s.tokens[token] = signed{string(key), c}
 }
 
 // decode reads base64url without padding, in its only canonical form.
@@ -183,15 +227,20 @@ type claims struct {
 	ID           string   `json:"jti"`
 }
 
-func (v *Verifier) read(payload string) (*Caller, error) {
+func parse(payload string) (*claims, error) {
 	raw, err := decode(payload)
 	if err != nil {
 		return nil, refuse("the claims are not base64url")
 	}
-	var c claims
-	if err := json.Unmarshal(raw, &c); err != nil {
+	c := new(claims)
+	if err := json.Unmarshal(raw, c); err != nil {
 		return nil, refuse("the claims are not those of an identity token")
 	}
+	return c, nil
+}
+
+// judge asks on every use whether the token is for us and for now.
+func (v *Verifier) judge(c *claims) (*Caller, error) {
 	issued, expires, now := time.Unix(c.Issued, 0), time.Unix(c.Expires, 0), v.o.Now()
 	switch {
 	case c.Issuer != v.o.Issuer:
@@ -207,7 +256,7 @@ func (v *Verifier) read(payload string) (*Caller, error) {
 	}
 	caller := &Caller{
 		Gateway: c.Issuer, Origin: c.Origin, Subject: c.Subject, Client: c.Client, User: c.User, Tenant: c.Tenant,
-		Scopes: c.Scopes, Shield: c.Shield, CredentialID: c.CredentialID, With: c.With, TokenID: c.ID, Issued: issued, Expires: expires,
+		Scopes: slices.Clone(c.Scopes), Shield: c.Shield, CredentialID: c.CredentialID, With: slices.Clone(c.With), TokenID: c.ID, Issued: issued, Expires: expires,
 	}
 	if v.o.Revoked != nil && v.o.Revoked(caller) {
 		return nil, refuse("credential " + c.CredentialID + " was revoked")
