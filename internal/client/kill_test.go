@@ -271,11 +271,19 @@ func TestRestoredBackupIsRefusedUnlessAccepted(t *testing.T) {
 	must(t, os.RemoveAll(data))
 	must(t, os.Rename(data+".away", data))
 	must(t, within(true, func(i *installation) {
+		if !i.registry.Restored() {
+			t.Error("nobody is told that a backup was accepted")
+		}
 		if got := revokedNow(i); len(got) != 0 {
 			t.Errorf("revoked in the backup: %v", got)
 		}
 		_, err := i.registry.Revoke(t.Context(), "k1", "stolen")
 		must(t, err)
+	}))
+	must(t, within(true, func(i *installation) {
+		if i.registry.Restored() {
+			t.Error("leave was needed although the store is as it was left")
+		}
 	}))
 	must(t, within(false, func(i *installation) {
 		if got := revokedNow(i); !slices.Equal(got, []string{"k1"}) {

@@ -42,6 +42,7 @@ type mark struct {
 	keys      *seal.Keys
 	confirmed total
 	announced total
+	restored  bool // the store was accepted in a state that the file did not know
 }
 
 type markText struct {
@@ -67,14 +68,16 @@ func openMark(file string, keys *seal.Keys, sum total, leave markLeave) (*mark, 
 	m := &mark{file: file, keys: keys}
 	kept, err := readMark(file)
 	missing := errors.Is(err, fs.ErrNotExist)
+	known := err == nil && (kept.Confirmed == m.text(sum) || kept.Announced == m.text(sum))
 	switch {
-	case leave.restored, missing && leave.first:
-		return m, m.confirm(sum)
+	case known, missing && leave.first:
+	case leave.restored:
+		m.restored = true
 	case missing:
 		return nil, fmt.Errorf("%w: %s is missing, which says how it was left. %s", ErrRolledBack, file, restoredHint)
 	case err != nil:
 		return nil, fmt.Errorf("read the store's mark: %w", err)
-	case kept.Confirmed != m.text(sum) && kept.Announced != m.text(sum):
+	default:
 		return nil, fmt.Errorf("%w: rows or all of it were put back or removed by somebody else (mark %s). %s", ErrRolledBack, file, restoredHint)
 	}
 	return m, m.confirm(sum)

@@ -59,6 +59,10 @@ func OpenRegistry(ctx context.Context, o Options) (*Registry, error) {
 	return &Registry{rows: rows, now: o.Now}, nil
 }
 
+// Restored reports that the store was accepted in a state in which it was not
+// left, because Options.AcceptRestored said so: it belongs into the event log.
+func (r *Registry) Restored() bool { return r.rows.mark != nil && r.rows.mark.restored }
+
 // CreateClient adds a client.
 func (r *Registry) CreateClient(ctx context.Context, c Client) (Change, error) {
 	if err := c.Validate(); err != nil {

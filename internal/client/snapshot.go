@@ -53,9 +53,7 @@ func (a *applying) publish() {
 	if !a.changed {
 		return
 	}
-	any := false
-	a.view.tokens.each(func(tokenKey, revoked) { any = true })
-	a.view.anyTokens.Store(any)
+	a.view.anyTokens.Store(!a.view.tokens.empty())
 	a.view.generation.Add(1)
 }
 

@@ -29,6 +29,16 @@ func (t *table[K, V]) get(k K) (V, bool) {
 	return v, ok
 }
 
+// empty reports whether there is nothing in it.
+func (t *table[K, V]) empty() bool {
+	for i := range t.parts {
+		if len(*t.parts[i].Load()) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // each calls f with every pair.
 func (t *table[K, V]) each(f func(K, V)) {
 	for i := range t.parts {

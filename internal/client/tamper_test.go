@@ -284,3 +284,35 @@ func TestStoreWithoutItsFirstKeysIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// No text in the mark's file opens a store that another text belongs to.
+func FuzzMark(f *testing.F) {
+	s, mark := newWritable(), filepath.Join(f.TempDir(), "mark")
+	m, err := seal.NewMaster(make([]byte, 32))
+	if err != nil {
+		f.Fatal(err)
+	}
+	options := client.Options{Store: s, Master: m, Mark: mark}
+	r, err := client.OpenRegistry(f.Context(), options)
+	if err != nil {
+		f.Fatal(err)
+	}
+	before, err := os.ReadFile(mark)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := r.CreateClient(f.Context(), client.Client{ID: "shop"}); err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{string(before), "{}", "", `{"note":"","confirmed":"00","announced":"00"}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(mark, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.OpenRegistry(t.Context(), options); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	})
+}
