@@ -231,7 +231,7 @@ func (a *App) endpoint(f *config.File, g *generation, apiName, pattern string) (
 		named.Name = limitName(apiName, pattern, i < len(api.Limit), named)
 		e.Limits = append(e.Limits, named)
 	}
-	e.Policy, err = a.conditions(f, apiName, pattern)
+	e.Policy, err = a.conditions(f, g, apiName, pattern)
 	return e, err
 }
 

@@ -8,10 +8,8 @@ import (
 	"encoding/base32"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"pavise.dev/pavise"
@@ -123,15 +121,8 @@ func newID(random io.Reader) string {
 // difference describes what changed between two configurations.
 func difference(before, after *config.File) string {
 	var lines []string
-	for _, name := range slices.Sorted(maps.Keys(after.APIs)) {
-		if _, ok := before.APIs[name]; !ok {
-			lines = append(lines, "+ apis."+name)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(before.APIs)) {
-		if _, ok := after.APIs[name]; !ok {
-			lines = append(lines, "- apis."+name)
-		}
+	for _, change := range config.Diff(before, after) {
+		lines = append(lines, change.String())
 	}
 	return strings.Join(lines, "; ")
 }
