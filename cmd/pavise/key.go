@@ -41,6 +41,7 @@ func (f *keyFlags) register(command *cobra.Command) {
 	flags.StringVar(&f.maxAge, "max-age", "", "age from which it is refused, like 365d")
 	flags.StringSliceVar(&f.networks, "network", nil, "addresses it may be used from, like 192.0.2.0/24; may be repeated")
 	flags.StringToStringVar(&f.settings, "set", nil, "name=value, as the page of the kind says; may be repeated")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "write the secret alone; where there is none to show, the id")
 	jsonFlag(command, &f.asJSON)
 	_ = command.MarkFlagRequired("client") // it is there: it was registered above
 }
@@ -85,7 +86,6 @@ func keyCreate() *cobra.Command {
 	}
 	f.register(command)
 	command.Flags().StringVar(&f.environment, "environment", "live", "short word that stands in the key")
-	command.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "write the secret alone")
 	return command
 }
 
