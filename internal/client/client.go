@@ -1,9 +1,24 @@
 // Package client keeps clients and their credentials: what they are, how they
 // are stored and sealed, and the snapshot in memory that the request path reads.
 //
+// There are two halves. A [Registry] is what administration changes: it makes
+// clients, keeps credentials that a kind of shield has issued, rotates and
+// revokes them, and describes each change as a [Change]. A [View] is what the
+// request path reads: it finds a credential by its id or by its secret and knows
+// the revoked tokens, without a lock and without waiting for the store.
+//
+//	registry, err := client.OpenRegistry(ctx, client.Options{Store: store, Master: master, Mark: mark})
+//	view, err := registry.View(ctx, client.ViewOptions{Warn: warn})
+//	...
+//	change, err := registry.Revoke(ctx, id, reason)
+//	err = view.Refresh(ctx) // here at once; other nodes follow within the second
+//
 // Everything is kept in rows of a [Store]. A row has a version of its own,
 // which every change compares and raises, and a revision, which rises with every
-// change of the whole store, so that a node asks only for what is new.
+// change of the whole store, so that a node asks only for what is new. What the
+// rows hold is authenticated, and secrets in them are sealed
+// (docs/decisions/0030-state.md). This package knows no kind of shield, makes no
+// secrets of credentials, and writes no events.
 package client
 
 import (
@@ -14,11 +29,11 @@ import (
 
 // Row is one versioned record of the store.
 type Row struct {
-	Table    string // "client", "credential", "revocation", "key", "meta"
+	Table    string // such as "client"; the tables are in model.go
 	ID       string
 	Version  int64  // 1 for a new row; each change raises it by one
 	Revision int64  // of the store when the row last changed; set by the store
-	Body     []byte // JSON; nil for a row that was deleted (a tombstone stays)
+	Body     []byte // what the writer made of it; empty for a tombstone
 }
 
 // ErrConflict says that a row had another version than the change expected.
