@@ -151,6 +151,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		switch {
 		case i < 0:
 			d.unknown(key, path, all)
+			mean(key.Value, v, all)
 		case d.included && strings.HasPrefix(key.Value, "insecure_"):
 			d.problem(key, join(path, key.Value), "move the API to the main file", "an included file may tighten, never weaken")
 		default:
@@ -158,6 +159,16 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		}
 	})
 	d.missing(n, path, all, seen)
+}
+
+// mean makes a misspelled shield count as a shield that is there, so that its
+// absence is not told at every endpoint.
+func mean(name string, v reflect.Value, all []setting) {
+	for _, s := range all {
+		if f := v.FieldByIndex(s.index); f.Type() == reflect.TypeFor[*Shield]() && nearest(name, []string{s.name}) != "" && f.IsNil() {
+			f.Set(reflect.ValueOf(&Shield{}))
+		}
+	}
 }
 
 // missing reports required settings that are not there, but not those whose name
@@ -231,6 +242,8 @@ func (d *decoder) pairs(n *yaml.Node, path string, f func(key, value *yaml.Node)
 		case key.Kind != yaml.ScalarNode || key.Tag == "!!null":
 			d.problem(key, path, "write name: value", "a name must be one word")
 		case !d.plain(key, path):
+		case legible(key.Value) != nil:
+			d.fault(key, path, legible(key.Value))
 		case seen[key.Value]:
 			d.problem(key, join(path, key.Value), fmt.Sprintf("remove one; the other stands at line %d", first[key.Value]), "%q stands twice", key.Value)
 		default:
@@ -251,7 +264,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string, s setting)
 	v.Set(reflect.MakeMap(v.Type()))
 	d.pairs(n, path, func(key, value *yaml.Node) {
 		if s.keys != "" {
-			if f := (setting{pattern: s.keys, doc: "a name is letters, digits and what else its form allows: " + s.keys}).check(reflect.ValueOf(key.Value)); f != nil {
+			if f := (setting{pattern: s.keys, hint: s.hint, doc: s.doc}).check(reflect.ValueOf(key.Value)); f != nil {
 				d.fault(key, join(path, key.Value), f)
 			}
 		}
@@ -305,6 +318,12 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, s setting) 
 		d.problem(n, path, fmt.Sprintf("put quotes around it: %q", n.Value), "want text; %s is read as %s", n.Value, strings.TrimPrefix(n.Tag, "!!"))
 		return
 	}
+	if v.Kind() == reflect.String {
+		if f := legible(n.Value); f != nil {
+			d.fault(n, path, f)
+			return
+		}
+	}
 	if f := d.parse(n, v, s); f != nil {
 		d.fault(n, path, f)
 		return
@@ -324,6 +343,17 @@ func (d *decoder) parse(n *yaml.Node, v reflect.Value, s setting) *fault {
 		return nil
 	}
 	return parseInto(v, n.Value)
+}
+
+// legible refuses texts that say nothing, or not what can be seen.
+func legible(text string) *fault {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return faulty("remove the setting, or write what is meant", "the text is empty")
+	case hides(text):
+		return faulty("write it without", "the text holds characters that cannot be seen")
+	}
+	return nil
 }
 
 func describe(n *yaml.Node) string {

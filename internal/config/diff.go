@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -159,8 +160,8 @@ func brief(v reflect.Value) string {
 			return strings.Join(slices.DeleteFunc([]string{value.Source, value.Email, value.Directory, value.Roots}, func(s string) bool { return s == "" }), " ")
 		}
 		return "{cert: " + value.Cert + ", key: " + value.Key + "}"
-	case fmt.Stringer:
-		return value.String()
+	case time.Duration, fmt.Stringer:
+		return written(v)
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

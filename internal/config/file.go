@@ -11,7 +11,10 @@
 //	min, max  bounds of a number, duration or size, or of a text's length
 //	enum      the words that are accepted
 //	pattern   what a text must match; keys: what the keys of a map must match
+//	hint      what to write instead of what enum, pattern or keys refuse
 //	required  the setting must be there
+//	unit      bytes: a whole number that may be written as a size
+//	secret    never shown
 //
 // [Load] returns a [File] that has passed every check that needs nothing but the
 // file and those that it names, or all problems at once ([Problems]), each with
@@ -32,9 +35,9 @@ import (
 type File struct {
 	Listen  Listen            `yaml:"listen" doc:"Where Pavise listens."`
 	Hosts   map[string]Host   `yaml:"hosts" doc:"Names that the listener answers for, with their certificates. Any other name is refused with 421." required:"yes"`
-	Issuers map[string]Issuer `yaml:"issuers" doc:"Authorities whose tokens are trusted, with the limits of that trust." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
-	APIs    map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" required:"yes"`
-	Scopes  map[string]string `yaml:"scopes" doc:"Every scope that endpoints name, with what it allows, in words that a person consenting would understand. Write {} if there are none. It belongs to the end of the file, so that a file that was cut off is refused." required:"yes" keys:"^[!#-\\[\\]-~]{1,128}$"`
+	Issuers map[string]Issuer `yaml:"issuers" doc:"Authorities whose tokens are trusted, with the limits of that trust." hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores" keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
+	APIs    map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream." hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores" keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" required:"yes"`
+	Scopes  map[string]string `yaml:"scopes" doc:"Every scope that endpoints name, with what it allows, in words that a person consenting would understand. Write {} if there are none. It belongs to the end of the file, so that a file that was cut off is refused." hint:"a scope has no spaces, quotes or backslashes: orders:read" required:"yes" keys:"^[!#-\\[\\]-~]{1,128}$"`
 	Include []string          `yaml:"include" doc:"Further files, relative to this one; * matches within a folder. They may hold apis and scopes."`
 
 	State    State    `yaml:"state" doc:"Where clients, credentials, events and once-claims are kept."`
@@ -84,7 +87,7 @@ type Issuer struct {
 	ScopesFrom string            `yaml:"scopes_from" doc:"Claim that holds the scopes. Default scope, then scp."`
 	Claims     map[string]string `yaml:"claims" doc:"What to take over: user, client, tenant or an attribute's name → claim; dots go down."`
 	Types      Words             `yaml:"types" doc:"Accepted typ values." default:"at+jwt"`
-	Algorithms Words             `yaml:"algorithms" doc:"Accepted alg values." default:"RS256,PS256,ES256,EdDSA,Ed25519" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519"`
+	Algorithms Words             `yaml:"algorithms" doc:"Accepted alg values." hint:"use ES256 or RS256; HMAC is refused, since who verifies could also sign" default:"RS256,PS256,ES256,EdDSA,Ed25519" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519"`
 	Leeway     Duration          `yaml:"leeway" doc:"Tolerated difference of clocks." default:"30s" min:"0s" max:"60s"`
 	MaxAge     Duration          `yaml:"max_age" doc:"Longest accepted life of a token." default:"24h" min:"1s" max:"365d"`
 	KeysMaxAge Duration          `yaml:"keys_max_age" doc:"How long kept keys serve when the issuer cannot be reached, then 503." default:"24h" min:"10m" max:"30d"`

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // didYouMean proposes the closest of known, or lists them after otherwise.
@@ -24,6 +26,9 @@ func nearest(word string, known []string) string {
 	word = strings.ToLower(word)
 	best, least := "", max(1, len(word)/3)+1
 	for _, candidate := range known {
+		if difference := len(candidate) - len(word); difference >= least || -difference >= least {
+			continue
+		}
 		if d := distance(word, strings.ToLower(candidate)); d < least {
 			best, least = candidate, d
 		}
@@ -70,6 +75,24 @@ func printable(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// hides reports whether a text holds characters that cannot be seen, other than
+// the line breaks and tabs of a text of several lines.
+func hides(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool {
+		return r != '\n' && r != '\t' && (steers(r) || !unicode.IsGraphic(r))
+	})
+}
+
+var userInfo = regexp.MustCompile(`://[^/@\s"']*@`)
+
+// redact hides user and password of an address, character by character, so that
+// columns stay what they are.
+func redact(text string) string {
+	return userInfo.ReplaceAllStringFunc(text, func(found string) string {
+		return "://" + strings.Repeat("*", utf8.RuneCountInString(found)-len("://@")) + "@"
+	})
 }
 
 // steers reports whether a character changes the direction or the place of

@@ -101,8 +101,8 @@ func (p places) ofKey(path, hint, format string, args ...any) Problem {
 // included is what a further file may hold: it adds APIs and scopes, and cannot
 // change what other files say.
 type included struct {
-	APIs   map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
-	Scopes map[string]string `yaml:"scopes" doc:"Scopes that these endpoints name." keys:"^[!#-\\[\\]-~]{1,128}$"`
+	APIs   map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream." hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores" keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
+	Scopes map[string]string `yaml:"scopes" doc:"Scopes that these endpoints name." hint:"a scope has no spaces, quotes or backslashes: orders:read" keys:"^[!#-\\[\\]-~]{1,128}$"`
 }
 
 // maxIncludes bounds how many files are read.

@@ -419,3 +419,41 @@ func TestWeaknessesAreListed(t *testing.T) {
 		t.Errorf("listed %v of a file that weakens nothing", none)
 	}
 }
+
+// A large file is read in time that grows as the file does.
+func TestManyEndpoints(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(base[:strings.Index(base, "scopes:\n  orders:read")])
+	b.WriteString("  many:\n    host: api.example.com\n    upstream: http://127.0.0.1:9100\n    shield: api_key\n    scopes: any\n    endpoints:\n")
+	for i := range 5000 {
+		fmt.Fprintf(&b, "      GET /many/%d/{id}/parts/{part}: {}\n", i)
+	}
+	b.WriteString(base[strings.Index(base, "scopes:\n  orders:read"):])
+	began := time.Now()
+	all, err := mustParse(t, b.String()).Resolve()
+	if err != nil || len(all) != 5003 {
+		t.Fatalf("%d endpoints, %v", len(all), err)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("%d endpoints took %s", len(all), took)
+	}
+}
+
+func TestManyMistakesAreToldInTime(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(base[:strings.Index(base, "scopes:\n  orders:read")])
+	b.WriteString("  many:\n    host: api.example.com\n    upstream: http://127.0.0.1:9100\n    shield: api_key\n    endpoints:\n")
+	for i := range 5000 {
+		fmt.Fprintf(&b, "      GET /many/{x%d}: {scopes: orders:raed, unknown: 1}\n", i)
+	}
+	b.WriteString(base[strings.Index(base, "scopes:\n  orders:read"):])
+	began := time.Now()
+	_, err := parse(b.String())
+	problems, _ := errors.AsType[config.Problems](err)
+	if len(problems) != 101 || problems[100].Message == "" {
+		t.Errorf("%d problems", len(problems))
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("took %s", took)
+	}
+}

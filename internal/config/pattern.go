@@ -113,7 +113,7 @@ func (r *resolver) checkPatterns() {
 				r.atKey(d.path(), f.hint, "%s", f.message)
 				continue
 			}
-			if err := fit([]declared{d}); err != nil {
+			if err := fit(d); err != nil {
 				r.atKey(d.path(), "write for example GET /v1/orders/{id}", "%q is no pattern: %v", pattern, err)
 				continue
 			}
@@ -134,14 +134,18 @@ func (r *resolver) checkConflicts(host string, all []declared, told map[[2]decla
 	slices.SortStableFunc(all, func(a, b declared) int {
 		return r.file.places[a.path()].key.compare(r.file.places[b.path()].key)
 	})
-	fitting := all[:0:0]
+	var fitting []declared
+	table := route.New[struct{}]()
 	for _, d := range all {
-		if fit(append(fitting, d)) == nil {
+		if table.Add(d.pattern, struct{}{}) == nil {
 			fitting = append(fitting, d)
 			continue
 		}
+		if len(told) > maxProblems {
+			return
+		}
 		for _, other := range fitting {
-			if fit([]declared{other, d}) != nil && !told[[2]declared{other, d}] {
+			if fit(other, d) != nil && !told[[2]declared{other, d}] {
 				told[[2]declared{other, d}] = true
 				r.conflict(host, other, d)
 			}
@@ -167,7 +171,7 @@ var placeholder = regexp.MustCompile(`\{[^{}$.]*(\.\.\.)?\}`)
 func shape(pattern string) string { return placeholder.ReplaceAllString(pattern, "{$1}") }
 
 // fit reports whether patterns can stand in one table.
-func fit(all []declared) error {
+func fit(all ...declared) error {
 	table := route.New[struct{}]()
 	for _, d := range all {
 		if err := table.Add(d.pattern, struct{}{}); err != nil {

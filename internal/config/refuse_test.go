@@ -157,7 +157,7 @@ func changes() []change {
 		// What weakens.
 		{"an allowance without reason", "shield: mtls", "insecure_allow: [{what: semicolon}]\n    shield: mtls", "17:22", "reason is missing", ""},
 		{"an allowance with a short reason", "shield: mtls", "insecure_allow: [{what: semicolon, reason: because}]\n    shield: mtls", "17:48", "too short", "at least 10"},
-		{"a reason of spaces", "shield: mtls", "insecure_allow: [{what: semicolon, reason: \"            \"}]\n    shield: mtls", "17:48", "too short", ""},
+		{"a reason of spaces", "shield: mtls", "insecure_allow: [{what: semicolon, reason: \"            \"}]\n    shield: mtls", "17:48", "the text is empty", ""},
 		{"an allowance of what cannot be allowed", "shield: mtls", "insecure_allow: [{what: encoded_dot, reason: our upstream is old}]\n    shield: mtls", "17:29", `"encoded_dot" is not accepted`, ""},
 		{"an allowance twice", "shield: mtls", "insecure_allow: [{what: trailers, reason: our upstream is old}, {what: trailers, reason: our upstream is old}]\n    shield: mtls", "17:69", "stands twice", ""},
 		{"an unverified upstream without reason", `url: "https://127.0.0.1:9001"`, `url: "https://127.0.0.1:9001", insecure_skip_verify: {}`, "16:47", "reason is missing", ""},
@@ -200,7 +200,10 @@ func changes() []change {
 		{"a scope called any", "  orders:read: See orders", "  orders:read: See orders\n  any: All", "23:8", "any means that no scope", ""},
 		{"a scope that is a pattern", "  orders:read: See orders", "  orders:read: See orders\n  \"a:*\": All", "23:10", "is no scope", ""},
 		{"a scope with a space", "  orders:read: See orders", "  orders:read: See orders\n  a b: All", "23:3", "has not the form", ""},
-		{"a scope without description", "orders:read: See orders", `orders:read: " "`, "22:16", "is not described", ""},
+		{"a scope without description", "orders:read: See orders", `orders:read: " "`, "22:16", "the text is empty", ""},
+		{"a description that steers a terminal", "orders:read: See orders", `orders:read: "See \e[31morders"`, "22:16", "cannot be seen", ""},
+		{"a name that steers a terminal", "  orders:read: See orders", "  orders:read: See orders\n  \"b\\e[31m\": red", "23:3", "cannot be seen", ""},
+		{"a condition of nothing", "{scopes: orders:read}", "{scopes: orders:read, when: \"\"}", "12:56", "the text is empty", "remove"},
 
 		// Patterns.
 		{"a pattern without method", "GET /v1/orders/{id}:", "/v1/orders/{id}:", "12:7", "names no method", "GET /v1/orders/{id}"},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -18,6 +19,7 @@ import (
 // defaults, the checks and the schema all read this and nothing else.
 type setting struct {
 	name, doc  string
+	hint       string // what to write instead of what is refused
 	preset     string // default; as in the file
 	least, top string // bounds; as in the file
 	enum       []string
@@ -38,7 +40,7 @@ func settingsOf(t reflect.Type) []setting {
 			continue
 		}
 		s := setting{
-			name: name, doc: f.Tag.Get("doc"), preset: f.Tag.Get("default"),
+			name: name, doc: f.Tag.Get("doc"), hint: f.Tag.Get("hint"), preset: f.Tag.Get("default"),
 			least: f.Tag.Get("min"), top: f.Tag.Get("max"),
 			pattern: f.Tag.Get("pattern"), keys: f.Tag.Get("keys"),
 			required: f.Tag.Get("required") != "", bytes: f.Tag.Get("unit") == "bytes",
@@ -248,7 +250,7 @@ func texts(v reflect.Value) []string {
 func (s setting) checkEnum(v reflect.Value) *fault {
 	for _, text := range texts(v) {
 		if !slices.Contains(s.enum, text) {
-			return faulty(didYouMean(text, s.enum, "choose one of them"), "%q is not accepted here", text)
+			return faulty(cmp.Or(s.hint, didYouMean(text, s.enum, "choose one of them")), "%q is not accepted here", text)
 		}
 	}
 	return nil
@@ -258,7 +260,7 @@ func (s setting) checkPattern(v reflect.Value) *fault {
 	form := regexp.MustCompile(s.pattern) // small, and only at start; see the tests
 	for _, text := range texts(v) {
 		if !form.MatchString(text) {
-			return faulty(s.doc, "%q has not the form that is wanted here", text)
+			return faulty(cmp.Or(s.hint, s.doc), "%q has not the form that is wanted here", text)
 		}
 	}
 	return nil

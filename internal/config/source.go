@@ -25,20 +25,25 @@ type Source struct {
 	// Dir is the folder where relative paths start. If it is empty, no file
 	// that the text names is looked at, and includes are refused.
 	Dir string
+
+	starts []int // offsets of the lines
 }
 
 // line returns the text of a line without its end, counted from 1.
 func (s *Source) line(n int) string {
-	rest := s.Text
-	for ; n > 1; n-- {
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 {
-			return ""
+	if s.starts == nil {
+		s.starts = []int{0}
+		for i, c := range s.Text {
+			if c == '\n' {
+				s.starts = append(s.starts, i+1)
+			}
 		}
-		rest = rest[end+1:]
 	}
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	return strings.TrimRight(string(line), "\r")
+	if n < 1 || n > len(s.starts) {
+		return ""
+	}
+	line, _, _ := bytes.Cut(s.Text[s.starts[n-1]:], []byte("\n"))
+	return redact(strings.TrimRight(string(line), "\r"))
 }
 
 // place returns line and column of a byte.
@@ -55,7 +60,7 @@ func (s *Source) end() Pos {
 }
 
 func (s *Source) problem(pos Pos, hint, format string, args ...any) *Problem {
-	return &Problem{Pos: pos, Message: fmt.Sprintf(format, args...), Hint: hint, Line: s.line(pos.Line)}
+	return &Problem{Pos: pos, Message: redact(fmt.Sprintf(format, args...)), Hint: redact(hint), Line: s.line(pos.Line)}
 }
 
 // parse reads the text as one YAML document that holds settings.
