@@ -97,6 +97,11 @@ func changeUntilKilled(ctx context.Context, folder string) error {
 	}
 	fmt.Println("open")
 	for n := 0; ; n++ {
+		if n%8 == 5 { // data keys change under way
+			if _, err := i.registry.RotateKeys(ctx); err != nil {
+				return err
+			}
+		}
 		id := fmt.Sprintf("k%d-%d", os.Getpid(), n)
 		keep := shield.KeepHash
 		if n%2 == 1 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"pavise.dev/pavise/internal/seal"
 )
@@ -23,51 +24,56 @@ func (r *Registry) RotateKeys(ctx context.Context) (Change, error) {
 	if err != nil {
 		return change, fmt.Errorf("read the store: %w", err)
 	}
-	moved := 0
-	for _, row := range rows {
-		if row.Table == tableKey || row.Table == tableUsage {
-			continue
+	rows = slices.DeleteFunc(rows, func(row Row) bool { return row.Table == tableKey || row.Table == tableUsage })
+	for batch := range slices.Chunk(rows, rotationBatch) {
+		if err := r.retry(func() error { return r.retag(ctx, batch) }); err != nil {
+			return change, fmt.Errorf("seal rows again: %w", err)
 		}
-		if err := r.retry(func() error { return r.retag(ctx, row.Table, row.ID) }); err != nil {
-			return change, fmt.Errorf("seal %s/%s again: %w", row.Table, row.ID, err)
-		}
-		moved++
 	}
 	keys := r.rows.keys.Load()
-	change.Text = fmt.Sprintf("%s-%d, %s-%d; %d rows sealed again", seal.Sealing, keys.Newest(seal.Sealing), seal.Hashing, keys.Newest(seal.Hashing), moved)
+	change.Text = fmt.Sprintf("%s-%d, %s-%d; %d rows sealed again", seal.Sealing, keys.Newest(seal.Sealing), seal.Hashing, keys.Newest(seal.Hashing), len(rows))
 	return change, nil
 }
 
-// retag writes a row again as it is, under the newest keys.
-func (r *Registry) retag(ctx context.Context, table, id string) error {
+const rotationBatch = 100 // rows in one commit
+
+// retag writes rows again as they are, under the newest keys, in one commit.
+func (r *Registry) retag(ctx context.Context, rows []Row) error {
+	entries := make([]entry, 0, len(rows))
+	for _, row := range rows {
+		e, err := r.again(ctx, row.Table, row.ID)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	return r.rows.write(ctx, entries...)
+}
+
+// again returns what a row holds as its next version.
+func (r *Registry) again(ctx context.Context, table, id string) (entry, error) {
+	var value any
+	var row Row
+	var err error
 	switch table {
 	case tableCredential:
 		var s stored
-		row, err := r.rows.must(ctx, table, id, &s)
-		if err == nil {
+		if row, err = r.rows.must(ctx, table, id, &s); err == nil {
 			err = r.reseal(&s.Sealed, row)
 		}
-		return r.rewrite(ctx, row, s, err)
+		value = s
 	case tableSecret:
 		var s sealedSecret
-		row, err := r.rows.must(ctx, table, id, &s)
-		if err == nil {
+		if row, err = r.rows.must(ctx, table, id, &s); err == nil {
 			err = r.reseal(&s.Sealed, row)
 		}
-		return r.rewrite(ctx, row, s, err)
+		value = s
+	default:
+		if row, err = r.rows.read(ctx, table, id, nil); row.Body != nil {
+			value = json.RawMessage(row.Body)
+		}
 	}
-	row, err := r.rows.read(ctx, table, id, nil)
-	if row.Body == nil {
-		return r.rewrite(ctx, row, nil, err)
-	}
-	return r.rewrite(ctx, row, json.RawMessage(row.Body), err)
-}
-
-func (r *Registry) rewrite(ctx context.Context, row Row, value any, err error) error {
-	if err != nil {
-		return err
-	}
-	return r.rows.write(ctx, entry{row.Table, row.ID, row.Version, value})
+	return entry{table, id, row.Version, value}, err
 }
 
 // addKeys makes the next version of each data key.
