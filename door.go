@@ -323,8 +323,10 @@ func (x *exchange) checkHeaders() error {
 }
 
 func singleHeaders() [9]string {
-	return [...]string{"Content-Type", "Content-Length", "Origin", "Date", "Expect", "User-Agent",
-		"Access-Control-Request-Method", "If-Unmodified-Since", "Range"}
+	return [...]string{
+		"Content-Type", "Content-Length", "Origin", "Date", "Expect", "User-Agent",
+		"Access-Control-Request-Method", "If-Unmodified-Since", "Range",
+	}
 }
 
 func clip(s string, n int) string {

@@ -20,12 +20,11 @@ import (
 
 // sink keeps events as the guard hands them over.
 type sink struct {
-	mu       sync.Mutex
-	begun    int
-	events   []audit.Event
-	fail     error
-	onBegin  func(*audit.Event)
-	complete func(*audit.Event)
+	mu      sync.Mutex
+	begun   int
+	events  []audit.Event
+	fail    error
+	onBegin func(*audit.Event)
 }
 
 func (s *sink) Begin(e *audit.Event) error {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"strings"
 	"testing"
 
 	"pavise.dev/pavise/e2e/harness"
@@ -34,18 +33,15 @@ func tryAttacks(t *testing.T, g *harness.Gateway, c shield.Credential, method, t
 			if other, ok := answers[attack.Name]; ok {
 				want = other
 			}
+			if attack.Repeat > 0 {
+				g.Accepted(g.Do(r))
+			}
 			for range attack.Repeat {
 				again := r.Clone(t.Context())
-				if body != "" {
-					again.Body = harness.Body(body)
-				}
-				g.Accepted(g.Do(r))
-				for range attack.Repeat - 1 {
-					g.Refused(g.Do(again), want.status, want.code)
-					again = again.Clone(t.Context())
-					again.Body = harness.Body(body)
-				}
+				again.Body = harness.Body(body)
 				g.Refused(g.Do(again), want.status, want.code)
+			}
+			if attack.Repeat > 0 {
 				return
 			}
 			g.Refused(g.Do(r), want.status, want.code)
@@ -58,13 +54,4 @@ func tryAttacks(t *testing.T, g *harness.Gateway, c shield.Credential, method, t
 type expected struct {
 	status int
 	code   shield.Code
-}
-
-func contains(list []string, word string) bool {
-	for _, one := range list {
-		if strings.Contains(one, word) {
-			return true
-		}
-	}
-	return false
 }

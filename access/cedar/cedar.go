@@ -21,6 +21,7 @@ package cedar
 
 import (
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -102,7 +103,7 @@ func compileCondition(expression string) (*cedar.PolicySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("condition %q: %w; write one expression of Cedar, such as principal.tenant == context.body.tenant", expression, err)
 	}
-	policies := set.Map()
+	policies := maps.Collect(set.All())
 	if len(policies) != 1 {
 		return nil, fmt.Errorf("condition %q holds more than one expression", expression)
 	}

@@ -28,7 +28,7 @@ func (p *paths) learn(set *cedar.PolicySet) error {
 	if set == nil {
 		return nil
 	}
-	for id, policy := range set.Map() {
+	for id, policy := range set.All() {
 		text, err := policy.MarshalJSON()
 		if err != nil {
 			return fmt.Errorf("policy %s: %w", id, err)

@@ -36,6 +36,8 @@ type Options struct {
 	Warn func(error) // what the operator must know at once; nil: nobody is told
 
 	Flood audit.Flood // when refusals of strangers are counted instead of written one by one
+
+	Library bool // the guard stands before a handler of the program's own; upstreams are not asked
 }
 
 // App is an installation that runs. It is safe for concurrent use.
@@ -52,7 +54,8 @@ type App struct {
 	lookup  shield.Lookup
 	revoked shield.Revoked
 
-	signer *gateway.Signer
+	signer  *gateway.Signer
+	library bool
 
 	mu         sync.Mutex // one reload at a time
 	generation atomic.Pointer[generation]
@@ -68,7 +71,7 @@ func Load(name string) (*config.File, error) { return config.Load(name, Kinds())
 // Open opens an installation: its state, and the policy of its configuration. It
 // listens to nothing yet.
 func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
-	a := &App{now: o.Now, rand: o.Rand, warn: o.Warn}
+	a := &App{now: o.Now, rand: o.Rand, warn: o.Warn, library: o.Library}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -126,6 +129,13 @@ func (a *App) current() *generation { return a.generation.Load() }
 func (a *App) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.current().handler.ServeHTTP(w, r)
+	})
+}
+
+// Wrap is the guard in force, in front of a handler of the program's own.
+func (a *App) Wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.current().guard.Wrap(next).ServeHTTP(w, r)
 	})
 }
 

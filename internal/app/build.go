@@ -169,11 +169,10 @@ func terminators(f *config.File, now clock) (presented, error) {
 func (a *App) api(f *config.File, g *generation, name string) (pavise.API, error) {
 	settings := f.APIs[name]
 	api := pavise.API{Name: name, Hosts: settings.Host, Origins: settings.CORS, Lenient: lenient(settings.Allow)}
-	handler, err := a.openUpstream(f, g, name)
+	handler, err := a.handlerOf(f, g, name)
 	if err != nil {
 		return api, err
 	}
-	g.upstream[name] = handler
 	concurrency, err := concurrencyOf(settings.Concurrency)
 	if err != nil {
 		return api, err
@@ -188,6 +187,20 @@ func (a *App) api(f *config.File, g *generation, name string) (pavise.API, error
 		api.Endpoints = append(api.Endpoints, endpoint)
 	}
 	return api, nil
+}
+
+// handlerOf is what stands behind an API: its upstream, or, in a library, nothing of
+// ours.
+func (a *App) handlerOf(f *config.File, g *generation, name string) (http.Handler, error) {
+	if a.library {
+		return nil, nil
+	}
+	opened, err := a.openUpstream(f, g, name)
+	if err != nil {
+		return nil, err
+	}
+	g.upstream[name] = opened
+	return opened, nil
 }
 
 func concurrencyOf(perClient int) (*limit.Concurrency, error) {
@@ -289,9 +302,9 @@ func (a *App) env(g *generation) shield.Env {
 	return shield.Env{Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: nil, Issuers: g.issuers, Files: g.files}
 }
 
-// tlsConfig is the TLS policy of the listener; certificates and questions for
+// TLSConfig is the TLS policy of the listener; certificates and questions for
 // client certificates follow the generation in force.
-func (a *App) tlsConfig() *tls.Config {
+func (a *App) TLSConfig() *tls.Config {
 	base := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -515,9 +515,22 @@ func TestTellsAuthoritiesApartInAnAny(t *testing.T) {
 
 func TestSettingsThatNoCertificateMeetsAreProblems(t *testing.T) {
 	for _, bad := range []Rule{
-		{}, {DNS: "*.internal"}, {DNS: "Pay.internal"}, {DNS: "pay.internal."}, {DNS: "päy.internal"}, {DNS: "a\x00b"},
-		{URI: "pay"}, {URI: "spiffe://example.org/a b"}, {Email: "ops"}, {IP: "10.0.0.0/8"}, {IP: "::ffff:192.0.2.9"}, {IP: "fe80::1%eth0"},
-		{Subject: "pay"}, {Issuer: "Acme"}, {Pin: "AAAA"}, {Pin: strings.Repeat("ab", 32)},
+		{},
+		{DNS: "*.internal"},
+		{DNS: "Pay.internal"},
+		{DNS: "pay.internal."},
+		{DNS: "päy.internal"},
+		{DNS: "a\x00b"},
+		{URI: "pay"},
+		{URI: "spiffe://example.org/a b"},
+		{Email: "ops"},
+		{IP: "10.0.0.0/8"},
+		{IP: "::ffff:192.0.2.9"},
+		{IP: "fe80::1%eth0"},
+		{Subject: "pay"},
+		{Issuer: "Acme"},
+		{Pin: "AAAA"},
+		{Pin: strings.Repeat("ab", 32)},
 	} {
 		if problems := (&Config{Trust: []string{"ca.pem"}, Allow: []Rule{bad}}).Validate(); len(problems) != 1 {
 			t.Errorf("%+v: %+v, want one problem", bad, problems)
