@@ -171,3 +171,53 @@ func crowdOrOpen(b *testing.B, s client.Store, kind string, many int) (*client.R
 	b.Cleanup(func() { _ = v.Close() })
 	return r, v
 }
+
+// BenchmarkAdministration measures changes with a store on disk and a mark.
+func BenchmarkAdministration(b *testing.B) {
+	s, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "store.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	m, err := seal.NewMaster(make([]byte, 32))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := client.OpenRegistry(b.Context(), client.Options{Store: s, Master: m, Mark: filepath.Join(b.TempDir(), "mark")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := r.CreateClient(b.Context(), client.Client{ID: "shop"}); err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	b.Run("AddCredential", func(b *testing.B) {
+		for b.Loop() {
+			n++
+			id := fmt.Sprint("k", n)
+			if _, _, err := r.AddCredential(b.Context(), client.Credential{Kind: "api_key", Client: "shop"}, shield.Issued{ID: id, Material: []byte(id), Keep: shield.KeepHash}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkDisableClient measures how long the snapshot takes to follow a change
+// of a client that owns many credentials.
+func BenchmarkDisableClient(b *testing.B) {
+	r, v := crowd(b, memory.New(), 100_000)
+	disabled := false
+	for b.Loop() {
+		disabled = !disabled
+		for i := range 100 {
+			if _, err := r.UpdateClient(b.Context(), fmt.Sprint("c", i), "update", func(c *client.Client) error { c.Disabled = disabled; return nil }); err != nil {
+				b.Fatal(err)
+			}
+		}
+		start := time.Now()
+		if err := v.Refresh(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms/refresh")
+	}
+}

@@ -270,7 +270,7 @@ func TestRestoredBackupIsRefusedUnlessAccepted(t *testing.T) {
 		t.Errorf("error %v, want that it was put back, and what to do", err)
 	}
 	must(t, os.Rename(data, data+".away"))
-	if err := within(false, func(*installation) { t.Error("an empty store took its place") }); !errors.Is(err, client.ErrRolledBack) {
+	if err := within(false, func(*installation) { t.Error("an empty store took its place") }); !errors.Is(err, client.ErrRolledBack) || !strings.Contains(err.Error(), "remove this file") {
 		t.Errorf("a data folder that was removed: %v", err)
 	}
 	must(t, os.RemoveAll(data))

@@ -89,7 +89,7 @@ func mayBeEmpty(o Options) error {
 		return nil
 	}
 	if _, err := os.Stat(o.Mark); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: it is empty, and %s says that it was not. %s", ErrRolledBack, o.Mark, restoredHint)
+		return fmt.Errorf("%w: it is empty, and there is %s of a store before it. Put that store back; or, to begin anew without what it held, remove this file", ErrRolledBack, o.Mark)
 	}
 	return nil
 }
