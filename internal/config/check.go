@@ -20,6 +20,12 @@ import (
 func (l *loader) check() {
 	unreadable := slices.Clone(l.problems)
 	defer func() { l.problems = append(unreadable, without(l.problems[len(unreadable):], unreadable)...) }()
+	if len(l.file.Hosts) == 0 {
+		l.at("hosts", "write hosts: {127.0.0.1: {certificate: local}}", "no host is named, so that nothing would be answered")
+	}
+	if len(l.file.APIs) == 0 {
+		l.at("apis", "pavise init writes one to begin with", "no API is described, so that nothing would be served")
+	}
 	l.checkListen()
 	l.checkState()
 	l.checkProxies()

@@ -107,6 +107,7 @@ func changes() []change {
 
 		// Hosts.
 		{"no hosts", base[:strings.Index(base, "issuers:")], "", "1:1", "hosts is missing", ""},
+		{"hosts of nothing", base[:strings.Index(base, "issuers:")], "hosts: {}\n", "1:8", "no host is named", ""},
 		{"a host in upper case", "mutual.example.com: {", "Mutual.example.com: {", "3:3", "is no host name", "lower-case"},
 		{"a host with port", "mutual.example.com: {", "mutual.example.com:443: {", "3:3", `"mutual.example.com:443" is no host name`, "without port"},
 		{"a wildcard host", "mutual.example.com: {", `"*.example.com": {`, "3:3", "is no host name", "list every name"},
@@ -118,6 +119,9 @@ func changes() []change {
 		{"a local certificate with files", "certificate: local}", "certificate: {source: local, cert: a.pem}}", "2:56", "cert has no meaning", ""},
 		{"an API on a host that nobody names", "host: api.example.com", "host: api.exampel.com", "8:11", `host "api.exampel.com" is not named`, "did you mean api.example.com?"},
 		{"an API without a host", "    host: api.example.com\n", "", "7:3", "host is missing", ""},
+
+		{"no APIs", base[strings.Index(base, "apis:"):strings.Index(base, "scopes:\n  orders:read")], "", "1:1", "no API is described", "pavise init"},
+		{"APIs of nothing", base[strings.Index(base, "apis:"):strings.Index(base, "scopes:\n  orders:read")], "apis: {}\n", "6:7", "no API is described", ""},
 
 		// Listening.
 		{"no address to listen on", "hosts:\n", "listen: {https: 8443}\nhosts:\n", "1:17", "want text", ""},
@@ -261,7 +265,7 @@ func TestEveryRefusalHasItsPlaceAndHint(t *testing.T) {
 func TestRefusalsStandAlone(t *testing.T) {
 	// These mistakes have consequences elsewhere, which are told too.
 	many := map[string]bool{
-		"no shield": true, "no hosts": true, "an alias": true, "a tag of a key": true, "a list as a name": true,
+		"no shield": true, "no hosts": true, "hosts of nothing": true, "an alias": true, "a tag of a key": true, "a list as a name": true,
 		"a host in upper case": true, "a host with port": true, "a wildcard host": true, "an address in a long form": true,
 		"combinations in combinations without end": true, "a public shield without reason": true, "a public shield with a short reason": true,
 	}

@@ -125,7 +125,7 @@ func parseInto(v reflect.Value, text string) *fault {
 	return nil
 }
 
-var durationForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})(ms|s|m|h|d)$`)
+var durationForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,11})(ms|s|m|h|d)$`)
 
 // ParseDuration reads a whole number and one unit: 100ms, 30s, 5m, 24h or 90d.
 func ParseDuration(text string) (time.Duration, error) {
