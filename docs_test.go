@@ -1,0 +1,69 @@
+package pavise_test
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/problem"
+	"pavise.dev/pavise/shield"
+)
+
+var update = flag.Bool("update", false, "write docs/guide/codes.md anew")
+
+// TestCodesPageTellsOfEveryCode holds docs/guide/codes.md to the constants of
+// shield/code.go, their titles, and what mends them.
+func TestCodesPageTellsOfEveryCode(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# Codes of refusals\n\nEvery refusal carries one of these in its problem document (RFC 9457), in its event, and nowhere else a\nreason. Written from the program by `go test -run TestCodesPage -update .`\n\n| code | status | says | what mends it |\n|---|---|---|---|\n")
+	for _, code := range codes(t) {
+		if code == shield.Absent || code == shield.Foreign {
+			continue // never shown
+		}
+		_, _ = fmt.Fprintf(&b, "| `%s` | %d | %s | %s |\n", code, code.Status(), problem.Title(code), strings.ReplaceAll(admin.Remedy(code), "|", `\|`))
+	}
+	const page = "docs/guide/codes.md"
+	if *update {
+		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(page)
+	if err != nil || string(text) != b.String() {
+		t.Errorf("%s is not what the program says (%v); run go test -run TestCodesPage -update .", page, err)
+	}
+}
+
+// codes reads the constants, so that none can be forgotten.
+func codes(t *testing.T) []shield.Code {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "shield/code.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []shield.Code
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == "Code" {
+			for _, value := range spec.Values {
+				if lit, ok := value.(*ast.BasicLit); ok {
+					if text, err := strconv.Unquote(lit.Value); err == nil {
+						found = append(found, shield.Code(text))
+					}
+				}
+			}
+		}
+		return true
+	})
+	return found
+}
