@@ -351,7 +351,7 @@ func TestStoreThatWasPutBackIsNoticed(t *testing.T) {
 		}
 	}
 	r := registry(t, live, c, mark)
-	addShopVersionOne(t, r)
+	addShop(t, r)
 	copied(live, backup)
 	registry(t, backup, c, mark) // the store is in its latest state: accepted
 	addKey(t, r, "k1", shield.KeepHash)
@@ -360,8 +360,6 @@ func TestStoreThatWasPutBackIsNoticed(t *testing.T) {
 	}
 	registry(t, live, c, mark)
 }
-
-func addShopVersionOne(t *testing.T, r *client.Registry) { addShop(t, r) }
 
 func TestWrongMasterKeyIsToldApartAndChangesNothing(t *testing.T) {
 	s := memory.New()

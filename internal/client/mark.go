@@ -109,8 +109,8 @@ func readMark(file string) (markText, error) {
 
 // text is what the file says of a sum.
 func (m *mark) text(sum total) string {
-	print := m.keys.Fingerprint("mark", "", 0, sum[:])
-	return hex.EncodeToString(print[:])
+	hashed := m.keys.Fingerprint("mark", "", 0, sum[:])
+	return hex.EncodeToString(hashed[:])
 }
 
 func (m *mark) announce(next total) error {

@@ -80,7 +80,6 @@ func (r *Registry) again(ctx context.Context, table, id string) (entry, error) {
 func (l *ledger) addKeys(ctx context.Context) error {
 	keys := l.keys.Load()
 	var rows []Row
-	var wrapped []seal.Wrapped
 	for _, use := range []seal.Use{seal.Sealing, seal.Hashing} {
 		w, err := seal.Wrap(l.currentMaster(), use, keys.Newest(use)+1)
 		if err != nil {
@@ -90,7 +89,7 @@ func (l *ledger) addKeys(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rows, wrapped = append(rows, row), append(wrapped, w)
+		rows = append(rows, row)
 	}
 	if err := l.commit(ctx, rows); err != nil {
 		return fmt.Errorf("keep the new data keys: %w", err)
