@@ -2,19 +2,15 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/config"
-	"pavise.dev/pavise/shield"
 )
 
 // administer calls do with the administration of the installation: of the gateway
@@ -48,35 +44,5 @@ func offline(command *cobra.Command, file *config.File, do func(context.Context,
 	if state.Created {
 		_, _ = fmt.Fprintf(command.ErrOrStderr(), "made %s and the master key %s: keep a copy of the key elsewhere, nothing can be read without it\n", file.State.Folder, file.State.MasterKey)
 	}
-	return do(ctx, admin.Connect(admin.InProcess(serviceOf(ctx, file, state))))
-}
-
-// serviceOf is the administration of a state that this process holds.
-func serviceOf(ctx context.Context, file *config.File, state *app.State) *admin.Service {
-	public, _ := state.Signing.Public().(ed25519.PublicKey) // an Ed25519 key's public half is one
-	return &admin.Service{
-		Registry: state.Registry, Refresh: state.View.Refresh, Kinds: app.Kinds(),
-		Env:       shield.Env{Now: time.Now, Rand: rand.Reader, Credentials: state.View, Revoked: state.View, Issuers: named{file}},
-		Record:    func(e audit.Event) error { return audit.Record(state.Log, &e) },
-		LogDir:    file.Log.Folder,
-		ChainKey:  state.ChainKey,
-		Public:    public,
-		Flush:     state.Log.Flush,
-		Installed: file.Path,
-		Explain: func(q admin.WhatIf) (admin.Answer, error) {
-			return admin.Foresee(ctx, file, state.Registry, time.Now(), q)
-		},
-	}
-}
-
-// named knows the issuers of a configuration by name; nothing is fetched.
-type named struct{ file *config.File }
-
-// Issuer implements shield.Issuers.
-func (n named) Issuer(name string) (*shield.Issuer, error) {
-	issuer, ok := n.file.Issuers[name]
-	if !ok {
-		return nil, fmt.Errorf("there is no issuer %q in %s", name, n.file.Path)
-	}
-	return &shield.Issuer{Name: name, URL: issuer.URL, Audience: issuer.Audience}, nil
+	return do(ctx, admin.Connect(admin.InProcess(app.Administration(file, state, time.Now))))
 }

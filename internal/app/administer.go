@@ -2,13 +2,91 @@ package app
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
 
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/shield"
 )
 
-// administer opens the administration of the installation.
-func (a *App) administer(*config.File) (stopper, error) { return nobody{}, nil }
+// Administration is the administrative API over a state that this process holds.
+func Administration(f *config.File, s *State, now clock) *admin.Service {
+	public, _ := s.Signing.Public().(ed25519.PublicKey) // an Ed25519 key's public half is one
+	return &admin.Service{
+		Registry: s.Registry, Refresh: s.View.Refresh, Kinds: Kinds(),
+		Env:      shield.Env{Now: now, Rand: rand.Reader, Credentials: s.View, Revoked: s.View, Issuers: named{func() *config.File { return f }}},
+		Record:   func(e audit.Event) error { return audit.Record(s.Log, &e) },
+		LogDir:   f.Log.Folder,
+		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
+		Explain: func(q admin.WhatIf) (admin.Answer, error) {
+			return admin.Foresee(context.Background(), f, s.Registry, now(), q)
+		},
+	}
+}
 
-type nobody struct{}
+// named knows the issuers of a configuration by name; nothing is fetched.
+type named struct{ file func() *config.File }
 
-func (nobody) Shutdown(context.Context) error { return nil }
+// Issuer implements shield.Issuers.
+func (n named) Issuer(name string) (*shield.Issuer, error) {
+	issuer, ok := n.file().Issuers[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no issuer %q in %s", name, n.file().Path)
+	}
+	return &shield.Issuer{Name: name, URL: issuer.URL, Audience: issuer.Audience}, nil
+}
+
+// administer serves the administration of the running gateway on its socket.
+func (a *App) administer(f *config.File) (stopper, error) {
+	service := Administration(f, a.State, a.now)
+	service.Running = true
+	service.Env.Issuers = named{func() *config.File { return a.current().file }}
+	service.Explain = func(q admin.WhatIf) (admin.Answer, error) {
+		return admin.Foresee(context.Background(), a.current().file, a.State.Registry, a.now(), q)
+	}
+	service.Reload = func(context.Context) error {
+		next, err := Load(f.Path)
+		if err != nil {
+			a.noteChange("reload_refused", f.Path, err.Error())
+			return err
+		}
+		return a.Reload(next)
+	}
+	service.Healthy = a.healthy
+	l, err := admin.Listen(f.State.Socket)
+	if err != nil {
+		return nil, err
+	}
+	s := &administration{server: admin.NewServer(service)}
+	s.running.Go(func() { s.err = s.server.Serve(l) })
+	return s, nil
+}
+
+// healthy says how the parts are that can fail while the gateway runs.
+func (a *App) healthy() map[string]error {
+	parts := map[string]error{"log": a.State.Log.Healthy(), "credentials": nil}
+	if age := a.now().Sub(a.State.View.Confirmed()); age > 5*time.Second {
+		parts["credentials"] = fmt.Errorf("unconfirmed for %s", age.Round(time.Second))
+	}
+	return parts
+}
+
+// administration is the served API.
+type administration struct {
+	server  *admin.Server
+	running sync.WaitGroup
+	err     error
+}
+
+// Shutdown ends the API and waits for it.
+func (s *administration) Shutdown(ctx context.Context) error {
+	err := s.server.Shutdown(ctx)
+	s.running.Wait()
+	return errors.Join(err, s.err)
+}
