@@ -14,6 +14,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -585,8 +587,8 @@ func TestSilenceAndSlownessEnd(t *testing.T) {
 		}
 		<-r.Context().Done()
 	}
-	timeouts := gateway.Timeouts{ResponseHeader: 100 * time.Millisecond, Idle: 100 * time.Millisecond, Total: 300 * time.Millisecond}
-	everyWayWith(t, gateway.Settings{Timeouts: timeouts}, service, func(t *testing.T, w way, f *front, client *http.Client) {
+	slow := gateway.Settings{Timeouts: gateway.Timeouts{ResponseHeader: 100 * time.Millisecond}}
+	everyWayWith(t, slow, service, func(t *testing.T, w way, f *front, client *http.Client) {
 		response, err := client.Get(serverURL(client, w) + "/head")
 		if err != nil {
 			t.Fatal(err)
@@ -595,6 +597,9 @@ func TestSilenceAndSlownessEnd(t *testing.T) {
 		if response.StatusCode != 504 || f.refusal().Code != shield.UpstreamTimeout {
 			t.Errorf("no head in time: %d %v", response.StatusCode, f.refusal())
 		}
+	})
+	silent := gateway.Settings{Timeouts: gateway.Timeouts{Idle: 100 * time.Millisecond, Total: 300 * time.Millisecond}}
+	everyWayWith(t, silent, service, func(t *testing.T, w way, f *front, client *http.Client) {
 		for _, path := range []string{"/idle", "/total"} {
 			response, err := client.Get(serverURL(client, w) + path)
 			if err == nil {
@@ -713,3 +718,87 @@ func TestARequestThatFailsMidBodyIsNoAnswer(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errPlanted }
+
+func TestAnUpstreamThatAnswersAndReadsNoMoreHoldsNobody(t *testing.T) {
+	var written atomic.Int64
+	hold := make(chan struct{})
+	up := serveRaw(t, func(conn net.Conn, br *bufio.Reader) {
+		if _, err := readHeadOnly(br); err != nil {
+			return
+		}
+		for before := int64(-1); before != written.Load() || before == 0; { // until every buffer on the way is full
+			before = written.Load()
+			time.Sleep(50 * time.Millisecond)
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+		<-hold
+	})
+	f := guardless(t, gateway.Settings{Addresses: []string{up.url}}, false)
+	conn, br := f.raw("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\n")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		piece := []byte(strings.Repeat("x", 64<<10))
+		for {
+			n, err := conn.Write(piece)
+			if written.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	})
+	response, err := http.ReadResponse(br, nil)
+	if err != nil || response.StatusCode != 413 {
+		t.Fatalf("%v, %v", response, err)
+	}
+	waitFor(t, "the place to be given back", func() bool { return gateway.InFlight(f.up) == 0 })
+	close(hold)
+	_ = conn.Close()
+	wg.Wait()
+}
+
+func TestAConnectionThatWaitsForABodyIsNotUsedAgain(t *testing.T) {
+	up := scriptedHeads(t, "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
+	f := guardless(t, gateway.Settings{Addresses: []string{up.url}, Timeouts: gateway.Timeouts{Continue: patience}}, false)
+	for range 2 {
+		response, _ := f.ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+		if response.StatusCode != 417 {
+			t.Errorf("%d", response.StatusCode)
+		}
+	}
+	if n := up.accepted(); n != 2 {
+		t.Errorf("two requests whose bodies were never sent took %d connections", n)
+	}
+}
+
+// scriptedHeads answers every head at once and never reads a body.
+func scriptedHeads(t *testing.T, answer string) *rawUpstream {
+	t.Helper()
+	return serveRaw(t, func(conn net.Conn, br *bufio.Reader) {
+		for {
+			if _, err := readHeadOnly(br); err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, answer)
+		}
+	})
+}
+
+func TestNothingIsSentTwiceAfterAHintWasGiven(t *testing.T) {
+	up := serveRaw(t, func(conn net.Conn, br *bufio.Reader) {
+		if _, err := readHeadOnly(br); err == nil {
+			_, _ = io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
+		}
+	})
+	f := guardless(t, gateway.Settings{Addresses: []string{up.url}}, false)
+	_, br := f.raw("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	var statuses []int
+	for len(statuses) == 0 || statuses[len(statuses)-1] < 200 {
+		response, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		statuses = append(statuses, response.StatusCode)
+	}
+	if !slices.Equal(statuses, []int{103, 502}) || up.accepted() != 1 {
+		t.Errorf("%v from %d connections", statuses, up.accepted())
+	}
+}

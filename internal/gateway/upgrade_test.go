@@ -94,7 +94,7 @@ func TestWebSocketsPass(t *testing.T) {
 	_ = conn.Close()
 	f.settled("upgraded")
 	h := fieldsOf(up.requests()[0])
-	if h.Get("Connection") != "Upgrade" || h.Get("Upgrade") != "websocket" || h["Sec-Websocket-Key"] == nil && h["Sec-WebSocket-Key"] == nil {
+	if h.Get("Connection") != "Upgrade" || h.Get("Upgrade") != "websocket" || h["Sec-Websocket-Key"] == nil && h["Sec-Websocket-Key"] == nil {
 		t.Errorf("the upstream got %v", h)
 	}
 	if got := f.last(); got.Status != 101 || got.Note != "upgraded" {
@@ -205,6 +205,15 @@ func TestARefusedUpgradeIsAnOrdinaryAnswer(t *testing.T) {
 	seen := up.requests()
 	if last := seen[len(seen)-1]; !strings.HasPrefix(last, "GET /next ") || strings.Contains(last, "planted") {
 		t.Errorf("%q", last)
+	}
+}
+
+func TestAnUpgradeWithABodyIsAnOrdinaryRequest(t *testing.T) {
+	up := scripted(t, hello)
+	f := guardless(t, gateway.Settings{Addresses: []string{up.url}}, false)
+	response, _ := f.ask(strings.Replace(upgradeRequest, "\r\n\r\n", "\r\nContent-Length: 4\r\n\r\nbody", 1))
+	if got := up.requests()[0]; response.StatusCode != 200 || strings.Contains(got, "Upgrade") || !strings.HasSuffix(got, "\r\n\r\nbody") {
+		t.Errorf("%d %q", response.StatusCode, got)
 	}
 }
 
