@@ -114,6 +114,9 @@ func TestCreatesAKeyThatIsInForceAtOnceAndRevokesItAtOnce(t *testing.T) {
 	if !record.Match([]byte(made.Secret)) || record.Settings["environment"] != "live" {
 		t.Fatalf("the key that was shown is not the one in force, or its environment is %q", record.Settings["environment"])
 	}
+	if made.Credential.Settings["environment"] != "live" {
+		t.Errorf("settings %v lack the environment", made.Credential.Settings)
+	}
 	if made.Credential.Expires.IsZero() {
 		t.Error("the key does not expire")
 	}
@@ -184,10 +187,12 @@ func TestAnImportedSecretIsNeverSentBack(t *testing.T) {
 	_, err := a.CreateClient(ctx, admin.NewClient{ID: "legacy"})
 	must(t, err)
 	const secret = "an-old-key-of-the-legacy-system-4711"
-	made, err := a.CreateCredential(ctx, admin.NewCredential{Kind: "api_key", Client: "legacy", Import: secret})
-	must(t, err)
-	if made.Secret != "" {
-		t.Error("the answer holds the imported secret")
+	for _, kind := range []string{"api_key", "hmac"} {
+		made, err := a.CreateCredential(ctx, admin.NewCredential{Kind: kind, Client: "legacy", Import: secret})
+		must(t, err)
+		if made.Secret != "" {
+			t.Errorf("the answer holds the imported %s secret", kind)
+		}
 	}
 	if _, err := a.CreateCredential(ctx, admin.NewCredential{Kind: "api_key", Client: "legacy", Import: secret}); err == nil || strings.Contains(err.Error(), secret) {
 		t.Errorf("the second import: %v", err)

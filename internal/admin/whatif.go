@@ -49,13 +49,22 @@ func Foresee(ctx context.Context, f *config.File, registry *client.Registry, now
 	if owner.Disabled {
 		return a.refuse("shield", shield.DisabledClient, "client "+owner.ID+" is disabled"), nil
 	}
-	held, why := satisfied(*s, usable(credentials, q.Credential, now))
-	if held == nil {
+	ways, why := satisfied(*s, usable(credentials, q.Credential, now))
+	if len(ways) == 0 {
 		return a.refuse("shield", shield.MissingCredential, why), nil
 	}
+	held := ways[0]
 	if !anyScope {
-		if missing := granted(owner, held).Missing(scopes); len(missing) > 0 {
+		enough := slices.IndexFunc(ways, func(way []client.Credential) bool { return len(granted(owner, way).Missing(scopes)) == 0 })
+		if enough < 0 {
+			missing := granted(owner, held).Missing(scopes)
 			return a.refuse("access", shield.InsufficientScope, "scopes missing: "+strings.Join(missing, ", ")), nil
+		}
+		held = ways[enough]
+	}
+	for _, c := range held {
+		if len(c.Networks) > 0 {
+			a.Unknown = append(a.Unknown, "that the caller's address is in the networks of "+c.ID)
 		}
 	}
 	a.Allowed, a.Why = true, "with "+strings.Join(names(held), " and ")
@@ -132,36 +141,57 @@ func usable(all []client.Credential, id string, now time.Time) []client.Credenti
 	return found
 }
 
-// satisfied returns the credentials that a shield asks for, or why there are none.
-func satisfied(s config.Shield, held []client.Credential) ([]client.Credential, string) {
+// maxWays bounds how many combinations of credentials are looked at.
+const maxWays = 256
+
+// satisfied returns the sets of credentials, each of which a shield would take, or
+// why there is none.
+func satisfied(s config.Shield, held []client.Credential) (ways [][]client.Credential, why string) {
 	switch {
 	case len(s.Any) > 0:
 		for _, part := range s.Any {
-			if found, _ := satisfied(part, held); found != nil {
-				return found, ""
-			}
+			more, _ := satisfied(part, held)
+			ways = append(ways, more...)
 		}
-		return nil, "the client has no credential in force for any of " + describe(s)
+		return ways, "the client has no credential in force for any of " + describe(s)
 	case len(s.All) > 0:
-		var together []client.Credential
-		for _, part := range s.All {
-			if part.Actor {
-				continue // its client may be another one
-			}
-			found, why := satisfied(part.Shield, held)
-			if found == nil {
-				return nil, why
-			}
-			together = append(together, found...)
-		}
-		return together, ""
+		return together(s.All, held)
 	}
 	for _, c := range held {
 		if c.Kind == s.Kind {
-			return []client.Credential{c}, ""
+			ways = append(ways, []client.Credential{c})
 		}
 	}
-	return nil, "the client has no " + s.Kind + " credential in force"
+	why = "the client has no " + s.Kind + " credential in force"
+	if s.Kind == "jwt" {
+		why += "; a token whose claims name the client would be taken all the same, but what the issuer writes is not known here"
+	}
+	return ways, why
+}
+
+// together combines what satisfies each part. An actor's part is left out: its
+// client may be another one.
+func together(parts []config.Part, held []client.Credential) ([][]client.Credential, string) {
+	ways := [][]client.Credential{nil}
+	for _, part := range parts {
+		if part.Actor {
+			continue
+		}
+		found, why := satisfied(part.Shield, held)
+		if len(found) == 0 {
+			return nil, why
+		}
+		var longer [][]client.Credential
+		for _, way := range ways {
+			for _, more := range found {
+				if len(longer) < maxWays {
+					longer = append(longer, slices.Concat(way, more))
+				}
+			}
+		}
+		ways = longer
+	}
+	return ways, ""
 }
 
 // granted are the scopes that the client has with all of these credentials.

@@ -48,24 +48,31 @@ func TestForeseesWhatTheGuardWouldSay(t *testing.T) {
 		_, err = a.CreateCredential(ctx, admin.NewCredential{Kind: "api_key", Client: id, Environment: "live"})
 		must(t, err)
 	}
+	_, err = a.CreateClient(ctx, admin.NewClient{ID: "two", Scopes: []string{"orders:read", "orders:write"}})
+	must(t, err)
+	for _, scope := range []string{"orders:read", "orders:write"} {
+		_, err = a.CreateCredential(ctx, admin.NewCredential{Kind: "api_key", Client: "two", Environment: "test", Scopes: []string{scope}})
+		must(t, err)
+	}
 	_, err = a.DisableClient(ctx, "off")
 	must(t, err)
 	for name, c := range map[string]struct {
 		q    admin.WhatIf
 		code string // empty: accepted
 	}{
-		"its scope":            {admin.WhatIf{Client: "shop", Method: "GET", Path: "/v1/orders/7"}, ""},
-		"HEAD follows GET":     {admin.WhatIf{Client: "shop", Method: "HEAD", Path: "/v1/orders/7"}, ""},
-		"another scope":        {admin.WhatIf{Client: "shop", Method: "POST", Path: "/v1/orders"}, "insufficient_scope"},
-		"no credential":        {admin.WhatIf{Client: "keyless", Method: "GET", Path: "/v1/orders/7"}, "missing_credential"},
-		"another's credential": {admin.WhatIf{Client: "shop", Credential: "x", Method: "GET", Path: "/v1/orders/7"}, "missing_credential"},
-		"disabled":             {admin.WhatIf{Client: "off", Method: "GET", Path: "/v1/orders/7"}, "disabled_client"},
-		"one proof of two":     {admin.WhatIf{Client: "shop", Method: "POST", Path: "/v1/pay"}, "missing_credential"},
-		"either of two":        {admin.WhatIf{Client: "shop", Method: "GET", Path: "/v1/either"}, ""},
-		"public":               {admin.WhatIf{Client: "keyless", Method: "GET", Path: "/health"}, ""},
-		"unlisted":             {admin.WhatIf{Client: "shop", Method: "GET", Path: "/v2/orders"}, "unknown_endpoint"},
-		"another method":       {admin.WhatIf{Client: "shop", Method: "DELETE", Path: "/v1/orders"}, "method_not_allowed"},
-		"a host of nobody's":   {admin.WhatIf{Client: "shop", Host: "evil.example", Method: "GET", Path: "/health"}, "unknown_host"},
+		"its scope":              {admin.WhatIf{Client: "shop", Method: "GET", Path: "/v1/orders/7"}, ""},
+		"HEAD follows GET":       {admin.WhatIf{Client: "shop", Method: "HEAD", Path: "/v1/orders/7"}, ""},
+		"another scope":          {admin.WhatIf{Client: "shop", Method: "POST", Path: "/v1/orders"}, "insufficient_scope"},
+		"no credential":          {admin.WhatIf{Client: "keyless", Method: "GET", Path: "/v1/orders/7"}, "missing_credential"},
+		"another's credential":   {admin.WhatIf{Client: "shop", Credential: "x", Method: "GET", Path: "/v1/orders/7"}, "missing_credential"},
+		"disabled":               {admin.WhatIf{Client: "off", Method: "GET", Path: "/v1/orders/7"}, "disabled_client"},
+		"one proof of two":       {admin.WhatIf{Client: "shop", Method: "POST", Path: "/v1/pay"}, "missing_credential"},
+		"either of two":          {admin.WhatIf{Client: "shop", Method: "GET", Path: "/v1/either"}, ""},
+		"the second of its keys": {admin.WhatIf{Client: "two", Method: "POST", Path: "/v1/orders"}, ""},
+		"public":                 {admin.WhatIf{Client: "keyless", Method: "GET", Path: "/health"}, ""},
+		"unlisted":               {admin.WhatIf{Client: "shop", Method: "GET", Path: "/v2/orders"}, "unknown_endpoint"},
+		"another method":         {admin.WhatIf{Client: "shop", Method: "DELETE", Path: "/v1/orders"}, "method_not_allowed"},
+		"a host of nobody's":     {admin.WhatIf{Client: "shop", Host: "evil.example", Method: "GET", Path: "/health"}, "unknown_host"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer, err := a.WhatIf(ctx, c.q)

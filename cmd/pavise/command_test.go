@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/app"
+)
+
+// pavise runs the program in this process.
+func pavise(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(""), &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+func TestFollowShowsWhatHappensFromNowOn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pavise.yaml")
+	for _, args := range [][]string{
+		{"init", "--upstream", "http://127.0.0.1:3000", "--out", file},
+		{"client", "create", "before", "-c", file},
+	} {
+		if code, _, errs := pavise(t, args...); code != 0 {
+			t.Fatalf("%v: %d %s", args, code, errs)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	reader, writer := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"log", "follow", "--json", "-c", file}, strings.NewReader(""), writer, io.Discard)
+		_ = writer.Close() // of a pipe: it cannot fail
+	}()
+	first := make(chan string, 1)
+	go func() {
+		lines := bufio.NewReader(reader)
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			line = err.Error()
+		}
+		first <- line
+		_, _ = io.Copy(io.Discard, lines) // until the command ends
+	}()
+	var line string
+	for i := 0; line == "" && i < 1000; i++ {
+		if code, _, errs := pavise(t, "client", "create", fmt.Sprintf("after-%d", i), "-c", file); code != 0 {
+			t.Fatalf("%d %s", code, errs)
+		}
+		select {
+		case line = <-first:
+		default: // follow has not begun, or has not looked yet
+		}
+	}
+	cancel()
+	if code := <-ended; code != 0 {
+		t.Errorf("ended with %d", code)
+	}
+	if !strings.Contains(line, `"target":"after-`) {
+		t.Errorf("first line %q", line)
+	}
+}
+
+func TestEventsCannotSteerTheTerminal(t *testing.T) {
+	e := audit.Event{
+		Time: time.Unix(0, 0), Class: audit.Request, Decision: audit.Refused, Method: "GET", Host: "h", Path: "/\x1b[2J\nfake line\u202e",
+		Code: "invalid_path", Step: "door", Status: 400, Detail: "\x1b]0;title\x07", ID: "id",
+	}
+	for _, color := range []bool{false, true} {
+		line := eventLine(&e, color)
+		if strings.ContainsAny(line, "\n\x07\u202e") || strings.Contains(line, "\x1b[2J") || strings.Contains(line, "\x1b]") {
+			t.Errorf("color %t: %q", color, line)
+		}
+		if !strings.Contains(line, "door: invalid_path") {
+			t.Errorf("color %t: %q lacks step and code", color, line)
+		}
+	}
+}
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	for _, c := range rootCommand().Commands() {
+		if c.Short == "" {
+			t.Errorf("%s has no line of help", c.Name())
+		}
+		if code, out, _ := pavise(t, "help", c.Name()); code != 0 || !strings.Contains(out, "Usage:") {
+			t.Errorf("help %s: %d %q", c.Name(), code, out)
+		}
+	}
+}
+
+// TestAsksTheGatewayThatRuns serves the administration as a gateway does, which
+// holds the data folder: every command has to go through the socket.
+func TestAsksTheGatewayThatRuns(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pavise.yaml")
+	if code, _, errs := pavise(t, "init", "--upstream", "http://127.0.0.1:3000", "--out", name); code != 0 {
+		t.Fatalf("%d %s", code, errs)
+	}
+	file, err := app.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := app.OpenState(t.Context(), file, app.StateOptions{Now: time.Now, Warn: func(err error) { t.Log(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = state.Close() }() // the test is about what was answered before
+	if code, _, errs := pavise(t, "client", "list", "-c", name); code != exitFailed || !strings.Contains(errs, "another process") {
+		t.Errorf("without the socket: %d %s", code, errs)
+	}
+	listener, err := admin.Listen(file.State.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := serviceOf(t.Context(), file, state)
+	reloaded := 0
+	service.Running, service.Reload = true, func(context.Context) error { reloaded++; return nil }
+	server := admin.NewServer(service)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	defer func() {
+		if err := errors.Join(server.Shutdown(context.Background()), <-ended); err != nil {
+			t.Error(err)
+		}
+	}()
+	var secret string
+	for _, c := range []struct {
+		args string
+		want string
+	}{
+		{"client create shop --scope my-api:read", "client shop is there"},
+		{"key create --client shop --quiet", "pvs_live_"},
+		{"key list", "in force"},
+		{"status", "running     true"},
+		{"reload", "in force"},
+		{"explain --as shop GET /things", "accepted"},
+		{"log search --class admin", "credential.create"},
+		{"log verify", "the log is whole"},
+	} {
+		code, out, errs := pavise(t, append(strings.Fields(c.args), "-c", name)...)
+		if code != 0 || !strings.Contains(out, c.want) {
+			t.Errorf("%s: %d %q %q", c.args, code, out, errs)
+		}
+		if strings.HasPrefix(c.args, "key create") {
+			secret = strings.TrimSpace(out)
+		} else if secret != "" && strings.Contains(out+errs, secret) {
+			t.Errorf("%s shows the secret again", c.args)
+		}
+	}
+	if reloaded != 1 {
+		t.Errorf("reloaded %d times", reloaded)
+	}
+	if code, _, errs := pavise(t, "client", "show", "nobody", "-c", name); code != exitRefused || !strings.Contains(errs, "hint: ") {
+		t.Errorf("refused: %d %s", code, errs)
+	}
+}
