@@ -32,7 +32,6 @@ type served struct {
 	Addr   string
 	Faults *faults
 	Roots  *x509.CertPool
-	ended  bool
 }
 
 // faults collects what a server reports.

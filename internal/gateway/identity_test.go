@@ -51,7 +51,6 @@ func (c *clock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
 type captured struct {
 	f     *front
 	id    atomic.Pointer[shield.Identity]
-	token string
 	got   http.Header
 }
 
