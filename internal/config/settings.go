@@ -163,7 +163,7 @@ func (d Duration) String() string {
 	return d.Duration.String()
 }
 
-var sizeForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,17})(B|KiB|MiB|GiB)?$`)
+var sizeForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,18})(B|KiB|MiB|GiB)?$`)
 
 func parseBytes(into *int64, text string) *fault {
 	form := sizeForm.FindStringSubmatch(text)
