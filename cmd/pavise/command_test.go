@@ -121,7 +121,7 @@ func TestAsksTheGatewayThatRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := serviceOf(t.Context(), file, state)
+	service := app.Administration(file, state, time.Now)
 	reloaded := 0
 	service.Running, service.Reload = true, func(context.Context) error { reloaded++; return nil }
 	server := admin.NewServer(service)
