@@ -17,6 +17,7 @@ import (
 // serveCommand runs the gateway.
 func serveCommand() *cobra.Command {
 	var drain time.Duration
+	var restored bool
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
@@ -26,19 +27,20 @@ The file is read again when it changes, and on SIGHUP; a bad one leaves the old
 one in force. SIGTERM and Ctrl-C let requests under way end, then stop.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return serve(command.Context(), configPath(command), drain, command.ErrOrStderr())
+			return serve(command.Context(), configPath(command), drain, restored, command.ErrOrStderr())
 		},
 	}
 	command.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long requests under way may take to end")
+	command.Flags().BoolVar(&restored, "accept-restored", false, "start although the store was put back from a backup: what was revoked since then is in force again")
 	return command
 }
 
-func serve(ctx context.Context, path string, drain time.Duration, out io.Writer) error {
+func serve(ctx context.Context, path string, drain time.Duration, restored bool, out io.Writer) error {
 	file, err := app.Load(path)
 	if err != nil {
 		return err
 	}
-	running, err := app.Start(ctx, file, app.Options{Warn: func(err error) { _, _ = fmt.Fprintln(out, "warning:", err) }})
+	running, err := app.Start(ctx, file, app.Options{AcceptRestored: restored, Warn: func(err error) { _, _ = fmt.Fprintln(out, "warning:", err) }})
 	if err != nil {
 		return err
 	}

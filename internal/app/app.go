@@ -17,6 +17,7 @@ import (
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/limit"
@@ -36,6 +37,8 @@ type Options struct {
 	Warn func(error) // what the operator must know at once; nil: nobody is told
 
 	Flood audit.Flood // when refusals of strangers are counted instead of written one by one
+
+	AcceptRestored bool // the store was put back on purpose: what was revoked since then is in force again
 
 	Library bool // the guard stands before a handler of the program's own; upstreams are not asked
 }
@@ -81,7 +84,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	if a.warn == nil {
 		a.warn = func(error) {}
 	}
-	if a.State, err = OpenState(ctx, f, StateOptions{Now: a.now, Warn: a.warn, Flood: o.Flood}); err != nil {
+	if a.State, err = OpenState(ctx, f, StateOptions{Now: a.now, Warn: a.warn, Flood: o.Flood, AcceptRestored: o.AcceptRestored}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -89,8 +92,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 			err = errors.Join(err, a.State.Close())
 		}
 	}()
-	a.sink, a.once, a.revoked = a.State.Log, a.State.Once, a.State.View
-	a.lookup = &lookup{View: a.State.View, now: a.now}
+	a.sink, a.once, a.revoked, a.lookup = &uses{a.State.Log, a.State.View}, a.State.Once, a.State.View, a.State.View
 	if a.limiter, err = limit.NewMemory(limit.MemoryOptions{Now: a.now}); err != nil {
 		return nil, err
 	}
@@ -106,6 +108,9 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	}
 	a.generation.Store(first)
 	a.note("started", f.Path, "")
+	if a.State.Registry.Restored() {
+		a.note("restored", f.State.Folder, "the store was put back on purpose; credentials revoked since then are in force again")
+	}
 	return a, nil
 }
 
@@ -200,21 +205,16 @@ func (a *App) record(e *audit.Event) {
 	}
 }
 
-// lookup counts the use of credentials.
-type lookup struct {
-	View interface {
-		shield.Lookup
-		Used(kind, id string, at time.Time)
+// uses is the log, and tells which credentials were used for what was accepted.
+type uses struct {
+	*audit.Log
+	view *client.View
+}
+
+// Complete implements audit.Sink.
+func (u *uses) Complete(e *audit.Event) {
+	if e.Decision == audit.Accepted && e.Class == audit.Request && e.CredentialID != "" {
+		u.view.Used(e.Shield, e.CredentialID, e.Time)
 	}
-	now clock
-}
-
-// Credential implements shield.Lookup.
-func (l *lookup) Credential(kind, id string) (*shield.Record, error) {
-	return l.View.Credential(kind, id)
-}
-
-// Holder implements shield.Lookup.
-func (l *lookup) Holder(kind string, material []byte) (*shield.Record, error) {
-	return l.View.Holder(kind, material)
+	u.Log.Complete(e)
 }

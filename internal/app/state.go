@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/once"
 	"pavise.dev/pavise/internal/seal"
+	"pavise.dev/pavise/internal/store/lock"
 	"pavise.dev/pavise/internal/store/sqlite"
 )
 
@@ -30,14 +30,15 @@ type State struct {
 	Created  bool // the data folder was made by this start
 
 	store *sqlite.Store
-	lock  *os.File
+	lock  *lock.Lock
 }
 
 // StateOptions are what [OpenState] needs beside the configuration.
 type StateOptions struct {
-	Now   clock
-	Warn  func(error)
-	Flood audit.Flood
+	Now            clock
+	Warn           func(error)
+	Flood          audit.Flood
+	AcceptRestored bool // the store was put back on purpose
 }
 
 // OpenState opens the data folder, making it at the first start, together with a
@@ -52,7 +53,7 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 	if err := os.MkdirAll(f.State.Folder, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if s.lock, err = lockFolder(f.State.Folder); err != nil {
+	if s.lock, err = lock.Take(f.State.Folder); err != nil {
 		return nil, err
 	}
 	master, err := s.master(f)
@@ -64,6 +65,7 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 	}
 	s.Registry, err = client.OpenRegistry(ctx, client.Options{
 		Store: s.store, Master: master, Mark: f.State.MasterKey + ".mark", Now: o.Now,
+		AcceptRestored: o.AcceptRestored,
 	})
 	if err != nil {
 		return nil, err
@@ -80,18 +82,6 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 }
 
 const storeFile = "store.db"
-
-// lockFolder makes sure that one process at a time holds the state.
-func lockFolder(folder string) (*os.File, error) {
-	file, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("data folder %s: another process holds it; stop it, or use its socket", folder), file.Close())
-	}
-	return file, nil
-}
 
 // master reads the master key, and makes one only for a store that is new too.
 func (s *State) master(f *config.File) (seal.Master, error) {
