@@ -228,6 +228,7 @@ type Size int64
 
 // Pos is where something stands.
 type Pos struct {
-	File         string
-	Line, Column int
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"` // in characters, from 1
 }
