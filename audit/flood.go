@@ -1,113 +1,145 @@
 package audit
 
 import (
-	"fmt"
+	"cmp"
 	"net/netip"
 	"sync"
 	"time"
 )
 
 // Flood says when refusals of strangers are counted instead of written one by one:
-// beyond Rate per second for one code and one network (IPv4 address, IPv6 /64).
-// Never what proved or exposed a credential. A crash loses at most the count of
-// the window that was under way; the events before it are written.
+// beyond Rate per second for one class, code and network (IPv4 address, IPv6 /64).
+// Never what proved or exposed a credential. The count is kept in the ring, so that
+// it survives the death of the process like every other event.
 type Flood struct {
 	Rate   int           // per second; 0: 20
 	Window time.Duration // after which the count is written; 0: 10 s
-	Keys   int           // networks and codes watched at once, the rest counts as one; 0: 4096
+	Keys   int           // networks and codes watched at once, the rest counts as one network; 0: 4096
 }
 
+// flood takes a lock, but only for refusals of strangers.
 type flood struct {
 	Flood
+	ring    *ring
+	most    int // slots that counts may hold
 	mu      sync.Mutex
 	watched map[floodKey]*floodCount
+	open    int // slots that counts hold
 }
 
 type floodKey struct {
+	class   Class
 	code    string
-	network netip.Prefix
+	network netip.Prefix // invalid: all that are not watched on their own
 }
 
 type floodCount struct {
-	second  int64 // of the event's time, Unix
-	written int   // in that second
-	counted int
-	since   time.Time
+	second  int64  // of the event's time, Unix
+	written int    // in that second
+	event   *Event // the counted one, begun in the ring; nil: none
+	slot    uint32 // where it is
 }
 
-func newFlood(f Flood) *flood {
-	if f.Rate == 0 {
-		f.Rate = 20
-	}
-	if f.Window == 0 {
-		f.Window = 10 * time.Second
-	}
-	if f.Keys == 0 {
-		f.Keys = 4096
-	}
-	return &flood{Flood: f, watched: map[floodKey]*floodCount{}}
+func newFlood(f Flood, r *ring) *flood {
+	f.Rate = cmp.Or(max(f.Rate, 0), 20)
+	f.Window = cmp.Or(max(f.Window, 0), 10*time.Second)
+	f.Keys = cmp.Or(max(f.Keys, 0), 4096)
+	return &flood{Flood: f, ring: r, most: int(r.slots / 4), watched: map[floodKey]*floodCount{}}
 }
 
-// counts reports whether the event is only counted.
-func (f *flood) counts(e *Event) bool {
-	if e.Decision != Refused || e.Proved || e.Exposed || (e.Class != Request && e.Class != Connection) {
-		return false
-	}
-	k := floodKey{e.Code, networkOf(e.Remote.Addr())}
+// applies reports whether the rule is about such events at all.
+func (f *flood) applies(e *Event) bool {
+	return e.Decision == Refused && !e.Proved && !e.Exposed && (e.Class == Request || e.Class == Connection)
+}
+
+// count reports whether the event is counted, and does it. When a count cannot be
+// kept the error says why.
+func (f *flood) count(e *Event) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c := f.watched[k]
-	if c == nil {
-		if len(f.watched) >= f.Keys {
-			k = floodKey{e.Code, netip.Prefix{}} // all the others of this code together
-			c = f.watched[k]
-		}
-		if c == nil {
-			c = &floodCount{}
-			f.watched[k] = c
-		}
-	}
+	k, c := f.find(floodKey{e.Class, e.Code, networkOf(e.Remote.Addr())})
 	if second := e.Time.Unix(); c.second != second {
 		c.second, c.written = second, 0
 	}
 	if c.written < f.Rate {
 		c.written++
-		return false
+		return false, nil
 	}
-	if c.counted == 0 {
-		c.since = e.Time
+	if c.event == nil && f.open >= f.most && k.network.IsValid() {
+		k, c = f.shared(k)
 	}
-	c.counted++
-	return true
+	if c.event != nil {
+		f.ring.count(c.slot).Add(1)
+		return true, nil
+	}
+	slot, err := f.ring.claim()
+	if err != nil {
+		return false, err
+	}
+	c.event, c.slot = k.event(e), slot
+	c.event.Handle = f.ring.begin(slot, c.event)
+	f.ring.count(slot).Store(1)
+	f.open++
+	return true, nil
 }
 
-// report hands out the counts whose window is over, and forgets quiet networks.
-func (f *flood) report(now time.Time, write func(*Event)) {
+// find returns what is known of a key; when too many are watched, of all others
+// with its code.
+func (f *flood) find(k floodKey) (floodKey, *floodCount) {
+	if c := f.watched[k]; c != nil {
+		return k, c
+	}
+	if len(f.watched) >= f.Keys && k.network.IsValid() {
+		return f.shared(k)
+	}
+	c := &floodCount{}
+	f.watched[k] = c
+	return k, c
+}
+
+func (f *flood) shared(k floodKey) (floodKey, *floodCount) {
+	k.network = netip.Prefix{}
+	return f.find(k)
+}
+
+// event is the counted event: of the first one it has what all share.
+func (k floodKey) event(first *Event) *Event {
+	e := &Event{
+		ID: first.ID, Time: first.Time, Class: k.class, Decision: Refused, Code: k.code, Step: first.Step,
+		Status: first.Status, Note: noteCounted, Detail: "more refusals like this, from many networks",
+	}
+	if k.network.IsValid() {
+		e.Remote = netip.AddrPortFrom(k.network.Addr(), 0)
+		e.Detail = "more refusals like this, from " + k.network.String()
+	}
+	e.Peer = e.Remote
+	return e
+}
+
+// close completes the counts whose window is over, or all, and forgets quiet
+// networks.
+func (f *flood) close(now time.Time, all bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for k, c := range f.watched {
-		switch {
-		case c.counted > 0 && now.Sub(c.since) >= f.Window:
-			write(k.event(c, now))
-			c.counted = 0
-		case c.counted == 0 && now.Unix()-c.second > int64(f.Window/time.Second):
-			delete(f.watched, k)
+		if c.event == nil {
+			if quiet := now.Unix() - c.second; quiet > int64(f.Window/time.Second) || quiet < 0 {
+				delete(f.watched, k)
+			}
+			continue
 		}
+		age := now.Sub(c.event.Time)
+		if !all && age >= 0 && age < f.Window {
+			continue
+		}
+		c.event.Count, c.event.Duration = int(f.ring.count(c.slot).Load()), max(age, 0)
+		f.ring.complete(c.event.Handle, c.event)
+		c.event = nil
+		f.open--
 	}
 }
 
-func (k floodKey) event(c *floodCount, now time.Time) *Event {
-	where := "many networks"
-	if k.network.IsValid() {
-		where = k.network.String()
-	}
-	return &Event{
-		ID: "flood", Time: now, Class: Request, Decision: Refused, Code: k.code, Count: c.counted,
-		Remote: netip.AddrPortFrom(k.network.Addr(), 0),
-		Detail: fmt.Sprintf("%d more like this from %s since %s", c.counted, where, c.since.UTC().Format(time.RFC3339)),
-	}
-}
-
+// networkOf is what one stranger can easily have to himself.
 func networkOf(addr netip.Addr) netip.Prefix {
 	bits := 64
 	if addr.Unmap().Is4() {

@@ -1,11 +1,12 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,17 +14,51 @@ import (
 
 // Options are what [Open] needs.
 type Options struct {
-	Dir         string // made if missing, mode 0700
-	Node        string
+	Dir         string             // made if missing, mode 0700; one log has it to itself
+	Node        string             // stands in the checkpoints
 	Key         []byte             // 32 bytes: keys the chain
 	Sign        ed25519.PrivateKey // signs checkpoints
 	Now         func() time.Time
-	Slots       int           // requests under way at once; 0: 4096
+	Slots       int           // events under way or not yet written, at most 1,048,576; 0: 8192, which take 64 MiB of disk
 	SegmentSize int64         // bytes; 0: 64 MiB
 	Keep        time.Duration // how long segments are kept; 0: for ever
 	MaxSize     int64         // bytes of all segments together; 0: unbounded
 	Flood       Flood
-	Warn        func(error) // what the operator must know at once; may be nil
+	Warn        func(error) // what the operator must know at once; may be nil. It must not block or call the log.
+
+	// Checkpointed is given each new checkpoint, once it is durable, to keep it
+	// elsewhere. It may be nil. It must not block or call the log.
+	Checkpointed func(Checkpoint)
+}
+
+const defaultSlots = 8192
+
+func (o *Options) complete() error {
+	switch {
+	case o.Dir == "":
+		return errors.New("event log: it needs a folder")
+	case len(o.Key) != 32:
+		return fmt.Errorf("event log: the chain's key has 32 bytes, not %d", len(o.Key))
+	case len(o.Sign) != ed25519.PrivateKeySize:
+		return errors.New("event log: it needs an Ed25519 key to sign checkpoints")
+	case o.Now == nil:
+		return errors.New("event log: it needs a clock")
+	case o.Slots < 0 || o.Slots > maxSlots:
+		return fmt.Errorf("event log: slots: %d, but 1 to %d are possible", o.Slots, maxSlots)
+	case o.SegmentSize < 0 || o.Keep < 0 || o.MaxSize < 0:
+		return errors.New("event log: sizes and times are not below zero")
+	}
+	o.Key, o.Node = bytes.Clone(o.Key), nodeName(o.Node)
+	if o.Slots == 0 {
+		o.Slots = defaultSlots
+	}
+	if o.SegmentSize == 0 {
+		o.SegmentSize = defaultSegment
+	}
+	if o.Warn == nil {
+		o.Warn = func(error) {}
+	}
+	return nil
 }
 
 // Log is the local event log of one node: a [Sink] whose events are safe against
@@ -31,19 +66,23 @@ type Options struct {
 // keyed chain with signed checkpoints. One goroutine, ended by Close, moves events
 // from the mapped ring into the segments. It is safe for concurrent use.
 type Log struct {
-	ring     *ring
-	chain    *chain
-	flood    *flood
-	now      func() time.Time
-	warn     func(error)
-	finished chan uint32 // slots to be written; never full, it has room for every slot
-	flush    chan chan error
-	stop     chan struct{}
-	done     chan struct{}
-	failed   atomic.Pointer[error]
-	lock     *os.File
-	added    int    // of the drain's batch, how many are pending in the chain
-	text     []byte // reused by the drain
+	ring   *ring
+	chain  *chain // of the drain
+	flood  *flood
+	now    func() time.Time
+	warn   func(error)
+	lock   *os.File
+	failed atomic.Pointer[error] // why Begin refuses
+	asked  atomic.Bool           // somebody has rung the bell already
+	bell   chan struct{}
+	flush  chan chan error
+	stop   chan struct{}
+	done   chan struct{}
+
+	batch []uint32 // of the drain: slots to be given back once they are written
+	added int      // how many of them are pending in the chain
+	text  []byte   // reused by the drain
+
 	closing  sync.Once
 	closeErr error
 }
@@ -51,12 +90,21 @@ type Log struct {
 // coalesced is the handle of an event that only counts.
 const coalesced = ^uint64(0)
 
+// Notes that the log itself gives to events.
+const (
+	noteInterrupted = "interrupted" // the process died, or the log was closed, before it was completed
+	noteCounted     = "counted"     // it stands for Count refusals
+)
+
+var errClosed = errors.New("the event log is closed")
+
 // Open opens the log in a folder, or begins one. Events that an earlier process
 // left in the ring are written first; those that it had not completed carry the
-// note "interrupted". A torn last line is cut off, and an event says so.
+// note "interrupted". A torn last line is cut off, and an event says so. A log
+// whose end was cut off or changed is not opened.
 func Open(o Options) (*Log, error) {
-	if len(o.Key) != 32 || len(o.Sign) != ed25519.PrivateKeySize || o.Now == nil {
-		return nil, fmt.Errorf("event log: it needs a key of 32 bytes, a signing key and a clock")
+	if err := o.complete(); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("event log: %w", err)
@@ -65,83 +113,62 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Slots == 0 {
-		o.Slots = defaultRing
-	}
-	if o.Warn == nil {
-		o.Warn = func(error) {}
-	}
-	r, err := openRing(filepath.Join(o.Dir, "ring"), uint32(o.Slots))
+	c, err := openChain(o)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	if err := c.recover(); err != nil {
+		return nil, errors.Join(err, c.close(), lock.Close())
+	}
 	l := &Log{
-		ring: r, flood: newFlood(o.Flood), now: o.Now, warn: o.Warn, lock: lock,
-		finished: make(chan uint32, r.slots), flush: make(chan chan error), stop: make(chan struct{}), done: make(chan struct{}),
-	}
-	if l.chain, err = openChain(o, r); err != nil {
-		return nil, errors.Join(err, r.close(), lock.Close())
-	}
-	if err := l.recover(); err != nil {
-		return nil, errors.Join(err, l.chain.close(), r.close(), lock.Close())
+		ring: c.ring, chain: c, flood: newFlood(o.Flood, c.ring), now: o.Now, warn: o.Warn, lock: lock,
+		bell: make(chan struct{}, 1), flush: make(chan chan error), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go l.drain()
 	return l, nil
 }
 
-// recover writes what an earlier process left in the ring and had not written.
-func (l *Log) recover() error {
-	written, err := l.chain.lastReferences(int(l.ring.slots))
-	if err != nil {
-		return err
-	}
-	for _, i := range l.ring.left() {
-		text, ref := l.ring.appendEvent(nil, i)
-		if !written[ref] {
-			if l.ring.state(i).Load() == begun && len(text) > 0 {
-				text = append(text[:len(text)-1], `,"interrupted":true}`...)
-			}
-			l.chain.add(text, ref)
-		}
-		l.ring.state(i).Store(free)
-	}
-	if l.chain.torn > 0 {
-		l.chain.add(AppendJSON(nil, &Event{
-			ID: "repair", Time: l.now(), Class: System, Decision: Noted, Code: "log_repaired",
-			Detail: fmt.Sprintf("the last line was torn after %d bytes and was cut off; its event follows if it was begun", l.chain.torn),
-		}), l.ring.reference().Add(1))
-	}
-	return l.chain.write()
-}
-
 // Begin implements [Sink]. It does not allocate.
 func (l *Log) Begin(e *Event) error {
+	e.Handle = 0
 	if fault := l.failed.Load(); fault != nil {
 		return *fault
 	}
-	if l.flood.counts(e) {
-		e.Handle = coalesced
-		return nil
+	if l.flood.applies(e) {
+		counted, err := l.flood.count(e)
+		if err != nil {
+			return err
+		}
+		if counted {
+			e.Handle = coalesced
+			return nil
+		}
 	}
 	i, err := l.ring.claim()
 	if err != nil {
 		return err
 	}
-	l.ring.begin(i, e)
-	e.Handle = uint64(i)
+	e.Handle = l.ring.begin(i, e)
 	return nil
 }
 
-// Complete implements [Sink].
+// Complete implements [Sink]. An event that was not begun, or is complete already,
+// is passed over.
 func (l *Log) Complete(e *Event) {
-	if e.Handle == coalesced {
+	handle := e.Handle
+	e.Handle = 0
+	if handle == 0 || handle == coalesced || !l.ring.complete(handle, e) {
 		return
 	}
-	l.ring.complete(uint32(e.Handle), e)
-	l.finished <- uint32(e.Handle)
+	if !l.asked.Load() && l.asked.CompareAndSwap(false, true) {
+		select {
+		case l.bell <- struct{}{}:
+		default:
+		}
+	}
 }
 
-// Healthy returns why events cannot be written at present, or nil.
+// Healthy returns why events cannot be kept at present, or nil.
 func (l *Log) Healthy() error {
 	if fault := l.failed.Load(); fault != nil {
 		return *fault
@@ -160,17 +187,19 @@ func (l *Log) Flush() error {
 	}
 }
 
-// Close writes what is complete, signs a last checkpoint and ends the goroutine.
+// Close writes what is in the ring, signs a last checkpoint and ends the goroutine.
+// Events that are still under way are written as "interrupted". From then on Begin
+// refuses.
 func (l *Log) Close() error {
 	l.closing.Do(func() {
 		close(l.stop)
 		<-l.done
-		l.closeErr = errors.Join(l.Healthy(), l.chain.checkpoint(), l.chain.close(), l.ring.close(), l.lock.Close())
+		l.closeErr = errors.Join(l.closeErr, l.chain.close(), l.lock.Close())
 	})
 	return l.closeErr
 }
 
-// How long the writer gathers events before it writes them in one step, and how
+// How long the drain gathers events before it writes them in one step, and how
 // often it looks after counts and checkpoints, and tries again what failed.
 const (
 	gather    = 2 * time.Millisecond
@@ -184,81 +213,88 @@ func (l *Log) drain() {
 	defer tick.Stop()
 	pause := time.NewTimer(gather)
 	defer pause.Stop()
-	batch := make([]uint32, 0, l.ring.slots)
 	for {
 		select {
-		case i := <-l.finished:
-			batch = append(batch, i)
+		case <-l.bell:
 			pause.Reset(gather)
 			select {
 			case <-pause.C:
 			case <-l.stop:
 			}
-			batch = l.write(l.collect(batch))
+			l.asked.Store(false)
+			_ = l.settle(l.write()) // kept for Begin and Healthy
 		case answer := <-l.flush:
-			batch = l.write(l.collect(batch))
-			answer <- l.Healthy()
+			answer <- l.settle(l.write())
 		case <-tick.C:
-			l.tick()
-			batch = l.write(l.collect(batch))
+			l.flood.close(l.now(), false)
+			_ = l.settle(l.write())
 		case <-l.stop:
-			l.tick()
-			l.write(l.collect(batch))
+			l.finish()
 			return
 		}
 	}
 }
 
-func (l *Log) collect(batch []uint32) []uint32 {
-	for {
-		select {
-		case i := <-l.finished:
-			batch = append(batch, i)
-		default:
-			return batch
+// write puts what is complete into the segment, and only then gives its slots back.
+// If that fails they are kept, and every Begin fails until it succeeds.
+func (l *Log) write() error {
+	l.batch = l.ring.collect(l.batch)
+	slices.SortFunc(l.batch[l.added:], l.ring.byReference)
+	for _, i := range l.batch[l.added:] {
+		l.text = l.ring.appendEvent(l.text[:0], i)
+		l.chain.add(l.text, l.ring.ref(i))
+	}
+	l.added = len(l.batch)
+	err := l.chain.write()
+	if err == nil {
+		for _, i := range l.batch {
+			l.ring.release(i)
 		}
+		l.batch, l.added = l.batch[:0], 0
+		err = l.chain.upkeep()
 	}
+	return err
 }
 
-// write puts a batch into the segment, and only then gives its slots back. If it
-// fails the batch is kept, and every Begin fails until it succeeds.
-func (l *Log) write(batch []uint32) []uint32 {
-	for _, i := range batch[l.added:] {
-		var ref uint64
-		l.text, ref = l.ring.appendEvent(l.text[:0], i)
-		l.chain.add(l.text, ref)
+// settle remembers whether the log can be written, and warns when that changes.
+func (l *Log) settle(err error) error {
+	if err == nil {
+		if l.failed.Swap(nil) != nil {
+			l.warn(errors.New("the event log is written again"))
+		}
+		return nil
 	}
-	l.added = len(batch)
-	if err := l.chain.write(); err != nil {
-		l.fail(err)
-		return batch
-	}
-	for _, i := range batch {
-		l.ring.state(i).Store(free)
-	}
-	l.added = 0
-	if l.failed.Swap(nil) != nil {
-		l.warn(fmt.Errorf("the event log is written again"))
-	}
-	return batch[:0]
-}
-
-func (l *Log) fail(err error) {
-	fault := fmt.Errorf("the event log cannot be written: %w", err)
+	fault := fmt.Errorf("the event log cannot be written: %w; free some space on its disk, or mend it", err)
 	if l.failed.Swap(&fault) == nil {
 		l.warn(fault)
 	}
+	return fault
 }
 
-// tick writes what the flood rule counted, and a checkpoint when one is due.
-func (l *Log) tick() {
-	if l.Healthy() != nil {
-		return // write tries again what is pending
+// finish writes everything that is left. What cannot be written stays in the ring,
+// for the next Open.
+func (l *Log) finish() {
+	refuse := errClosed
+	l.failed.Store(&refuse)
+	l.flood.close(l.now(), true)
+	l.batch = l.ring.collect(l.batch)
+	late := l.ring.interrupt()
+	slices.SortFunc(late, l.ring.byReference)
+	err := l.write()
+	if err == nil {
+		for _, i := range late {
+			l.chain.addHeld(i)
+		}
+		if err = l.chain.write(); err == nil {
+			for _, i := range late {
+				l.ring.release(i)
+			}
+		}
 	}
-	l.flood.report(l.now(), func(e *Event) {
-		l.chain.add(AppendJSON(nil, e), l.ring.reference().Add(1))
-	})
-	if err := l.chain.upkeep(); err != nil {
-		l.warn(err)
+	if err == nil {
+		err = l.chain.checkpoint()
+	} else {
+		l.chain.poll(true)
 	}
+	l.closeErr = err
 }

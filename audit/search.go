@@ -1,15 +1,13 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -34,146 +32,176 @@ type Found struct {
 func (q *Query) Matches(e *Event) bool {
 	return is(q.ID, e.ID) && is(q.Client, e.Client) && is(q.Credential, e.CredentialID) && is(q.Endpoint, e.Endpoint) &&
 		is(q.API, e.API) && is(q.Code, e.Code) && is(string(q.Decision), string(e.Decision)) && is(string(q.Class), string(e.Class)) &&
-		(!q.Address.IsValid() || q.Address.Contains(e.Remote.Addr())) &&
+		(!q.Address.IsValid() || q.Address.Contains(e.Remote.Addr().Unmap())) &&
 		(q.Since.IsZero() || !e.Time.Before(q.Since)) && (q.Until.IsZero() || e.Time.Before(q.Until))
 }
 
 func is(want, got string) bool { return want == "" || want == got }
 
 // Search returns the events that the query selects, oldest first. With a limit it
-// keeps no more than that in memory.
+// keeps no more than that in memory, and reads no more segments than it must;
+// without, use [Each] for what may be many.
+//
+// A log that was damaged is searched all the same: the result is then what could be
+// read, beside an error that is the first [Fault].
 func Search(ctx context.Context, dir string, q Query) ([]Found, error) {
+	s, err := newSearch(dir, q)
+	if err != nil {
+		return nil, err
+	}
+	var parts [][]Found
+	var bad error
+	missing := q.Limit
+	for _, name := range slices.Backward(s.names) {
+		part, err := s.newest(ctx, name, missing)
+		if err := keepGoing(err, &bad); err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+		if missing -= len(part); q.Limit > 0 && missing <= 0 {
+			break
+		}
+	}
+	slices.Reverse(parts)
+	return slices.Concat(parts...), bad
+}
+
+// Each calls f for the events that the query selects, oldest first, in bounded
+// memory; the query's limit is not looked at. It ends with f's first error. Damage
+// is treated as [Search] does.
+func Each(ctx context.Context, dir string, q Query, f func(Found) error) error {
+	s, err := newSearch(dir, q)
+	if err != nil {
+		return err
+	}
+	var bad error
+	for _, name := range s.names {
+		if err := keepGoing(s.each(ctx, name, f), &bad); err != nil {
+			return err
+		}
+	}
+	return bad
+}
+
+// keepGoing puts the first fault of the log itself aside, and passes over segments
+// that retention removed meanwhile.
+func keepGoing(err error, bad *error) error {
+	var fault *Fault
+	switch {
+	case errors.As(err, &fault):
+		if *bad == nil {
+			*bad = fmt.Errorf("the log is damaged: %w", fault)
+		}
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return err
+}
+
+type search struct {
+	dir     string
+	query   Query
+	names   []string
+	needles [][]byte
+}
+
+func newSearch(dir string, q Query) (*search, error) {
 	names, err := segments(dir)
 	if err != nil {
 		return nil, err
 	}
-	var found []Found
-	for _, name := range names {
-		err := eachLine(filepath.Join(dir, name), func(l line) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			match, ok, err := q.look(l)
-			if err != nil || !ok {
-				return err
-			}
-			found = append(found, match)
-			if q.Limit > 0 && len(found) > q.Limit {
-				found = append(found[:0], found[1:]...)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+	s := &search{dir: dir, query: q, names: names, needles: q.needles()}
+	s.skip()
+	return s, nil
+}
+
+// needles are pieces of JSON that every event that matches contains: most lines
+// need not be decoded.
+func (q *Query) needles() [][]byte {
+	e := Event{
+		ID: q.ID, Client: q.Client, CredentialID: q.Credential, Endpoint: q.Endpoint, API: q.API, Code: q.Code,
+		Decision: q.Decision, Class: q.Class,
+	}
+	var needles [][]byte
+	add := func(name, value string, most int) {
+		if value != "" {
+			needles = append(needles, field(nil, name, value, most)[1:])
 		}
 	}
-	return found, nil
+	add("id", e.ID, maxWord)
+	add("client", e.Client, maxName)
+	add("credential", e.CredentialID, maxName)
+	add("endpoint", e.Endpoint, maxName)
+	add("api", e.API, maxWord)
+	add("code", e.Code, maxWord)
+	add("decision", string(e.Decision), maxWord)
+	add("class", string(e.Class), maxWord)
+	return needles
+}
+
+// skip leaves out segments that ended before the query's time: the checkpoint at
+// a segment's end is younger than everything in it.
+func (s *search) skip() {
+	if s.query.Since.IsZero() {
+		return
+	}
+	points, _, err := readCheckpoints(s.dir)
+	if err != nil {
+		return // then every segment is looked at
+	}
+	for _, point := range points {
+		for len(s.names) > 1 && first(s.names[1]) == point.Seq+1 && point.Time.Add(time.Second).Before(s.query.Since) {
+			s.names = s.names[1:]
+		}
+	}
+}
+
+func (s *search) each(ctx context.Context, name string, f func(Found) error) error {
+	return eachLine(s.dir, name, func(l line) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		found, ok, err := s.look(l)
+		if err != nil {
+			return &Fault{name, int(l.seq - first(name) + 1), l.seq, err.Error()}
+		}
+		if !ok {
+			return nil
+		}
+		return f(found)
+	})
+}
+
+// newest returns the last matches of a segment; most 0: all.
+func (s *search) newest(ctx context.Context, name string, most int) ([]Found, error) {
+	var kept []Found
+	from := 0 // kept is a ring once it is full
+	err := s.each(ctx, name, func(found Found) error {
+		if most <= 0 || len(kept) < most {
+			kept = append(kept, found)
+			return nil
+		}
+		kept[from] = found
+		from = (from + 1) % most
+		return nil
+	})
+	return slices.Concat(kept[from:], kept[:from]), err
 }
 
 // look decodes a line only if it can match.
-func (q *Query) look(l line) (Found, bool, error) {
-	for _, word := range []string{q.ID, q.Client, q.Credential, q.Code} {
-		if word != "" && !bytes.Contains(l.Event, []byte(word)) {
+func (s *search) look(l line) (Found, bool, error) {
+	for _, needle := range s.needles {
+		if !bytes.Contains(l.event, needle) {
 			return Found{}, false, nil
 		}
 	}
-	e, err := ParseJSON(l.Event)
+	e, err := ParseJSON(l.event)
 	if err != nil {
-		return Found{}, false, fmt.Errorf("record %d: %w", l.Seq, err)
+		return Found{}, false, err
 	}
-	if !q.Matches(&e) {
+	if !s.query.Matches(&e) {
 		return Found{}, false, nil
 	}
-	return Found{Seq: l.Seq, Event: e, JSON: bytes.Clone(l.Event)}, true, nil
-}
-
-// Follow calls f for every event that the query selects and that is written from
-// now on, until the context ends. It looks each time that tick delivers.
-func Follow(ctx context.Context, dir string, q Query, tick <-chan time.Time, f func(Found)) error {
-	place, err := endOf(dir)
-	if err != nil {
-		return err
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick:
-			if err := place.read(dir, q, f); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// place is how far a follower has read.
-type place struct {
-	name   string
-	offset int64
-}
-
-func endOf(dir string) (*place, error) {
-	names, err := segments(dir)
-	if err != nil || len(names) == 0 {
-		return &place{}, err
-	}
-	p := &place{name: names[len(names)-1]}
-	info, err := os.Stat(filepath.Join(dir, p.name))
-	if err != nil {
-		return nil, fmt.Errorf("follow: %w", err)
-	}
-	p.offset = info.Size()
-	return p, nil
-}
-
-func (p *place) read(dir string, q Query, f func(Found)) error {
-	names, err := segments(dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if name < p.name {
-			continue
-		}
-		if name > p.name {
-			p.name, p.offset = name, 0
-		}
-		if err := p.readSegment(dir, q, f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *place) readSegment(dir string, q Query, f func(Found)) error {
-	file, err := os.Open(filepath.Join(dir, p.name))
-	if err != nil {
-		return fmt.Errorf("follow: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	if _, err := file.Seek(p.offset, io.SeekStart); err != nil {
-		return fmt.Errorf("follow: %w", err)
-	}
-	lines := bufio.NewReaderSize(file, maxLine+1)
-	for {
-		text, err := lines.ReadSlice('\n')
-		if errors.Is(err, io.EOF) {
-			return nil // an unfinished line is read when it is whole
-		}
-		if err != nil {
-			return fmt.Errorf("follow: %w", err)
-		}
-		p.offset += int64(len(text))
-		l, err := parseLine(bytes.TrimSuffix(text, []byte("\n")))
-		if err != nil {
-			return fmt.Errorf("follow: %s: %w", p.name, err)
-		}
-		match, ok, err := q.look(l)
-		if err != nil {
-			return err
-		}
-		if ok {
-			f(match)
-		}
-	}
+	return Found{Seq: l.seq, Event: e, JSON: bytes.Clone(l.event)}, true, nil
 }

@@ -1,17 +1,17 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/ed25519"
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 // Report is what [Verify] found.
@@ -19,7 +19,9 @@ type Report struct {
 	Lines       uint64 // that were checked
 	First, Last uint64 // numbers of the first and the last line
 	Checkpoints int
-	Torn        int    // bytes of an unfinished last line: a process died while it wrote
+	Covered     uint64 // the last line that a signed checkpoint covers; what follows rests on the chain's key alone
+	Head        uint64 // how far the ring says the chain went; 0: there is no ring beside it
+	Torn        int    // bytes of an unfinished last line: a process died while it wrote, or is writing
 	Fault       *Fault // nil: the log is whole
 }
 
@@ -27,7 +29,7 @@ type Report struct {
 type Fault struct {
 	File string
 	Line int    // in the file, from 1; 0: the file as a whole
-	Seq  uint64 // number that was expected
+	Seq  uint64 // number that was expected; 0: unknown
 	Why  string
 }
 
@@ -39,91 +41,162 @@ func (f *Fault) Error() string {
 // Verify checks every line of the log in dir against the chain's key, and every
 // checkpoint against the public key. The first bad record, after an edit, a
 // deletion, an insertion or a reorder, is named in the report, and so is an end
-// that is before a checkpoint. A rewriting by somebody who has the chain's key is
-// found by the checkpoints, or, if he rewrote those too, by a checkpoint that was
-// kept elsewhere: pass it in known. The error is for what could not be read.
+// that is before a checkpoint, or before what the ring beside it knows of.
+//
+// A rewriting by somebody who has the chain's key is found by the checkpoints, or,
+// if he removed those too, by one that was kept elsewhere: pass it in known. Whoever
+// has all keys, and everything that was kept, can write any log.
+//
+// It may run while the log is written. The error is for what could not be read.
 func Verify(dir string, key []byte, public ed25519.PublicKey, known ...Checkpoint) (Report, error) {
-	points, err := readCheckpoints(dir)
-	if err != nil {
-		return Report{}, err
-	}
-	v := verifier{dir: dir, chain: chain{mac: hmac.New(sha256.New, key)}, points: map[uint64]Checkpoint{}}
-	v.report.Checkpoints = len(points)
-	for _, point := range append(points, known...) {
-		if len(point.Sig) != ed25519.SignatureSize || !ed25519.Verify(public, point.Text(), point.Sig) {
-			v.report.Fault = &Fault{checkpointsTo, 0, point.Seq, "the signature of a checkpoint does not match"}
-			return v.report, nil
+	for try := 0; ; try++ {
+		v := &verifier{dir: dir, mac: hmac.New(newHash, key), points: map[uint64]Checkpoint{}}
+		err := v.run(key, public, known)
+		if fault := (*Fault)(nil); errors.As(err, &fault) {
+			v.report.Fault, err = fault, nil
 		}
-		if other, ok := v.points[point.Seq]; ok && !bytes.Equal(other.Mac, point.Mac) {
-			v.report.Fault = &Fault{checkpointsTo, 0, point.Seq, "two checkpoints of one record differ: the log was rewritten"}
-			return v.report, nil
+		if try < 3 && errors.Is(err, errGone) {
+			continue // retention removed it meanwhile
 		}
-		v.points[point.Seq] = point
+		return v.report, err
 	}
-	return v.report, v.run()
 }
+
+var errGone = errors.New("a segment was removed while it was read")
 
 type verifier struct {
-	dir    string
-	chain  chain
-	points map[uint64]Checkpoint
-	last   head
-	report Report
+	dir     string
+	mac     hash.Hash
+	points  map[uint64]Checkpoint
+	last    head
+	removed uint64 // the last line that retention says it removed
+	report  Report
 }
 
-func (v *verifier) run() error {
+// run reads what says how far the log goes before the log itself, which may grow
+// meanwhile.
+func (v *verifier) run(key []byte, public ed25519.PublicKey, known []Checkpoint) error {
+	ring, err := v.readHead(key)
+	if err != nil {
+		return err
+	}
+	if err := v.readPoints(public, known); err != nil {
+		return err
+	}
 	names, err := segments(v.dir)
 	if err != nil {
 		return err
 	}
+	if len(names) == 0 && len(v.points) == 0 && ring.seq == 0 {
+		return fmt.Errorf("there is no event log in %s", v.dir)
+	}
 	for i, name := range names {
-		if err := v.segment(name, i == 0, i == len(names)-1); err != nil || v.report.Fault != nil {
+		if err := v.segment(name, i == 0, i == len(names)-1); err != nil {
 			return err
 		}
 	}
-	for seq := range v.points {
-		if seq > v.last.seq {
-			v.report.Fault = &Fault{lastOf(names), 0, v.last.seq + 1, fmt.Sprintf("the log ends here, but a checkpoint covers record %d: the end was cut off", seq)}
-			return nil
+	v.report.Last = v.last.seq
+	return v.reaches(names, ring)
+}
+
+// readHead reads what the ring says, from the file: a running log has it mapped.
+func (v *verifier) readHead(key []byte) (h head, err error) {
+	file, err := os.Open(ringFile(v.dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, nil
+	}
+	if err != nil {
+		return h, fmt.Errorf("read the ring: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	memory := make([]byte, ringHeader)
+	// The writer may be in the middle of both copies in turn, so look again.
+	for range 3 {
+		if _, err := io.ReadFull(io.NewSectionReader(file, 0, ringHeader), memory); err != nil {
+			return h, &Fault{ringName, 0, 0, "it is too short to be a ring"}
+		}
+		if h, ok := readHead(memory, key); ok {
+			v.report.Head = h.seq
+			return h, nil
 		}
 	}
-	v.report.Last = v.last.seq
+	return h, &Fault{ringName, 0, 0, "what it says of the log does not match the chain's key: it was changed, or the key is another"}
+}
+
+func (v *verifier) readPoints(public ed25519.PublicKey, known []Checkpoint) error {
+	points, _, err := readCheckpoints(v.dir)
+	if err != nil {
+		return err
+	}
+	v.report.Checkpoints = len(points)
+	for i, point := range append(points, known...) {
+		file, number := checkpointsName, i+1
+		if i >= len(points) {
+			file, number = "a checkpoint kept elsewhere", 0
+		}
+		if !point.Signed(public) {
+			return &Fault{file, number, point.Seq, "the signature of the checkpoint does not match"}
+		}
+		if other, ok := v.points[point.Seq]; ok && !bytes.Equal(other.Mac, point.Mac) {
+			return &Fault{file, number, point.Seq, "two checkpoints of one record differ: the log was rewritten"}
+		}
+		v.points[point.Seq] = point
+		v.report.Covered = max(v.report.Covered, point.Seq)
+	}
 	return nil
 }
 
-func lastOf(names []string) string {
-	if len(names) == 0 {
-		return "events"
+// reaches checks the end, and that a missing beginning was removed by retention.
+func (v *verifier) reaches(names []string, ring head) error {
+	end := "the folder"
+	if len(names) > 0 {
+		end = names[len(names)-1]
 	}
-	return names[len(names)-1]
+	switch next := v.last.seq + 1; {
+	case v.report.Covered > v.last.seq:
+		return &Fault{end, 0, next, fmt.Sprintf("the log ends before it, but a checkpoint covers record %d: the end was cut off", v.report.Covered)}
+	case ring.seq > v.last.seq && ring.boot == bootID():
+		return &Fault{end, 0, next, fmt.Sprintf("the log ends before it, but the ring knows of record %d: the end was cut off", ring.seq)}
+	case ring.seq > v.last.seq:
+		return &Fault{end, 0, next, fmt.Sprintf("the log ends before it, but the ring knows of record %d: the end was cut off, or lost when the machine stopped", ring.seq)}
+	case ring.seq == v.last.seq && ring.seq > 0 && ring.mac != v.last.mac:
+		return &Fault{end, 0, ring.seq, "the ring knows another last record: the log was rewritten"}
+	case v.last.seq > 0 && len(v.points) == 0:
+		return &Fault{checkpointsName, 0, 0, "every log has a checkpoint, this has none: they were removed"}
+	case v.report.First > 1 && v.removed+1 < v.report.First:
+		return &Fault{names[0], 0, v.removed + 1, "the log begins behind it, and no event says that retention removed what was before"}
+	}
+	return nil
 }
 
-func (v *verifier) segment(name string, first, last bool) error {
+func (v *verifier) segment(name string, isFirst, isLast bool) error {
 	file, err := os.Open(filepath.Join(v.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errGone
+	}
 	if err != nil {
 		return fmt.Errorf("read a segment: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	if first {
+	if isFirst {
 		if err := v.anchor(name); err != nil {
-			v.report.Fault = &Fault{name, 0, firstLine(name), err.Error()}
-			return nil
+			return err
 		}
 	}
-	lines := bufio.NewReaderSize(file, maxLine+1)
-	for number := 1; ; number++ {
-		text, err := lines.ReadSlice('\n')
-		if err != nil && len(text) == 0 {
-			return nil
+	lines := newLineReader(name, file)
+	for {
+		l, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return v.end(lines, isLast)
 		}
-		whole := err == nil
-		if !whole && last {
-			v.report.Torn = len(text)
-			return nil
+		if fault := (*Fault)(nil); errors.As(err, &fault) {
+			fault.Seq = v.last.seq + 1
 		}
-		if why := v.line(bytes.TrimSuffix(text, []byte("\n"))); why != "" || !whole {
-			v.report.Fault = &Fault{name, number, v.last.seq + 1, why}
-			return nil
+		if err != nil {
+			return err
+		}
+		if why := v.line(l); why != "" {
+			return &Fault{name, lines.number, v.last.seq + 1, why}
 		}
 	}
 }
@@ -131,56 +204,58 @@ func (v *verifier) segment(name string, first, last bool) error {
 // anchor begins at the first line of all, or, where older segments were removed
 // by retention, at a checkpoint.
 func (v *verifier) anchor(name string) error {
-	first := firstLine(name)
-	v.report.First = first
-	if first == 1 {
+	v.report.First = first(name)
+	if v.report.First == 1 {
 		return nil
 	}
-	point, ok := v.points[first-1]
+	point, ok := v.points[v.report.First-1]
 	if !ok {
-		return fmt.Errorf("earlier segments are missing, and no checkpoint covers record %d", first-1)
+		return &Fault{name, 0, v.report.First, fmt.Sprintf("earlier segments are missing, and no checkpoint covers record %d", v.report.First-1)}
 	}
-	v.last = head{seq: first - 1}
-	copy(v.last.mac[:], point.Mac)
+	v.last = head{seq: point.Seq, mac: [macSize]byte(point.Mac)}
 	return nil
 }
 
-func (v *verifier) line(text []byte) (why string) {
-	l, err := parseLine(text)
-	if err != nil {
-		return err.Error()
+func (v *verifier) line(l line) (why string) {
+	if l.seq != v.last.seq+1 {
+		return fmt.Sprintf("number %d stands here: records were removed, inserted or put in another order", l.seq)
 	}
-	if l.Seq != v.last.seq+1 {
-		return fmt.Sprintf("its number is %d: records were removed, inserted or put in another order", l.Seq)
+	if mac := link(v.mac, v.last.mac, l.body); !equalMacs(mac[:], l.mac[:]) {
+		return "its mac does not match: it was changed, or the key is another"
 	}
-	if mac := v.chain.link(v.last.mac, l.body); !hmac.Equal(mac[:], l.mac[:]) {
-		return "its mac does not match: it, or a record before it, was changed"
-	}
-	if point, ok := v.points[l.Seq]; ok && !bytes.Equal(point.Mac, l.mac[:]) {
+	if point, ok := v.points[l.seq]; ok && !bytes.Equal(point.Mac, l.mac[:]) {
 		return "a signed checkpoint says otherwise: the log was rewritten"
 	}
-	v.last = head{seq: l.Seq, mac: l.mac}
+	v.last = head{seq: l.seq, mac: l.mac}
 	v.report.Lines++
+	if bytes.Contains(l.event, []byte(`"code":"`+codeRemoved+`"`)) {
+		v.note(l.event)
+	}
 	return ""
 }
 
-func readCheckpoints(dir string) ([]Checkpoint, error) {
-	file, err := os.Open(filepath.Join(dir, checkpointsTo))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// note takes what retention says of itself.
+func (v *verifier) note(event []byte) {
+	e, err := ParseJSON(event)
+	if err != nil || e.Class != System || e.Code != codeRemoved {
+		return
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read the checkpoints: %w", err)
+	if kept, ok := segmentFirst(e.Target); ok {
+		v.removed = max(v.removed, kept-1)
 	}
-	defer func() { _ = file.Close() }()
-	var points []Checkpoint
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		var point Checkpoint
-		if err := json.Unmarshal(lines.Bytes(), &point); err != nil {
-			return nil, fmt.Errorf("read the checkpoints: line %d: %w", len(points)+1, err)
-		}
-		points = append(points, point)
+}
+
+// end looks at what stands behind the last line break. The death of a process
+// tears only the last segment, and only in the middle of the next line.
+func (v *verifier) end(lines *lineReader, isLast bool) error {
+	if len(lines.torn) == 0 {
+		return nil
 	}
-	return points, lines.Err()
+	next := append(strconv.AppendUint([]byte(`{"seq":`), v.last.seq+1, 10), ',')
+	common := min(len(next), len(lines.torn))
+	if !isLast || len(lines.torn) > maxLine || !bytes.Equal(next[:common], lines.torn[:common]) {
+		return &Fault{lines.name, lines.number + 1, v.last.seq + 1, "it is not finished, and no dying process leaves it so: it was cut or changed"}
+	}
+	v.report.Torn = len(lines.torn)
+	return nil
 }

@@ -1,0 +1,102 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Follow calls f for every event that the query selects and that is written from
+// now on, until the context ends. It looks each time that tick delivers. Each event
+// comes once, in the order of the log; a bad line ends it with a [Fault].
+func Follow(ctx context.Context, dir string, q Query, tick <-chan time.Time, f func(Found)) error {
+	place, err := endOf(dir)
+	if err != nil {
+		return err
+	}
+	s := &search{dir: dir, query: q, needles: q.needles()}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick:
+			if err := place.read(ctx, s, f); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// place is how far a follower has read.
+type place struct {
+	name   string
+	offset int64 // always the beginning of a line
+}
+
+// endOf is behind the last whole line.
+func endOf(dir string) (*place, error) {
+	names, err := segments(dir)
+	if err != nil || len(names) == 0 {
+		return &place{}, err
+	}
+	p := &place{name: names[len(names)-1]}
+	if _, p.offset, _, err = lastLine(dir, p.name); err != nil {
+		return nil, fmt.Errorf("follow: %w", err)
+	}
+	return p, nil
+}
+
+func (p *place) read(ctx context.Context, s *search, f func(Found)) error {
+	names, err := segments(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name < p.name {
+			continue
+		}
+		if name > p.name {
+			p.name, p.offset = name, 0
+		}
+		err := p.readSegment(ctx, s, f)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // retention removed it
+			return fmt.Errorf("follow: %w", err)
+		}
+	}
+	return nil
+}
+
+func (p *place) readSegment(ctx context.Context, s *search, f func(Found)) error {
+	file, err := os.Open(filepath.Join(s.dir, p.name))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.Seek(p.offset, io.SeekStart); err != nil {
+		return err
+	}
+	lines := newLineReader(p.name, file)
+	for from := p.offset; ctx.Err() == nil; {
+		l, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return nil // an unfinished line is read when it is whole
+		}
+		if err != nil {
+			return err
+		}
+		p.offset = from + lines.offset
+		found, ok, err := s.look(l)
+		if err != nil {
+			return &Fault{p.name, int(l.seq - first(p.name) + 1), l.seq, err.Error()}
+		}
+		if ok {
+			f(found)
+		}
+	}
+	return nil
+}

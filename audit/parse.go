@@ -1,0 +1,239 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+	"unicode/utf8"
+)
+
+// ParseJSON reads an event that [AppendJSON] wrote. It is strict: unknown or
+// repeated fields, other types, anything behind the object, and text longer than any
+// event are errors. White space between the tokens is allowed.
+func ParseJSON(text []byte) (Event, error) {
+	e, err := parseEvent(text)
+	if err != nil {
+		return Event{}, fmt.Errorf("read an event: %w", err)
+	}
+	return e, nil
+}
+
+func parseEvent(text []byte) (e Event, err error) {
+	// White space of an indented record is let through, within reason.
+	if len(text) > 2*maxEvent {
+		return e, fmt.Errorf("an event has at most %d bytes, this has %d", 2*maxEvent, len(text))
+	}
+	if !utf8.Valid(text) {
+		return e, errors.New("it is no UTF-8")
+	}
+	tokens := json.NewDecoder(bytes.NewReader(text))
+	tokens.UseNumber()
+	if token, err := tokens.Token(); err != nil || token != json.Delim('{') {
+		return e, errors.New("it is no object")
+	}
+	p := eventParser{event: &e, seen: map[string]bool{}}
+	for tokens.More() {
+		if err := p.field(tokens); err != nil {
+			return e, err
+		}
+	}
+	if _, err := tokens.Token(); err != nil {
+		return e, err
+	}
+	if _, err := tokens.Token(); !errors.Is(err, io.EOF) {
+		return e, errors.New("something stands behind it")
+	}
+	if !p.seen["id"] || !p.seen["time"] {
+		return e, errors.New("it has no id or no time")
+	}
+	if !p.seen["peer"] {
+		e.Peer = e.Remote
+	}
+	return e, nil
+}
+
+type eventParser struct {
+	event *Event
+	seen  map[string]bool
+}
+
+func (p *eventParser) field(tokens *json.Decoder) error {
+	token, err := tokens.Token()
+	if err != nil {
+		return err
+	}
+	name, ok := token.(string)
+	if !ok || p.seen[name] {
+		return fmt.Errorf("field %.40q is repeated", token)
+	}
+	p.seen[name] = true
+	value, err := tokens.Token()
+	if err != nil {
+		return err
+	}
+	switch value := value.(type) {
+	case string:
+		return p.text(name, value)
+	case json.Number:
+		return p.number(name, value)
+	case bool:
+		return p.flag(name, value)
+	}
+	return fmt.Errorf("field %.40q holds neither text nor a number", name)
+}
+
+func (p *eventParser) text(name, value string) (err error) {
+	e := p.event
+	switch name {
+	case "time":
+		e.Time, err = time.Parse(timeForm, value)
+	case "remote":
+		e.Remote, err = parseAddress(value)
+	case "peer":
+		if value != "" {
+			e.Peer, err = parseAddress(value)
+		}
+	case "class":
+		e.Class = Class(value)
+	case "decision":
+		e.Decision = Decision(value)
+	default:
+		field := e.word(name)
+		if field == nil {
+			return fmt.Errorf("field %.40q is unknown, or holds no text", name)
+		}
+		*field = value
+	}
+	if err != nil {
+		return fmt.Errorf("field %q: %w", name, err)
+	}
+	return nil
+}
+
+// word is the field of a plain text.
+func (e *Event) word(name string) *string {
+	switch name {
+	case "id":
+		return &e.ID
+	case "tls":
+		return &e.TLS
+	case "sni":
+		return &e.SNI
+	case "proto":
+		return &e.Proto
+	case "method":
+		return &e.Method
+	case "host":
+		return &e.Host
+	case "path":
+		return &e.Path
+	case "query":
+		return &e.Query
+	case "user_agent":
+		return &e.UserAgent
+	case "api":
+		return &e.API
+	case "endpoint":
+		return &e.Endpoint
+	case "shield":
+		return &e.Shield
+	case "credential":
+		return &e.CredentialID
+	case "issuer":
+		return &e.Issuer
+	case "subject":
+		return &e.Subject
+	case "client":
+		return &e.Client
+	case "user":
+		return &e.User
+	case "tenant":
+		return &e.Tenant
+	case "with":
+		return &e.With
+	case "warning":
+		return &e.Warning
+	case "actor":
+		return &e.Actor
+	case "action":
+		return &e.Action
+	case "target":
+		return &e.Target
+	case "change":
+		return &e.Change
+	case "step":
+		return &e.Step
+	case "code":
+		return &e.Code
+	case "detail":
+		return &e.Detail
+	case "upstream":
+		return &e.Upstream
+	case "note":
+		return &e.Note
+	}
+	return nil
+}
+
+func (p *eventParser) number(name string, value json.Number) error {
+	n, err := value.Int64()
+	if err != nil || n <= 0 {
+		return fmt.Errorf("field %q is no number above zero", name)
+	}
+	e := p.event
+	switch name {
+	case "status":
+		e.Status = int(n)
+	case "upstream_status":
+		e.UpstreamStatus = int(n)
+	case "bytes_in":
+		e.BytesIn = n
+	case "bytes_out":
+		e.BytesOut = n
+	case "duration_us":
+		e.Duration, err = microseconds(n)
+	case "upstream_us":
+		e.UpstreamDuration, err = microseconds(n)
+	case "count":
+		e.Count = int(n)
+	default:
+		return fmt.Errorf("field %.40q is unknown, or holds no number", name)
+	}
+	return err
+}
+
+func microseconds(n int64) (time.Duration, error) {
+	if d := time.Duration(n) * time.Microsecond; d/time.Microsecond == time.Duration(n) {
+		return d, nil
+	}
+	return 0, fmt.Errorf("%d µs are too long", n)
+}
+
+func (p *eventParser) flag(name string, value bool) error {
+	switch {
+	case value && name == "proved":
+		p.event.Proved = true
+	case value && name == "exposed":
+		p.event.Exposed = true
+	default:
+		return fmt.Errorf("field %.40q is unknown, or cannot be %t", name, value)
+	}
+	return nil
+}
+
+func parseAddress(s string) (netip.AddrPort, error) {
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil {
+		var a netip.Addr
+		a, err = netip.ParseAddr(s)
+		ap = netip.AddrPortFrom(a, 0)
+	}
+	if err != nil || ap.Addr().Zone() != "" {
+		return netip.AddrPort{}, fmt.Errorf("%.60q is no address", s)
+	}
+	return ap, nil
+}
