@@ -398,6 +398,49 @@ func TestACloseLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestADrainLetsWhatIsUnderWayEnd(t *testing.T) {
+	for _, patient := range []bool{true, false} {
+		release := make(chan struct{})
+		service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "first ")
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+			_, _ = io.WriteString(w, "last")
+		}))
+		t.Cleanup(service.Close)
+		f := guardless(t, gateway.Settings{Addresses: []string{service.URL}, Health: gateway.Health{Path: "/"}}, false)
+		response, err := http.Get(f.server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		drained := make(chan struct{})
+		go func() {
+			f.up.Drain(ctx)
+			close(drained)
+		}()
+		if patient {
+			close(release)
+		} else {
+			cancel()
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if whole := err == nil && string(body) == "first last"; whole != patient {
+			t.Errorf("patient %v: %q, %v", patient, body, err)
+		}
+		<-drained
+		cancel()
+		if response, _ := f.ask(simpleGet); response.StatusCode != 503 {
+			t.Errorf("%d after the drain", response.StatusCode)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
 func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 	good := gateway.Settings{Name: "x", Addresses: []string{"http://127.0.0.1:1"}}
 	for name, change := range map[string]func(*gateway.Settings){

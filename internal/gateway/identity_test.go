@@ -49,9 +49,9 @@ func (c *clock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
 // captured runs requests through an upstream and shows the identity header that
 // arrives.
 type captured struct {
-	f     *front
-	id    atomic.Pointer[shield.Identity]
-	got   http.Header
+	f   *front
+	id  atomic.Pointer[shield.Identity]
+	got http.Header
 }
 
 func capture(t *testing.T, s *gateway.Signer, name string, plain map[string]string) *captured {

@@ -56,13 +56,14 @@ type Upstream struct {
 	watcher   watcher
 	buffers   buffers
 
-	stop   context.CancelFunc
-	owned  sync.WaitGroup
-	closed atomic.Bool
+	stop       context.CancelFunc
+	stopHealth context.CancelFunc
+	owned      sync.WaitGroup
+	closed     atomic.Bool
 }
 
 // New checks the settings and starts the upstream's goroutines; [Upstream.Close]
-// stops them. It connects to nothing yet.
+// or [Upstream.Drain] stops them. It connects to nothing yet.
 func New(s Settings) (*Upstream, error) {
 	s.withDefaults()
 	if err := s.validate(); err != nil {
@@ -93,9 +94,11 @@ func (u *Upstream) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	u.stop = cancel
 	u.owned.Go(func() { u.keep(ctx) })
+	health, cancelHealth := context.WithCancel(ctx)
+	u.stopHealth = cancelHealth
 	if u.s.Health.Path != "" {
 		for _, a := range u.addresses {
-			u.owned.Go(func() { a.watchHealth(ctx) })
+			u.owned.Go(func() { a.watchHealth(health) })
 		}
 	}
 }
@@ -115,6 +118,35 @@ func (u *Upstream) keep(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// Drain stops the health checks, lets what is under way come to its end, streams
+// and tunnels too, and then closes the upstream; when ctx ends, it closes it at
+// once. Requests that come meanwhile are served: a configuration that was replaced
+// drains while its successor already works.
+func (u *Upstream) Drain(ctx context.Context) {
+	u.stopHealth()
+	ticks, stop := u.s.Tick(drainEvery)
+	defer stop()
+	for u.underWay() > 0 && !u.closed.Load() {
+		select {
+		case <-ctx.Done():
+			u.Close()
+			return
+		case <-ticks:
+		}
+	}
+	u.Close()
+}
+
+// drainEvery is how often a draining upstream looks whether it is done.
+const drainEvery = 100 * time.Millisecond
+
+func (u *Upstream) underWay() (n int64) {
+	for _, a := range u.addresses {
+		n += a.inFlight.Load()
+	}
+	return n
 }
 
 // Close ends open streams, closes kept connections and waits for the upstream's
