@@ -45,8 +45,14 @@ func startUpstream(t testing.TB, next http.Handler) *Upstream {
 func (u *Upstream) add(s Seen) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if len(u.requests) == remembered {
+		u.requests = append(u.requests[:0], u.requests[remembered/2:]...)
+	}
 	u.requests = append(u.requests, s)
 }
+
+// remembered is how many requests are kept, the newest.
+const remembered = 4096
 
 // Requests returns what reached the upstream so far.
 func (u *Upstream) Requests() []Seen {
