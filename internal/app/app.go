@@ -62,7 +62,9 @@ type App struct {
 
 	mu         sync.Mutex // one reload at a time
 	generation atomic.Pointer[generation]
-	retired    []*generation
+	retiring   sync.WaitGroup
+	life       context.Context // ends with Close
+	end        context.CancelFunc
 }
 
 // Kinds returns every kind of shield that the program has.
@@ -84,6 +86,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	if a.warn == nil {
 		a.warn = func(error) {}
 	}
+	a.life, a.end = context.WithCancel(context.Background())
 	if a.State, err = OpenState(ctx, f, StateOptions{Now: a.now, Warn: a.warn, Flood: o.Flood, AcceptRestored: o.AcceptRestored}); err != nil {
 		return nil, err
 	}
@@ -164,16 +167,17 @@ func (a *App) Reload(f *config.File) error {
 	return nil
 }
 
-// retireAfter is how long an old generation is kept for requests that began under
-// it; its health checks and fetches end at once.
-const retireAfter = 2
+// drainFor is how long requests, streams and upgraded connections that began under
+// an old configuration may go on.
+const drainFor = 10 * time.Minute
 
+// retire lets what is under way in an old generation come to its end.
 func (a *App) retire(old *generation) {
-	a.retired = append(a.retired, old)
-	if len(a.retired) > retireAfter {
-		a.retired[0].close()
-		a.retired = a.retired[1:]
-	}
+	a.retiring.Go(func() {
+		ctx, cancel := context.WithTimeout(a.life, drainFor)
+		defer cancel()
+		old.drain(ctx)
+	})
 }
 
 // Close ends everything that the installation runs.
@@ -181,9 +185,8 @@ func (a *App) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.note("stopped", "", "")
-	for _, old := range a.retired {
-		old.close()
-	}
+	a.end()
+	a.retiring.Wait()
 	a.current().close()
 	return a.State.Close()
 }

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -8,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/internal/config"
@@ -29,14 +33,14 @@ type generation struct {
 	certs    *tlsconf.Certificates
 	issuers  *issuer.Set
 	files    *files
-	upstream map[string]*gateway.Upstream
+	upstream []*gateway.Upstream
 	carriers []string // headers that carry credentials
 }
 
 // build makes a generation out of a configuration. What an earlier one fetched is
 // taken over.
 func (a *App) build(f *config.File, previous *generation) (_ *generation, err error) {
-	g := &generation{file: f, files: &files{dir: f.Dir}, upstream: map[string]*gateway.Upstream{}}
+	g := &generation{file: f, files: &files{dir: f.Dir}}
 	defer func() {
 		if err != nil {
 			g.close()
@@ -69,6 +73,18 @@ func (g *generation) close() {
 	if g.certs != nil {
 		g.certs.Close()
 	}
+}
+
+// drain ends a generation that another one has replaced, when what is under way has
+// come to its end, or ctx has.
+func (g *generation) drain(ctx context.Context) {
+	g.issuers.Close()
+	g.certs.Close()
+	var all sync.WaitGroup
+	for _, u := range g.upstream {
+		all.Go(func() { u.Drain(ctx) })
+	}
+	all.Wait()
 }
 
 func openCertificates(f *config.File, now clock) (*tlsconf.Certificates, error) {
@@ -169,10 +185,7 @@ func terminators(f *config.File, now clock) (presented, error) {
 func (a *App) api(f *config.File, g *generation, name string) (pavise.API, error) {
 	settings := f.APIs[name]
 	api := pavise.API{Name: name, Hosts: settings.Host, Origins: settings.CORS, Lenient: lenient(settings.Allow)}
-	handler, err := a.handlerOf(f, g, name)
-	if err != nil {
-		return api, err
-	}
+	handlers := map[time.Duration]http.Handler{}
 	concurrency, err := concurrencyOf(settings.Concurrency)
 	if err != nil {
 		return api, err
@@ -183,23 +196,29 @@ func (a *App) api(f *config.File, g *generation, name string) (pavise.API, error
 		if err != nil {
 			return api, fmt.Errorf("endpoints.%s (%s:%d): %w", pattern, e.Pos.File, e.Pos.Line, err)
 		}
-		endpoint.Concurrency, endpoint.Handler = concurrency, handler
+		timeout := cmp.Or(e.Timeout.Duration, settings.Timeout.Duration)
+		if _, ok := handlers[timeout]; !ok {
+			if handlers[timeout], err = a.handlerOf(f, g, name, timeout); err != nil {
+				return api, err
+			}
+		}
+		endpoint.Concurrency, endpoint.Handler = concurrency, handlers[timeout]
 		api.Endpoints = append(api.Endpoints, endpoint)
 	}
 	return api, nil
 }
 
-// handlerOf is what stands behind an API: its upstream, or, in a library, nothing of
-// ours.
-func (a *App) handlerOf(f *config.File, g *generation, name string) (http.Handler, error) {
+// handlerOf is what stands behind the endpoints of an API that have one timeout: its
+// upstream, or, in a library, nothing of ours.
+func (a *App) handlerOf(f *config.File, g *generation, name string, timeout time.Duration) (http.Handler, error) {
 	if a.library {
 		return nil, nil
 	}
-	opened, err := a.openUpstream(f, g, name)
+	opened, err := a.openUpstream(f, g, name, timeout)
 	if err != nil {
 		return nil, err
 	}
-	g.upstream[name] = opened
+	g.upstream = append(g.upstream, opened)
 	return opened, nil
 }
 

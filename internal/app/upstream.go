@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/internal/client"
@@ -21,12 +22,12 @@ import (
 )
 
 // openUpstream readies what stands behind an API.
-func (a *App) openUpstream(f *config.File, g *generation, name string) (*gateway.Upstream, error) {
+func (a *App) openUpstream(f *config.File, g *generation, name string, timeout time.Duration) (*gateway.Upstream, error) {
 	api := f.APIs[name]
 	u := api.Upstream
 	s := gateway.Settings{
 		Name: name, Addresses: u.URL, MaxConns: u.MaxConnections, PreserveHost: u.PreserveHost,
-		Timeouts: gateway.Timeouts{Connect: u.Connect.Duration, ResponseHeader: api.Timeout.Duration},
+		Timeouts: gateway.Timeouts{Connect: u.Connect.Duration, ResponseHeader: timeout},
 		Health:   gateway.Health{Path: u.Health}, PlainHeaders: api.Identity.Headers,
 		Identity:  func(r *http.Request) *shield.Identity { return pavise.IdentityOf(r.Context()) },
 		RequestID: func(r *http.Request) string { return pavise.RequestID(r.Context()) },

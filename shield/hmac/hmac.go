@@ -67,7 +67,7 @@ type Config struct {
 	Window  time.Duration `yaml:"window" doc:"How old a signature may be, whole seconds, 1s to 15m. Default 60s."`
 	Future  time.Duration `yaml:"future" doc:"How far ahead the caller's clock may be, whole seconds, 0s to 1m. Default 5s."`
 	Headers []string      `yaml:"headers" doc:"Headers that every request must carry and cover, at most 16. Content-Type and Content-Encoding must always be covered where they are sent. Default: no others."`
-	MaxBody int64         `yaml:"max_body" doc:"Longest body that may be signed, in bytes, 0 to 67108864. It is held in memory until its digest is checked. Default 1048576."`
+	MaxBody int64         `yaml:"max_body" doc:"Longest body that may be signed, in bytes, 0 to 67108864. It is held in memory until its digest is checked. Default 1048576." unit:"bytes"`
 }
 
 // Validate returns what cannot work.

@@ -70,6 +70,9 @@ type Config struct {
 // Names says which issuers of the configuration the settings refer to.
 func (c *Config) Names() map[string][]string { return map[string][]string{"issuer": c.Issuer} }
 
+// UsesCertificate says whether the host has to ask for client certificates.
+func (c *Config) UsesCertificate() bool { return c.Bound }
+
 // WithAudience returns the settings with the audience that holds where neither
 // they nor the issuer name one: the API's name.
 func (c *Config) WithAudience(name string) shield.Config {

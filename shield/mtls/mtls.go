@@ -107,3 +107,6 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 	}
 	return s, nil
 }
+
+// UsesCertificate says that the host has to ask for client certificates.
+func (c *Config) UsesCertificate() bool { return true }
