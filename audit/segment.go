@@ -42,8 +42,8 @@ func segmentName(seq uint64) string {
 
 // segmentFirst is the number in a segment's name.
 func segmentFirst(name string) (uint64, bool) {
-	digits, ok := strings.CutPrefix(name, segmentPrefix)
-	if digits, ok = strings.CutSuffix(digits, segmentSuffix); !ok || len(digits) != 20 {
+	digits, ok := strings.CutSuffix(strings.TrimPrefix(name, segmentPrefix), segmentSuffix)
+	if !ok || len(digits) != 20 {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)

@@ -4,7 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,13 +18,20 @@ import (
 func TestSecretsAreComparedInConstantTimeByConstruction(t *testing.T) {
 	attacktest.Rows(t, 18, 100)
 	for folder, want := range map[string]string{"../internal/seal": "Equal", "../shield/hmac": "Equal", "../internal/secret": "ConstantTimeCompare"} {
-		packages, err := parser.ParseDir(token.NewFileSet(), folder, func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0) //nolint:staticcheck // build tags do not matter here
+		found := false
+		names, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		found := false
-		for _, p := range packages {
-			ast.Inspect(p, func(n ast.Node) bool {
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
 				selector, ok := n.(*ast.SelectorExpr)
 				if !ok {
 					return true
@@ -35,7 +42,7 @@ func TestSecretsAreComparedInConstantTimeByConstruction(t *testing.T) {
 				}
 				switch {
 				case folder == "../internal/seal" && pkg.Name == "bytes" && (selector.Sel.Name == "Equal" || selector.Sel.Name == "Compare"):
-					t.Errorf("%s compares bytes in time that depends on them", folder)
+					t.Errorf("%s compares bytes in time that depends on them", name)
 				case (pkg.Name == "hmac" || pkg.Name == "mac" || pkg.Name == "subtle") && selector.Sel.Name == want:
 					found = true
 				}
