@@ -115,7 +115,8 @@ func TestNothingIsSentTwiceThatMayHaveBeenActedUpon(t *testing.T) {
 		{"POST / HTTP/1.1\r\nHost: h\r\n\r\n", 1},
 		{"POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: k\r\n\r\n", 1},
 		{"PATCH / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 1},
-		{"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 1}, // its body is gone
+		{"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", 2},
+		{"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 1}, // its body is gone
 		{simpleGet, 2},
 		{"DELETE / HTTP/1.1\r\nHost: h\r\n\r\n", 2},
 	} {

@@ -46,25 +46,29 @@ type exchange struct {
 // How a request's body is sent.
 const (
 	noBody   = iota
-	inline   // short: before the answer is read
+	inline   // short: read before an address is chosen, sent before the answer is read
 	streamed // by a goroutine of its own, beside the answer
 )
 
-// inlineMax is the longest body that is sent before the answer is read, in
-// bytes. It fits the socket buffers, so a peer that answers early cannot block us.
+// inlineMax is the longest body that is read whole before anything is sent, in
+// bytes. A slow caller then holds no connection to the upstream, and the body can
+// be sent again. It fits the socket buffers, so a peer that answers early cannot
+// block us.
 const inlineMax = 64 << 10
 
 type sending struct {
 	kind     int
 	length   int64        // -1: chunked
-	kept     *shield.Body // not nil: it can be sent again
+	bytes    []byte       // of an inline body
+	pooled   *[]byte      // where they stand, if the buffer is to be given back
+	kept     *shield.Body // of a streamed body, not nil: it can be sent again
 	touched  bool         // a byte of it was asked for
 	trailers []string     // declared by the caller, and allowed to pass
 }
 
 // repeatable reports whether the body can still be sent from its start.
 func (s *sending) repeatable() bool {
-	return s.kind == noBody || !s.touched || s.kept != nil && s.kept.Rewind()
+	return s.kind != streamed || !s.touched || s.kept != nil && s.kept.Rewind()
 }
 
 // stage says how far a request came before it failed.
@@ -178,11 +182,27 @@ func (x *exchange) planBody() {
 	if kept, ok := r.Body.(*shield.Body); ok && kept.Rewind() {
 		x.body.kept = kept
 	}
+	x.expects = x.body.kept == nil && r.ProtoAtLeast(1, 1) && hasToken(r.Header["Expect"], "100-continue")
 	x.body.kind = streamed
-	if x.body.length > 0 && x.body.length <= inlineMax {
+	if x.body.length > 0 && x.body.length <= inlineMax && !x.expects {
 		x.body.kind = inline
 	}
-	x.expects = x.body.kept == nil && r.ProtoAtLeast(1, 1) && hasToken(r.Header["Expect"], "100-continue")
+}
+
+// readInline reads a short body whole.
+func (x *exchange) readInline() *fault {
+	if x.body.kind != inline {
+		return nil
+	}
+	x.body.pooled = x.u.bodies.get()
+	x.body.bytes = (*x.body.pooled)[:x.body.length]
+	if _, err := io.ReadFull(x.r.Body, x.body.bytes); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return x.bodyFault(err)
+	}
+	return nil
 }
 
 // declared returns the trailers that the caller announced and that may pass.
@@ -388,14 +408,17 @@ func (x *exchange) bodyFault(err error) *fault {
 	return f
 }
 
-// buffers are reused for copying, 32 KiB each.
-type buffers struct{ pool sync.Pool }
+// buffers are reused.
+type buffers struct {
+	size int
+	pool sync.Pool
+}
 
 func (b *buffers) get() *[]byte {
 	if p, ok := b.pool.Get().(*[]byte); ok {
 		return p
 	}
-	p := make([]byte, 32<<10)
+	p := make([]byte, b.size)
 	return &p
 }
 

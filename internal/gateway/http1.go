@@ -221,35 +221,10 @@ func (c *conn1) sendBody() *fault {
 		return nil
 	}
 	if x.body.kind == inline {
-		x.body.touched = true
-		if f := c.copyInline(); f != nil {
-			return f
-		}
+		_, _ = c.bw.Write(x.body.bytes) // an error comes out at the flush
 	}
 	if err := c.bw.Flush(); err != nil {
 		return c.answerDespite(err)
-	}
-	return nil
-}
-
-func (c *conn1) copyInline() *fault {
-	buffer := c.of.u.buffers.get()
-	defer c.of.u.buffers.put(buffer)
-	left := c.x.body.length
-	for left > 0 {
-		n, err := c.x.r.Body.Read((*buffer)[:min(left, int64(len(*buffer)))])
-		left -= int64(n)
-		if n > 0 {
-			if _, werr := c.bw.Write((*buffer)[:n]); werr != nil {
-				return c.answerDespite(werr)
-			}
-		}
-		if err == io.EOF && left > 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil && err != io.EOF {
-			return c.x.bodyFault(err)
-		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -81,7 +82,7 @@ func (p *http2) send(x *exchange, _ bool) (reply, *fault) {
 	a := &answer2{x: x, cancel: cancel}
 	request, body := p.request(httptrace.WithClientTrace(ctx, a.trace()), x)
 	a.body = body
-	if x.body.kind != noBody {
+	if x.body.kind == streamed {
 		x.body.touched = true
 		if x.r.ProtoMajor == 1 {
 			_ = x.EnableFullDuplex() // not supported: the body is read first
@@ -123,7 +124,11 @@ func (p *http2) request(ctx context.Context, x *exchange) (*http.Request, *body2
 	}
 	var body *body2
 	if x.body.kind != noBody {
-		body = &body2{x: x, out: r}
+		body = &body2{x: x, out: r, from: x.r.Body}
+		if x.body.kind == inline {
+			body.from = bytes.NewReader(x.body.bytes)
+		}
+
 		r.Body, r.ContentLength = body, x.body.length
 		if len(x.body.trailers) > 0 {
 			r.Trailer = make(http.Header, len(x.body.trailers))
@@ -137,12 +142,13 @@ func (p *http2) request(ctx context.Context, x *exchange) (*http.Request, *body2
 
 // body2 hands the caller's body to net/http and notices whose fault an error is.
 type body2 struct {
-	x   *exchange
-	out *http.Request
-	eof atomic.Bool
-	bad atomic.Pointer[fault]
+	x    *exchange
+	out  *http.Request
+	from io.Reader // the caller's body, or what was read of it
+	eof  atomic.Bool
+	bad  atomic.Pointer[fault]
 
-	mu   sync.Mutex // held while the caller's body is read
+	mu   sync.Mutex // held while the body is read
 	shut bool
 }
 
@@ -153,7 +159,7 @@ func (b *body2) Read(p []byte) (int, error) {
 	if b.shut {
 		return 0, errClosedPool
 	}
-	n, err := b.x.r.Body.Read(p)
+	n, err := b.from.Read(p)
 	switch {
 	case err == io.EOF:
 		b.eof.Store(true)
@@ -170,7 +176,8 @@ func (b *body2) Read(p []byte) (int, error) {
 // exchange itself ends the reading, in stop.
 func (b *body2) Close() error { return nil }
 
-// stop returns when nobody reads the caller's body any more.
+// stop returns when nobody reads the body any more: neither the caller's, nor the
+// buffer that goes back to the pool.
 func (b *body2) stop() {
 	if !b.mu.TryLock() {
 		b.x.unblockBody()
@@ -248,7 +255,9 @@ func (a *answer2) head() *responseHead { return &a.h }
 func (a *answer2) buffered() bool { return a.response.Body == http.NoBody }
 
 // uploading implements reply.
-func (a *answer2) uploading() bool { return a.body != nil && !a.body.eof.Load() }
+func (a *answer2) uploading() bool {
+	return a.body != nil && a.x.body.kind == streamed && !a.body.eof.Load()
+}
 
 // tunnel implements reply: HTTP/2 has no 101.
 func (a *answer2) tunnel() net.Conn { return nil }

@@ -802,3 +802,28 @@ func TestNothingIsSentTwiceAfterAHintWasGiven(t *testing.T) {
 		t.Errorf("%v from %d connections", statuses, up.accepted())
 	}
 }
+
+func TestASlowCallerHoldsNoAddressAndTripsNoBreaker(t *testing.T) {
+	up := scripted(t, hello)
+	f := guardless(t, gateway.Settings{
+		Addresses: []string{up.url}, Breaker: gateway.Breaker{Failures: 1}, Timeouts: gateway.Timeouts{ResponseHeader: 30 * time.Millisecond},
+	}, false)
+	conn, br := f.raw("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo")
+	f.waitIdle(100 * time.Millisecond)
+	if up.accepted() != 0 || gateway.InFlight(f.up) != 0 {
+		t.Error("half a short body holds a connection to the upstream")
+	}
+	_, _ = io.WriteString(conn, "dy")
+	if response, err := http.ReadResponse(br, nil); err != nil || response.StatusCode != 200 {
+		t.Errorf("%v, %v", response, err)
+	}
+	conn, br = f.raw("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n")
+	f.waitIdle(100 * time.Millisecond)
+	_, _ = io.WriteString(conn, "2\r\ndy\r\n0\r\n\r\n")
+	if response, err := http.ReadResponse(br, nil); err != nil || response.StatusCode != 200 {
+		t.Errorf("%v, %v", response, err)
+	}
+	if well, _ := f.up.Healthy(); well != 1 {
+		t.Error("a slow caller had the upstream ejected")
+	}
+}

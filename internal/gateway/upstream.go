@@ -54,7 +54,8 @@ type Upstream struct {
 	tokens    *tokens
 	budget    *budget
 	watcher   watcher
-	buffers   buffers
+	buffers   buffers // for copying
+	bodies    buffers // for short bodies
 
 	stop       context.CancelFunc
 	stopHealth context.CancelFunc
@@ -70,6 +71,7 @@ func New(s Settings) (*Upstream, error) {
 		return nil, err
 	}
 	u := &Upstream{s: s, rules: newHeaderRules(&s), plain: plainHeaders(s.PlainHeaders), budget: newBudget(s.Retry.Budget)}
+	u.buffers.size, u.bodies.size = 32<<10, inlineMax
 	u.watcher.open = map[*watched]struct{}{}
 	if s.Signer != nil {
 		u.tokens = newTokens(s.Signer, s.Name)
@@ -173,7 +175,11 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer x.leave()
-	rep, f := x.send()
+	f := x.readInline()
+	var rep reply
+	if f == nil {
+		rep, f = x.send()
+	}
 	if f != nil {
 		x.timed(0)
 		x.failed(f)
@@ -189,6 +195,9 @@ func (x *exchange) leave() {
 	}
 	if x.at != nil {
 		x.at.release()
+	}
+	if x.body.pooled != nil {
+		x.u.bodies.put(x.body.pooled)
 	}
 }
 
