@@ -58,6 +58,11 @@ func Run(t *testing.T, open Open) {
 		"refuses a claim twice in one step":          twiceInOne,
 		"refuses claims that would be kept too long": tooFar,
 		"gives room back when claims are over":       room,
+		"lets no two sets that overlap pass":         overlap,
+		"refuses what a step with a bad claim asks":  badClaim,
+		"opens nothing when the clock is set back":   clockBack,
+		"uses nothing up for a caller who left":      cancelled,
+		"bounds the claims of one request":           many,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, open) })
@@ -66,6 +71,28 @@ func Run(t *testing.T, open Open) {
 
 func consume(s once.Store, claims ...shield.Once) error {
 	return s.Consume(context.Background(), claims)
+}
+
+// WantUsed fails the test unless err says that a claim was used before, as a
+// sentinel and as a refusal.
+func WantUsed(t testing.TB, err error) {
+	t.Helper()
+	want(t, err, once.ErrUsed, shield.ReplayedRequest)
+}
+
+// WantCold fails the test unless err says that a claim is from a time of which the
+// store knows nothing, as a sentinel and as a refusal.
+func WantCold(t testing.TB, err error) {
+	t.Helper()
+	want(t, err, once.ErrCold, shield.StaleRequest)
+}
+
+func want(t testing.TB, err, kind error, code shield.Code) {
+	t.Helper()
+	refusal, ok := errors.AsType[*shield.Refusal](err)
+	if !errors.Is(err, kind) || !ok || refusal.Code != code {
+		t.Fatalf("%v, want %q with the code %s", err, kind, code)
+	}
 }
 
 func takesOnce(t *testing.T, open Open) {
@@ -190,5 +217,120 @@ func room(t *testing.T, open Open) {
 			}
 		}
 		c.Add(10 * time.Minute)
+	}
+}
+
+// overlap has callers with sets that share claims, in different orders: nobody
+// waits for ever, and no claim passes in two sets.
+func overlap(t *testing.T, open Open) {
+	c := NewClock()
+	s := open(t, c, 50_000)
+	passed := make([]atomic.Int32, 400)
+	var all sync.WaitGroup
+	for g := range 20 {
+		all.Go(func() {
+			for i := range 200 {
+				set := [3]int{(i + g) % 400, (7*i + 3*g) % 400, (399*i + g) % 400}
+				if set[0] == set[1] || set[1] == set[2] || set[0] == set[2] {
+					continue
+				}
+				if consume(s, Claim(c, fmt.Sprint(set[0])), Claim(c, fmt.Sprint(set[1])), Claim(c, fmt.Sprint(set[2]))) == nil {
+					for _, n := range set {
+						passed[n].Add(1)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	sum := int32(0)
+	for i := range passed {
+		n := passed[i].Load()
+		sum += n
+		if n > 1 {
+			t.Errorf("claim %d passed %d times", i, n)
+		}
+		if n == 0 {
+			if err := consume(s, Claim(c, fmt.Sprint(i))); err != nil {
+				t.Errorf("claim %d was used up by a step that was refused: %v", i, err)
+			}
+		}
+	}
+	if sum == 0 {
+		t.Error("nothing passed")
+	}
+}
+
+func badClaim(t *testing.T, open Open) {
+	c := NewClock()
+	s := open(t, c, 64)
+	over := Claim(c, "over")
+	over.Until = c.Now()
+	WantCold(t, consume(s, over))
+	WantCold(t, consume(s, Claim(c, "good"), over))
+	far := Claim(c, "far")
+	far.Until = c.Now().Add(24*time.Hour + 1)
+	if err := consume(s, Claim(c, "good"), far); !errors.Is(err, once.ErrTooFar) {
+		t.Errorf("beside one that ends too late: %v", err)
+	}
+	if err := consume(s, Claim(c, "good")); err != nil {
+		t.Errorf("used up by a refused step: %v", err)
+	}
+}
+
+// clockBack lets claims end, gives their room to others, and sets the clock back:
+// what was forgotten must not pass again.
+func clockBack(t *testing.T, open Open) {
+	c := NewClock()
+	s := open(t, c, 64)
+	fill := func(prefix string) (n int) {
+		for consume(s, Claim(c, fmt.Sprint(prefix, n))) == nil {
+			n++
+		}
+		return n
+	}
+	n := fill("old")
+	c.Add(10 * time.Minute)
+	fill("new")
+	c.Add(-10 * time.Minute)
+	for i := range n {
+		if err := consume(s, Claim(c, fmt.Sprint("old", i))); err == nil {
+			t.Fatalf("claim %d passed a second time", i)
+		}
+	}
+	c.Add(11 * time.Minute)
+	if err := consume(s, Claim(c, "later")); err != nil {
+		t.Errorf("after the clock came back: %v", err)
+	}
+}
+
+func cancelled(t *testing.T, open Open) {
+	c := NewClock()
+	s := open(t, c, 64)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Consume(ctx, []shield.Once{Claim(c, "a")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want it cancelled", err)
+	}
+	if err := consume(s, Claim(c, "a")); err != nil {
+		t.Errorf("used up all the same: %v", err)
+	}
+}
+
+func many(t *testing.T, open Open) {
+	c := NewClock()
+	s := open(t, c, 64)
+	var claims []shield.Once
+	for i := range 17 {
+		claims = append(claims, Claim(c, fmt.Sprint(i)))
+	}
+	if err := consume(s, claims...); err == nil {
+		t.Error("17 claims of one request passed")
+	}
+	if err := consume(s, claims[:16]...); err != nil {
+		t.Errorf("16 claims of one request: %v", err)
+	}
+	if err := consume(s); err != nil {
+		t.Errorf("no claim at all: %v", err)
 	}
 }
