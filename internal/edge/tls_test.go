@@ -70,7 +70,8 @@ func TestBothProtocolsOverTLS(t *testing.T) {
 
 func TestHandshakeFaults(t *testing.T) {
 	attacktest.Rows(t, 123)
-	s := start(t, edge.Config{Handler: &echo{}, TLS: tlsPolicy(), Limits: edge.Limits{Handshake: 150 * time.Millisecond}})
+	// Long enough for a handshake on a busy machine; two cases wait for it.
+	s := start(t, edge.Config{Handler: &echo{}, TLS: tlsPolicy(), Limits: edge.Limits{Handshake: 3 * time.Second}})
 	handshake := func(c *tls.Config) func(*testing.T) {
 		return func(t *testing.T) {
 			c.ServerName = "edge.test"
