@@ -176,7 +176,8 @@ func (l *Log) Healthy() error {
 	return nil
 }
 
-// Flush waits until everything that is complete has been written.
+// Flush waits until everything that is complete has been written, with the counts
+// whose window is over.
 func (l *Log) Flush() error {
 	answer := make(chan error, 1)
 	select {
@@ -224,6 +225,7 @@ func (l *Log) drain() {
 			l.asked.Store(false)
 			_ = l.settle(l.write()) // kept for Begin and Healthy
 		case answer := <-l.flush:
+			l.flood.close(l.now(), false)
 			answer <- l.settle(l.write())
 		case <-tick.C:
 			l.flood.close(l.now(), false)
