@@ -827,3 +827,40 @@ func TestASlowCallerHoldsNoAddressAndTripsNoBreaker(t *testing.T) {
 		t.Error("a slow caller had the upstream ejected")
 	}
 }
+
+func TestGRPCsSignsPass(t *testing.T) {
+	service := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("X-Te", r.Header.Get("Te"))
+		if r.URL.Path == "/only" { // trailers alone: all in the head
+			w.Header().Set("Grpc-Status", "5")
+			return
+		}
+		_, _ = w.Write([]byte{0, 0, 0, 0, 0})
+		_ = http.NewResponseController(w).Flush() // of unknown length: otherwise HTTP/1.1 has no trailers
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+	}
+	everyWay(t, service, func(t *testing.T, w way, _ *front, client *http.Client) {
+		for _, path := range []string{"/only", "/whole"} {
+			r, err := http.NewRequest(http.MethodPost, serverURL(client, w)+path, io.MultiReader(strings.NewReader("\x00\x00\x00\x00\x00")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Te", "trailers")
+			r.Header.Set("Content-Type", "application/grpc")
+			response, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if err != nil || response.Header.Get("X-Te") != "trailers" {
+				t.Errorf("%s: te %q, %v", path, response.Header.Get("X-Te"), err)
+			}
+			if path == "/only" && response.Header.Get("Grpc-Status") != "5" || path == "/whole" && (response.Trailer.Get("Grpc-Status") != "0" || len(body) != 5) {
+				t.Errorf("%s: %v %v %q", path, response.Header, response.Trailer, body)
+			}
+		}
+	})
+}
