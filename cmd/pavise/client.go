@@ -12,8 +12,8 @@ import (
 )
 
 func clientCommand() *cobra.Command {
-	command := &cobra.Command{Use: "client", Short: "Who may call: create, list, show, disable, enable"}
-	command.AddCommand(clientCreate(), clientList(), clientShow(), clientSwitch("disable", "Refuse all credentials of a client"), clientSwitch("enable", "Put a disabled client in force again"))
+	command := &cobra.Command{Use: "client", Short: "Who may call: create, list, show, update, disable, enable"}
+	command.AddCommand(clientCreate(), clientList(), clientShow(), clientUpdate(), clientSwitch("disable", "Refuse all credentials of a client"), clientSwitch("enable", "Put a disabled client in force again"))
 	return command
 }
 
@@ -127,6 +127,40 @@ func showClient(command *cobra.Command, owner admin.Owner) error {
 		return err
 	}
 	return credentialTable(command, owner.Credentials)
+}
+
+func clientUpdate() *cobra.Command {
+	var scopes []string
+	var tenant, contact string
+	command := &cobra.Command{
+		Use: "update ID", Short: "Change what a client may do, its tenant or its contact", Args: cobra.ExactArgs(1),
+		Example: "  pavise client update shop --scope orders:read --scope orders:write",
+		RunE: func(command *cobra.Command, args []string) error {
+			var u admin.ClientUpdate
+			if command.Flags().Changed("scope") {
+				u.Scopes = append([]string{}, scopes...)
+			}
+			if command.Flags().Changed("tenant") {
+				u.Tenant = &tenant
+			}
+			if command.Flags().Changed("contact") {
+				u.Contact = &contact
+			}
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				done, err := a.UpdateClient(ctx, args[0], u)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(command.OutOrStdout(), "client %s: %s\n", args[0], done.Change)
+				return err
+			})
+		},
+	}
+	flags := command.Flags()
+	flags.StringSliceVar(&scopes, "scope", nil, "all that it may do from now on, instead of what it may now; may be repeated")
+	flags.StringVar(&tenant, "tenant", "", "whose data it works on")
+	flags.StringVar(&contact, "contact", "", "a person to ask")
+	return command
 }
 
 func clientSwitch(what, short string) *cobra.Command {

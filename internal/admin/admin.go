@@ -115,6 +115,7 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/clients", serve(s.clients))
 	mux.HandleFunc("POST /v1/clients", act(s, "client.create", s.createClient))
 	mux.HandleFunc("GET /v1/clients/{id}", serve(s.client))
+	mux.HandleFunc("POST /v1/clients/{id}/update", act(s, "client.update", s.updateClient))
 	mux.HandleFunc("POST /v1/clients/{id}/disable", act(s, "client.disable", s.disableClient))
 	mux.HandleFunc("POST /v1/clients/{id}/enable", act(s, "client.enable", s.enableClient))
 	mux.HandleFunc("GET /v1/credentials", serve(s.credentials))

@@ -147,6 +147,12 @@ func (c *Client) CreateClient(ctx context.Context, n NewClient) (made client.Cli
 	return made, err
 }
 
+// UpdateClient changes scopes, tenant or contact of a client.
+func (c *Client) UpdateClient(ctx context.Context, id string, u ClientUpdate) (d Done, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/clients/"+url.PathEscape(id)+"/update", u, &d)
+	return d, err
+}
+
 // DisableClient refuses all credentials of a client.
 func (c *Client) DisableClient(ctx context.Context, id string) (d Done, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/clients/"+url.PathEscape(id)+"/disable", struct{}{}, &d)

@@ -104,6 +104,33 @@ func (s *Service) createClient(r *http.Request) (any, client.Change, error) {
 	return c, change, err
 }
 
+// ClientUpdate changes a client; what is nil stays as it is.
+type ClientUpdate struct {
+	Scopes  []string `json:"scopes"`
+	Tenant  *string  `json:"tenant,omitempty"`
+	Contact *string  `json:"contact,omitempty"`
+}
+
+func (s *Service) updateClient(r *http.Request) (any, client.Change, error) {
+	var u ClientUpdate
+	if err := decode(r, &u); err != nil {
+		return nil, client.Change{}, err
+	}
+	change, err := s.Registry.UpdateClient(r.Context(), r.PathValue("id"), "update", func(c *client.Client) error {
+		if u.Scopes != nil {
+			c.Scopes = u.Scopes
+		}
+		if u.Tenant != nil {
+			c.Tenant = *u.Tenant
+		}
+		if u.Contact != nil {
+			c.Contact = *u.Contact
+		}
+		return nil
+	})
+	return Done{change.Text}, change, err
+}
+
 func (s *Service) disableClient(r *http.Request) (any, client.Change, error) {
 	if err := decode(r, &struct{}{}); err != nil {
 		return nil, client.Change{}, err

@@ -47,7 +47,7 @@ func remedies() map[shield.Code]string {
 		shield.RateLimited:       "wait as long as Retry-After says and slow down, or raise the limit of the endpoint",
 		shield.LockedOut:         "find what keeps sending wrong credentials from this network; it ends by itself",
 		shield.Busy:              "fewer requests at once, or raise concurrency of the API",
-		shield.InsufficientScope: "give the scope to the client and to the credential: `pavise client show NAME` says what they have",
+		shield.InsufficientScope: "give the scope to the client (`pavise client update NAME --scope …`) and, if it has scopes of its own, to the credential; `pavise client show NAME` says what they have",
 		shield.Denied:            "look at the endpoint's `when` and at the policy files; the detail names what denied",
 		shield.ForeignOrigin:     "list the origin under cors of the API, exactly as the browser sends it",
 		shield.Undecided:         "look at the detail: something that is needed to decide was away (an issuer's keys, the store); try again",
