@@ -142,6 +142,9 @@ func (x *exchange) copyTrailers(rep reply) {
 	}
 	out := x.w.Header()
 	announced := out["Trailer"]
+	if len(announced) < len(tail) {
+		_ = x.Flush() // net/http counts a short body unless it was flushed, and then sends no trailers; a caller who left shows elsewhere
+	}
 	for _, f := range tail {
 		if x.u.rules.dropsResponse(f.name) || dropsTrailer(f.name) {
 			continue
