@@ -31,6 +31,9 @@ func (x *exchange) door() error {
 	if err := checkMethod(r); err != nil {
 		return err
 	}
+	if !isAsSent(r) {
+		return shield.Refuse(shield.BadPath, "bytes of the path must be escaped")
+	}
 	if err := checkPath(r.URL.EscapedPath()); err != nil {
 		return err
 	}
@@ -121,6 +124,15 @@ func checkPath(path string) error {
 		return nil
 	}
 	return checkEscapedPath(path)
+}
+
+// isAsSent reports whether the path that is judged is the one in the request line:
+// net/url escapes some bytes by itself. Handlers that were given another URL on
+// purpose (http.StripPrefix) have a RequestURI that no longer counts.
+func isAsSent(r *http.Request) bool {
+	sent, _, _ := strings.Cut(r.RequestURI, "?")
+	path := r.URL.EscapedPath()
+	return sent == path || !strings.HasPrefix(sent, "/") || strings.HasSuffix(sent, path)
 }
 
 // isPlainPath is the short way for nearly all requests: no escape, dot segment,

@@ -194,8 +194,10 @@ func (x *exchange) complete() {
 func (x *exchange) crashed(fault any) (abort bool) {
 	e := &x.event
 	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		e.Note = "aborted"
-		x.answer.keepEvent()
+		if e.Note == "" { // the handler may know better why
+			e.Note = "aborted"
+		}
+		_ = x.answer.keepEvent() // nothing of an answer is sent any more
 		return true
 	}
 	e.Decision, e.Code = audit.Failed, string(shield.Internal)

@@ -40,7 +40,7 @@ func TestPathsThatReadersReadDifferently(t *testing.T) {
 	}
 	for _, target := range []string{
 		"/files/..;/x", "/files/%2e%2e%2fx", "/files/%252e%252e/x", "/files//x", "//files/x", "/files/a%5cb", "/files/%c0%ae", "/files/a%00b",
-		"/files/../x", "/files/a%2fb", "/files/a;b", "/%66iles/x", "/files/%61",
+		"/files/../x", "/files/a|b", "/files/a%2fb", "/files/a;b", "/%66iles/x", "/files/%61",
 	} {
 		t.Run(target, func(t *testing.T) {
 			g.T = t

@@ -34,7 +34,8 @@ type generation struct {
 	issuers  *issuer.Set
 	files    *files
 	upstream []*gateway.Upstream
-	carriers []string // headers that carry credentials
+	pairs    []*tlsconf.Pair // our certificates towards upstreams
+	carriers []string        // headers that carry credentials
 }
 
 // build makes a generation out of a configuration. What an earlier one fetched is

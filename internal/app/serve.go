@@ -128,12 +128,24 @@ func (s *Server) watchFiles() {
 		case <-ticker.C:
 			g := s.app.current()
 			g.files.look()
-			for _, err := range g.certs.Reload() {
+			for _, err := range g.reloadCertificates(s.app.now()) {
 				s.app.note("certificate_warning", "", err.Error())
 				s.app.warn(err)
 			}
 		}
 	}
+}
+
+// reloadCertificates reads changed certificates again: those that are shown to
+// callers, and those that are shown to upstreams.
+func (g *generation) reloadCertificates(now time.Time) []error {
+	faults := g.certs.Reload()
+	for _, pair := range g.pairs {
+		if _, err := pair.Reload(now); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return faults
 }
 
 // Shutdown drains requests under way until ctx ends, and stops listening. The App

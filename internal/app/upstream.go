@@ -47,7 +47,7 @@ func (a *App) openUpstream(f *config.File, g *generation, name string, timeout t
 	if api.Identity.Certificate {
 		s.ClientCertificate = presentedCertificate
 	}
-	if err := a.secureUpstream(f, u, &s); err != nil {
+	if err := a.secureUpstream(f, g, u, &s); err != nil {
 		return nil, err
 	}
 	opened, err := gateway.New(s)
@@ -58,7 +58,7 @@ func (a *App) openUpstream(f *config.File, g *generation, name string, timeout t
 }
 
 // secureUpstream sets how addresses with https prove who they are, and who we are.
-func (a *App) secureUpstream(f *config.File, u config.Upstream, s *gateway.Settings) error {
+func (a *App) secureUpstream(f *config.File, g *generation, u config.Upstream, s *gateway.Settings) error {
 	s.TLS.ServerName = u.ServerName
 	if u.Skip != nil {
 		s.TLS.InsecureSkipVerify = u.Skip.Reason
@@ -81,6 +81,7 @@ func (a *App) secureUpstream(f *config.File, u config.Upstream, s *gateway.Setti
 	if err != nil {
 		return fmt.Errorf("upstream.client_certificate: %w", err)
 	}
+	g.pairs = append(g.pairs, pair)
 	s.TLS.Certificate = func() *tls.Certificate { return pair.Certificate() }
 	return nil
 }

@@ -224,4 +224,3 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
-
