@@ -12,19 +12,19 @@ import (
 // stripe, and the slots. All numbers are 64-bit words in the byte order of the
 // machine; a file of another order is damaged for us, which is a cold start.
 //
-// A stripe is a part of the table with a lock of its own. It has buckets of 16
-// slots. A claim may stand in two buckets of one stripe, so a look-up reads 32
-// slots and a claim never moves: what is written stays where it is until its
-// time is over, and then its slot may be taken. At three quarters full, both
-// buckets are never full at once in practice.
+// A stripe is a part of the table with a lock of its own. Its pages have eight
+// buckets of 16 slots. A claim may stand in two buckets of one page, so a look-up
+// touches one page and a claim never moves: what is written stays where it is
+// until its time is over, and then its slot may be taken. The table has twice as
+// many slots as its capacity; then both buckets are never full at once in practice.
 const (
 	pageSize    = 4096
 	headerWords = 16
 	lineWords   = 8 // of a stripe
 	maxStripes  = 64
-	slotsPer    = 16
+	slotsPer    = 16 // of a bucket
+	bucketsPer  = 8  // of a page
 	slotWords   = 4
-	slotSize    = slotWords * 8
 	dataOffset  = 2 * pageSize
 
 	version = 1
@@ -40,7 +40,7 @@ const (
 // header is the part of the file that never changes once it was made.
 type header struct {
 	stripes int // a power of two
-	buckets int // in each stripe
+	pages   int // of each stripe
 	key     [32]byte
 	created int64  // nanoseconds since 1970
 	inode   uint64 // of the file itself: a copy differs
@@ -67,19 +67,19 @@ func newHeader(capacity int) header {
 	for h.stripes < maxStripes && capacity/(2*h.stripes) >= 4096 {
 		h.stripes *= 2
 	}
-	slots := capacity + capacity/3 + 1
-	h.buckets = max(4, (slots+h.stripes*slotsPer-1)/(h.stripes*slotsPer))
+	perPage := h.stripes * bucketsPer * slotsPer
+	h.pages = (2*capacity + perPage - 1) / perPage
 	return h
 }
 
 // size is the length of the whole file in bytes.
 func (h header) size() int64 {
-	return dataOffset + int64(h.stripes)*int64(h.buckets)*slotsPer*slotSize
+	return dataOffset + int64(h.stripes)*int64(h.pages)*pageSize
 }
 
 func (h header) words() [headerWords]uint64 {
 	w := [headerWords]uint64{
-		magic, version, uint64(h.stripes), uint64(h.buckets),
+		magic, version, uint64(h.stripes), uint64(h.pages),
 		4: binary.NativeEndian.Uint64(h.key[0:]), 5: binary.NativeEndian.Uint64(h.key[8:]),
 		6: binary.NativeEndian.Uint64(h.key[16:]), 7: binary.NativeEndian.Uint64(h.key[24:]),
 		8: uint64(h.created), 9: h.inode, 10: h.device,
@@ -114,12 +114,12 @@ func readHeader(b []byte) (header, error) {
 		return header{}, damaged("the checksum of its header does not match")
 	case w[1] != version:
 		return header{}, damaged("its version is %d, this program knows %d", w[1], version)
-	case w[2] < 1 || w[2] > maxStripes || w[2]&(w[2]-1) != 0 || w[3] < 1 || w[3] > 1<<32/slotsPer:
-		return header{}, damaged("it claims %d stripes of %d buckets", w[2], w[3])
+	case w[2] < 1 || w[2] > maxStripes || w[2]&(w[2]-1) != 0 || w[3] < 1 || w[3] > 1<<30:
+		return header{}, damaged("it claims %d stripes of %d pages", w[2], w[3])
 	case w[11]|w[12]|w[13]|w[14] != 0:
 		return header{}, damaged("its header holds what this program does not know")
 	}
-	h := header{stripes: int(w[2]), buckets: int(w[3]), created: int64(w[8]), inode: w[9], device: w[10]}
+	h := header{stripes: int(w[2]), pages: int(w[3]), created: int64(w[8]), inode: w[9], device: w[10]}
 	copy(h.key[:], b[4*8:8*8])
 	return h, nil
 }

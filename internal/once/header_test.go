@@ -23,8 +23,8 @@ func TestAHeaderIsReadAsItWasWritten(t *testing.T) {
 		if err != nil || got != h {
 			t.Errorf("capacity %d: %+v, %v, want %+v", capacity, got, err, h)
 		}
-		slots := h.stripes * h.buckets * slotsPer
-		if slots < capacity*4/3 || capacity > 10000 && slots > capacity*3/2 {
+		slots := h.stripes * h.pages * bucketsPer * slotsPer
+		if slots < 2*capacity || capacity > 10000 && slots > 3*capacity {
 			t.Errorf("capacity %d: %d slots", capacity, slots)
 		}
 	}
@@ -53,7 +53,7 @@ func FuzzReadHeader(f *testing.F) {
 			}
 			return
 		}
-		if h.stripes < 1 || h.stripes > maxStripes || h.buckets < 1 || h.size() <= dataOffset {
+		if h.stripes < 1 || h.stripes > maxStripes || h.pages < 1 || h.size() <= dataOffset {
 			t.Fatalf("%+v of %d bytes", h, h.size())
 		}
 		if again, err := readHeader(headerBytes(h)); err != nil || again != h {

@@ -68,7 +68,7 @@ func (m *Mapped) open() error {
 		return err
 	}
 	cold := m.judge(s)
-	if kept.stripes == wanted.stripes && kept.buckets == wanted.buckets {
+	if kept.stripes == wanted.stripes && kept.pages == wanted.pages {
 		return m.begin(kept, cold)
 	}
 	wanted.key = kept.key
@@ -180,8 +180,10 @@ func (m *Mapped) Consume(ctx context.Context, claims []shield.Once) (err error) 
 
 // consume works under the locks of the stripes of all prints.
 func (m *Mapped) consume(claims []shield.Once, prints []print, now int64) error {
+	var places [maxClaims]place
 	for i, p := range prints {
-		if m.file.find(p, now).used {
+		places[i] = m.file.find(p, now)
+		if places[i].used {
 			return used(&claims[i])
 		}
 		if m.file.wasForgotten(p, claims[i].Until.UnixNano()) {
@@ -189,12 +191,16 @@ func (m *Mapped) consume(claims []shield.Once, prints []print, now int64) error 
 		}
 	}
 	for i, p := range prints {
-		if !m.file.put(p, claims[i].Until.UnixNano(), now) {
-			for _, written := range prints[:i] {
-				m.file.take(written, now)
+		if i > 0 { // a claim before this one may have taken the place
+			places[i] = m.file.find(p, now)
+		}
+		if places[i].bucket == nil {
+			for _, taken := range places[:i] {
+				m.file.take(taken)
 			}
 			return ErrFull
 		}
+		m.file.put(p, claims[i].Until.UnixNano(), places[i])
 	}
 	return nil
 }
@@ -236,8 +242,8 @@ func (m *Mapped) Live() (int, error) {
 		return 0, ErrClosed
 	}
 	now, n := m.options.Now().UnixNano(), 0
-	err := m.file.each(func(_ print, until int64) error {
-		if until > now {
+	err := m.file.each(func(_ print, end int64) error {
+		if end > now {
 			n++
 		}
 		return nil

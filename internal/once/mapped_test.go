@@ -140,9 +140,10 @@ func TestADamagedFileIsAColdStart(t *testing.T) {
 		"check of cold":       flip(17 * 8),
 		"state":               flip(19 * 8),
 		"text":                func(t testing.TB, path string) { write(t, path, []byte(strings.Repeat("hello\n", 10000))) },
-		"fingerprint of slot": flipSlot(0),
-		"check of slot":       flipSlot(16),
-		"end of slot":         flipSlot(24),
+		"end of slot":         flipSlot(0),
+		"fingerprint of slot": flipSlot(16 * 8),
+		"its second half":     flipSlot(2 * 16 * 8),
+		"check of slot":       flipSlot(3 * 16 * 8),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReopening(t)
@@ -217,10 +218,12 @@ func flipSlot(at int) func(testing.TB, string) {
 	return func(t testing.TB, path string) {
 		t.Helper()
 		change(t, path, func(b []byte) {
-			for slot := 8192; slot < len(b); slot += 32 {
-				if b[slot+31]|b[slot+30]|b[slot+29] != 0 {
-					b[slot+at] ^= 0x10
-					return
+			for bucket := 8192; bucket < len(b); bucket += 512 {
+				for slot := bucket; slot < bucket+128; slot += 8 {
+					if b[slot+6]|b[slot+7] != 0 { // an end, in either order of bytes
+						b[slot+at+1] ^= 0x10
+						return
+					}
 				}
 			}
 			t.Fatal("no slot holds anything")
@@ -490,10 +493,18 @@ func killed(t *testing.T, path string, round int) []string {
 	return names
 }
 
-// BenchmarkConsume is one claim after another, a minute for each 65536 of them.
+// BenchmarkConsume is one claim after another, a minute for half a tableful:
+// the larger the table, the likelier is a miss of
+// every cache, which is most of the time there.
 func BenchmarkConsume(b *testing.B) {
+	for _, capacity := range []int{1 << 13, 1 << 17, once.DefaultCapacity} {
+		b.Run(fmt.Sprint("capacity ", capacity), func(b *testing.B) { benchmarkConsume(b, capacity) })
+	}
+}
+
+func benchmarkConsume(b *testing.B, capacity int) {
 	clock := oncetest.NewClock()
-	m := mapped(b, once.Options{First: true, Now: clock.Now})
+	m := mapped(b, once.Options{First: true, Now: clock.Now, Capacity: capacity})
 	claims := []shield.Once{oncetest.Claim(clock, "bench")}
 	b.ReportAllocs()
 	for i := uint64(0); b.Loop(); i++ {
@@ -501,7 +512,7 @@ func BenchmarkConsume(b *testing.B) {
 		if err := m.Consume(context.Background(), claims); err != nil {
 			b.Fatal(err)
 		}
-		if i&0xffff == 0xffff {
+		if i%uint64(capacity/2) == 0 {
 			clock.Add(time.Minute)
 			claims[0].Made, claims[0].Until = clock.Now(), clock.Now().Add(time.Minute)
 		}

@@ -70,7 +70,7 @@ type Options struct {
 	Path string
 
 	// Capacity is how many claims can be kept at once; 0 means [DefaultCapacity].
-	// A file needs about 43 bytes for each. As a rule: requests per second ×
+	// A file needs 64 bytes for each. As a rule: requests per second ×
 	// seconds that a signed request stays acceptable.
 	Capacity int
 

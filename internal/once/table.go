@@ -21,12 +21,14 @@ type table struct {
 // secret of the file, so that nobody can aim at a bucket or at another's claim.
 type print struct{ low, high uint64 }
 
-// Words of a slot. A slot whose end is zero is empty, whatever else it holds.
+// Where the words of the first slot of a bucket are; the next slot's follow each.
+// What a search reads stands together. A slot whose end is zero is empty, whatever
+// else it holds.
 const (
-	slotLow = iota
-	slotHigh
-	slotCheck
-	slotUntil
+	until = slotsPer * iota
+	low
+	high
+	check
 )
 
 func (t *table) print(c *shield.Once) print {
@@ -41,14 +43,14 @@ func (t *table) print(c *shield.Once) print {
 
 func (t *table) stripe(p print) int { return int(p.low >> 32 & uint64(t.stripes-1)) }
 
-// slots returns the words of the two buckets where p may stand; they may be the
-// same one.
+// slots returns the words of the two buckets where p may stand: two different
+// ones of one page.
 func (t *table) slots(p print) [2][]uint64 {
-	n := uint64(t.buckets)
-	base := uint64(t.stripe(p)) * n
-	first, _ := bits.Mul64(p.high, n)
-	second, _ := bits.Mul64(p.low<<32|p.high&0xffffffff, n)
-	return [2][]uint64{t.bucket(base + first), t.bucket(base + second)}
+	page, _ := bits.Mul64(p.high, uint64(t.pages))
+	page += uint64(t.stripe(p)) * uint64(t.pages)
+	first := p.low % bucketsPer
+	second := first ^ (1 + p.low/bucketsPer%(bucketsPer-1))
+	return [2][]uint64{t.bucket(page*bucketsPer + first), t.bucket(page*bucketsPer + second)}
 }
 
 func (t *table) bucket(i uint64) []uint64 {
@@ -59,61 +61,53 @@ func (t *table) bucket(i uint64) []uint64 {
 
 // place is what find found.
 type place struct {
-	used bool
-	at   []uint64 // the slot where the claim stands or, if not used, may stand; nil: there is none
+	used   bool
+	bucket []uint64 // nil: there is none
+	slot   int      // where the claim stands or, if not used, may stand
 }
 
 // find looks for p in both of its buckets. A slot whose claim is over counts as
-// free; if p is not there, the place is in the emptier bucket.
+// free; if p is not there, the place is in the emptier bucket. Which slots are
+// free is as random as a coin, so the loop does not branch on it.
 func (t *table) find(p print, now int64) place {
-	best := 0
+	most := 0
 	var found place
 	for _, bucket := range t.slots(p) {
-		free := 0
-		var candidate []uint64
-		for at := 0; at < len(bucket); at += slotWords {
-			s := bucket[at : at+slotWords : at+slotWords]
-			if int64(s[slotUntil]) <= now {
-				free++
-				candidate = s
-			} else if s[slotLow] == p.low && s[slotHigh] == p.high {
-				return place{true, s}
+		b := (*[slotsPer * slotWords]uint64)(bucket)
+		free := uint64(0) // a bit for each slot
+		for i := range slotsPer {
+			over := uint64(int64(b[until+i])-now-1) >> 63
+			free |= over << i
+			if b[low+i] == p.low && b[high+i] == p.high && over == 0 {
+				return place{true, bucket, i}
 			}
 		}
-		if free > best {
-			best, found.at = free, candidate
+		if n := bits.OnesCount64(free); n > most {
+			most, found = n, place{false, bucket, bits.TrailingZeros64(free)}
 		}
 	}
 	return found
 }
 
-// put writes a claim that is not used; false if there is no room for it. A
-// process that is killed in between leaves an empty slot: the end of the old
-// claim is taken away first, and that of the new one is set last.
-func (t *table) put(p print, until, now int64) bool {
-	slot := t.find(p, now).at
-	if slot == nil {
-		return false
-	}
-	if old := slot[slotUntil]; old != 0 {
+// put writes a claim into a place that find found, under the same lock. A process
+// that is killed in between leaves an empty slot: the end of the old claim is
+// taken away first, and that of the new one is set last.
+func (t *table) put(p print, end int64, at place) {
+	b, i := at.bucket, at.slot
+	if old := b[until+i]; old != 0 {
 		if mark := t.forgotten(p); old > *mark {
 			atomic.StoreUint64(mark, old)
 		}
-		atomic.StoreUint64(&slot[slotUntil], 0)
+		atomic.StoreUint64(&b[until+i], 0)
 	}
-	atomic.StoreUint64(&slot[slotLow], p.low)
-	atomic.StoreUint64(&slot[slotHigh], p.high)
-	atomic.StoreUint64(&slot[slotCheck], t.check(p, until))
-	atomic.StoreUint64(&slot[slotUntil], uint64(until))
-	return true
+	atomic.StoreUint64(&b[low+i], p.low)
+	atomic.StoreUint64(&b[high+i], p.high)
+	atomic.StoreUint64(&b[check+i], t.check(p, end))
+	atomic.StoreUint64(&b[until+i], uint64(end))
 }
 
 // take takes back a claim that was put by a call that fails.
-func (t *table) take(p print, now int64) {
-	if found := t.find(p, now); found.used {
-		atomic.StoreUint64(&found.at[slotUntil], 0)
-	}
-}
+func (t *table) take(at place) { atomic.StoreUint64(&at.bucket[until+at.slot], 0) }
 
 // forgotten is the latest end of any claim of p's stripe whose slot was taken by
 // another.
@@ -123,8 +117,8 @@ func (t *table) forgotten(p print) *uint64 {
 
 // wasForgotten reports whether a claim that ends then may have been used and
 // forgotten. That can be so only if the clock was set back.
-func (t *table) wasForgotten(p print, until int64) bool {
-	return uint64(until) <= *t.forgotten(p)
+func (t *table) wasForgotten(p print, end int64) bool {
+	return uint64(end) <= *t.forgotten(p)
 }
 
 // copyClaims takes over what is live in old, which has the same key, and what
@@ -137,10 +131,15 @@ func (t *table) copyClaims(old *table, now int64) error {
 	for i := range t.stripes {
 		t.words[pageSize/8+i*lineWords] = mark
 	}
-	return old.each(func(p print, until int64) error {
-		if until > now && !t.put(p, until, now) {
+	return old.each(func(p print, end int64) error {
+		if end <= now {
+			return nil
+		}
+		at := t.find(p, now)
+		if at.bucket == nil {
 			return fmt.Errorf("the new capacity has no room for the claims that are still live: %w (hint: keep the old one until they are over)", ErrFull)
 		}
+		t.put(p, end, at)
 		return nil
 	})
 }
@@ -156,24 +155,26 @@ func (t *table) setState(cold int64, boot uint64) {
 
 // check is what makes a damaged slot visible. It is no protection against
 // somebody who can write the file.
-func (t *table) check(p print, until int64) uint64 {
-	high, low := bits.Mul64(p.low^binary.NativeEndian.Uint64(t.key[:]), p.high^uint64(until)|1)
-	return high ^ low ^ bits.RotateLeft64(uint64(until)*0x9e3779b97f4a7c15, 29)
+func (t *table) check(p print, end int64) uint64 {
+	high, low := bits.Mul64(p.low^binary.NativeEndian.Uint64(t.key[:]), p.high^uint64(end)|1)
+	return high ^ low ^ bits.RotateLeft64(uint64(end)*0x9e3779b97f4a7c15, 29)
 }
 
 // each calls f for every slot that holds something; an error ends it.
-func (t *table) each(f func(p print, until int64) error) error {
-	for at := dataOffset / 8; at < len(t.words); at += slotWords {
-		s := t.words[at : at+slotWords]
-		if s[slotUntil] == 0 {
-			continue
-		}
-		p, until := print{s[slotLow], s[slotHigh]}, int64(s[slotUntil])
-		if until < 0 || s[slotCheck] != t.check(p, until) {
-			return damaged("the claim at byte %d does not match its check", at*8)
-		}
-		if err := f(p, until); err != nil {
-			return err
+func (t *table) each(f func(p print, end int64) error) error {
+	for n := range uint64(t.stripes) * uint64(t.pages) * bucketsPer {
+		b := t.bucket(n)
+		for i := range slotsPer {
+			if b[until+i] == 0 {
+				continue
+			}
+			p, end := print{b[low+i], b[high+i]}, int64(b[until+i])
+			if end < 0 || b[check+i] != t.check(p, end) {
+				return damaged("claim %d of bucket %d does not match its check", i, n)
+			}
+			if err := f(p, end); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

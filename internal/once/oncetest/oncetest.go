@@ -187,6 +187,20 @@ func full(t *testing.T, open Open) {
 			t.Fatalf("claim %d of %d was forgotten", i, taken)
 		}
 	}
+	for round := range 50 {
+		set := make([]shield.Once, 16)
+		for i := range set {
+			set[i] = Claim(c, fmt.Sprint("set", round, "-", i))
+		}
+		if err := consume(s, set...); !errors.Is(err, once.ErrFull) {
+			t.Fatalf("16 more: %v", err)
+		}
+		for i := range set {
+			if err := consume(s, set[i]); errors.Is(err, once.ErrUsed) {
+				t.Fatal("a step that found no room used a claim up")
+			}
+		}
+	}
 }
 
 func twiceInOne(t *testing.T, open Open) {
@@ -291,7 +305,11 @@ func clockBack(t *testing.T, open Open) {
 	}
 	n := fill("old")
 	c.Add(10 * time.Minute)
-	fill("new")
+	for i := range 20 { // leaves room: nothing is refused for want of it
+		if err := consume(s, Claim(c, fmt.Sprint("new", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c.Add(-10 * time.Minute)
 	for i := range n {
 		if err := consume(s, Claim(c, fmt.Sprint("old", i))); err == nil {
