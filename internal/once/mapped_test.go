@@ -493,9 +493,9 @@ func killed(t *testing.T, path string, round int) []string {
 	return names
 }
 
-// BenchmarkConsume is one claim after another, a minute for half a tableful:
-// the larger the table, the likelier is a miss of
-// every cache, which is most of the time there.
+// BenchmarkConsume is one claim after another, a minute for half a tableful. The
+// larger the table, the likelier is a miss of every cache, which is most of the
+// time there.
 func BenchmarkConsume(b *testing.B) {
 	for _, capacity := range []int{1 << 13, 1 << 17, once.DefaultCapacity} {
 		b.Run(fmt.Sprint("capacity ", capacity), func(b *testing.B) { benchmarkConsume(b, capacity) })

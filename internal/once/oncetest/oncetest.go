@@ -166,6 +166,12 @@ func remembers(t *testing.T, open Open) {
 	if err := consume(s, claim); !errors.Is(err, once.ErrUsed) {
 		t.Errorf("just before its end: %v", err)
 	}
+	c.Add(time.Nanosecond)
+	WantCold(t, consume(s, claim))
+	if err := consume(s, Claim(c, "a")); err != nil {
+		t.Errorf("the same nonce in another minute: %v", err)
+	}
+	WantUsed(t, consume(s, Claim(c, "a")))
 }
 
 func full(t *testing.T, open Open) {
@@ -347,6 +353,9 @@ func many(t *testing.T, open Open) {
 	}
 	if err := consume(s, claims[:16]...); err != nil {
 		t.Errorf("16 claims of one request: %v", err)
+	}
+	for i := range 16 {
+		WantUsed(t, consume(s, claims[i]))
 	}
 	if err := consume(s); err != nil {
 		t.Errorf("no claim at all: %v", err)
