@@ -98,6 +98,18 @@ func (a *authority) pem() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))
 }
 
+// crl is a revocation list that revokes nothing.
+func (a *authority) crl() string {
+	a.t.Helper()
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour),
+	}, a.cert, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
+}
+
 // leaf makes a client certificate, good but for the change.
 func (a *authority) leaf(change func(*x509.Certificate)) tls.Certificate {
 	return a.leafWith(newKey(a.t), change)

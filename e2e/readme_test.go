@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"pavise.dev/pavise/internal/app"
+)
+
+var (
+	yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	fileName  = regexp.MustCompile(`[\w./-]+\.(pem|crl)`)
+)
+
+// TestExamplesOfTheReadmesAreOpened opens every configuration that stands whole in
+// a README, as `pavise serve` would.
+func TestExamplesOfTheReadmesAreOpened(t *testing.T) {
+	pages, err := filepath.Glob("../shield/*/README.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatal(pages, err)
+	}
+	opened := 0
+	for _, page := range append(pages, "../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range yamlBlock.FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(block[1], "apis:") || !strings.Contains(block[1], "hosts:") {
+				continue // a part of one
+			}
+			t.Run(filepath.Base(filepath.Dir(page)), func(t *testing.T) { openExample(t, block[1]) })
+			opened++
+		}
+	}
+	if opened < 2 {
+		t.Errorf("only %d examples are whole", opened)
+	}
+}
+
+func openExample(t *testing.T, yaml string) {
+	t.Helper()
+	dir := t.TempDir()
+	ca := newAuthority(t, "example")
+	for _, name := range fileName.FindAllString(yaml, -1) {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		text := ca.pem()
+		if strings.HasSuffix(name, ".crl") {
+			text = ca.crl()
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pavise.yaml"), []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := app.Load(filepath.Join(dir, "pavise.yaml"))
+	if err != nil {
+		t.Fatalf("it does not load:\n%v\n%s", err, yaml)
+	}
+	running, err := app.Open(t.Context(), file, app.Options{})
+	if err != nil {
+		t.Fatalf("it does not open: %v\n%s", err, yaml)
+	}
+	if err := running.Close(); err != nil {
+		t.Error(err)
+	}
+}
