@@ -27,7 +27,7 @@ const (
 // chain appends lines to the segments. It belongs to the drain of one [Log].
 type chain struct {
 	Options
-	mac  hash.Hash
+	mac  *linker
 	ring *ring
 	turn int // which copy of the head is written next
 	boot [bootSize]byte
@@ -53,7 +53,7 @@ func (c *chain) add(event []byte, ref uint64) {
 	from := len(c.pending)
 	c.ahead.seq++
 	c.pending = appendLine(c.pending, c.ahead.seq, ref, event)
-	c.ahead.mac = link(c.mac, c.ahead.mac, c.pending[from:])
+	c.ahead.mac = c.mac.link(c.ahead.mac, c.pending[from:])
 	c.pending = appendMac(c.pending, c.ahead.mac)
 }
 
@@ -65,13 +65,23 @@ func (c *chain) tell(e *Event) {
 	c.add(AppendJSON(nil, e), ref)
 }
 
+// linker makes the macs of lines. It holds what the hash would otherwise let
+// escape, line by line.
+type linker struct {
+	hash        hash.Hash
+	before, mac [macSize]byte
+}
+
+func newLinker(key []byte) *linker { return &linker{hash: hmac.New(newHash, key)} }
+
 // link is the mac of a line behind another.
-func link(h hash.Hash, before [macSize]byte, line []byte) (mac [macSize]byte) {
-	h.Reset()
-	h.Write(before[:])
-	h.Write(line)
-	h.Sum(mac[:0])
-	return mac
+func (k *linker) link(before [macSize]byte, line []byte) [macSize]byte {
+	k.before = before
+	k.hash.Reset()
+	k.hash.Write(k.before[:])
+	k.hash.Write(line)
+	k.hash.Sum(k.mac[:0])
+	return k.mac
 }
 
 // write appends the pending lines to the segment in one step, and then notes in

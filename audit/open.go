@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"cmp"
-	"crypto/hmac"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,7 @@ import (
 // checks that the log goes as far as its last checkpoint and the ring's head say.
 // What it found is told in events, which are pending.
 func openChain(o Options) (*chain, error) {
-	c := &chain{Options: o, mac: hmac.New(newHash, o.Key), boot: bootID(), started: o.Now(), checkedAt: o.Now()}
+	c := &chain{Options: o, mac: newLinker(o.Key), boot: bootID(), started: o.Now(), checkedAt: o.Now()}
 	end, err := findEnd(o.Dir)
 	if err != nil {
 		return nil, err

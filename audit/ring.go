@@ -28,11 +28,16 @@ import (
 //
 //	0     "PAVISER2"
 //	8     the counter of references, which numbers events across restarts
+//	16    the number of slots
 //	64    the head of the chain, twice: written in turns, so that one is always whole
-//	4096  the slots, 8 KiB each
+//	4096  the slots' states, 4 bytes each
+//	…     from the next multiple of 4096, the slots, 8128 bytes each
 //
-// A slot: state, length of the head, of the whole text, of the tail (4 bytes each),
-// reference (8), count (4), then from byte 64 the texts. Numbers are little endian.
+// A slot: reference (8 bytes), count (4), lengths of the head, of the whole text and
+// of the tail (4 each), then from byte 64 the texts. Numbers are little endian.
+//
+// The states lie together so that a start need not read all the slots, most of which
+// are never used: claims take the lowest that is free.
 
 const (
 	ringName   = "ring"
@@ -40,7 +45,12 @@ const (
 	ringHeader = 4096
 	headAt     = 64 // two of them, headSpan apart
 	headSpan   = 512
-	slotSize   = 8 << 10
+	slotSize   = slotText + maxEvent + maxTail // 8128: no power of two, whose slots would share few lines of a cache
+	refAt      = 0
+	countAt    = 8
+	headLenAt  = 12
+	wholeLenAt = 16
+	tailLenAt  = 20
 	slotText   = 64
 	maxSlots   = 1 << slotBits
 	slotBits   = 20 // of a handle; the other bits are of the reference
@@ -59,6 +69,7 @@ var errRingFull = errors.New("every slot of the event ring is in use: too many r
 type ring struct {
 	memory []byte
 	slots  uint32
+	base   int             // where the slots begin
 	spread uint32          // words at which claims begin, so that processors do not meet
 	free   []atomic.Uint64 // bit set: free
 	done   []atomic.Uint64 // bit set: complete, and not yet collected
@@ -76,8 +87,7 @@ func openRing(dir string) (*ring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event ring: %w", err)
 	}
-	slots := (info.Size() - ringHeader) / slotSize
-	if (info.Size()-ringHeader)%slotSize != 0 || slots < 1 || slots > maxSlots {
+	if info.Size() < ringHeader {
 		return nil, fmt.Errorf("event ring %s has %d bytes, which no ring has; move it away to start with an empty one", name, info.Size())
 	}
 	memory, err := mapFile(file, int(info.Size()))
@@ -87,12 +97,20 @@ func openRing(dir string) (*ring, error) {
 	if string(memory[:8]) != ringMagic {
 		return nil, errors.Join(fmt.Errorf("%s is no event ring of this version; move it away to start with an empty one", name), unmap(memory))
 	}
-	return newRing(memory, uint32(slots)), nil
+	slots := binary.LittleEndian.Uint32(memory[16:])
+	if slots < 1 || slots > maxSlots || info.Size() != ringSize(slots) {
+		return nil, errors.Join(fmt.Errorf("event ring %s has %d bytes, but not %d slots; move it away to start with an empty one", name, info.Size(), slots), unmap(memory))
+	}
+	return newRing(memory, slots), nil
 }
+
+func slotsAt(slots uint32) int { return ringHeader + (int(slots)*4+4095)&^4095 }
+
+func ringSize(slots uint32) int64 { return int64(slotsAt(slots)) + int64(slots)*slotSize }
 
 func newRing(memory []byte, slots uint32) *ring {
 	words := (slots + 63) / 64
-	r := &ring{memory: memory, slots: slots, free: make([]atomic.Uint64, words), done: make([]atomic.Uint64, words)}
+	r := &ring{memory: memory, slots: slots, base: slotsAt(slots), free: make([]atomic.Uint64, words), done: make([]atomic.Uint64, words)}
 	r.spread = min(words, uint32(runtime.GOMAXPROCS(0)))
 	for i := range slots {
 		if r.state(i).Load() == stateFree {
@@ -108,7 +126,7 @@ func newRing(memory []byte, slots uint32) *ring {
 // createRing makes a file for so many slots, with the chain's head and the counter
 // of references in it, and puts it in the place of any other in one step.
 func createRing(dir string, slots uint32, h head, key []byte, reference uint64) error {
-	size := int64(ringHeader) + int64(slots)*slotSize
+	size := ringSize(slots)
 	draft := ringFile(dir) + ".new"
 	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("event ring: %w", err)
@@ -120,6 +138,7 @@ func createRing(dir string, slots uint32, h head, key []byte, reference uint64) 
 	header := make([]byte, ringHeader)
 	copy(header, ringMagic)
 	binary.LittleEndian.PutUint64(header[8:], reference)
+	binary.LittleEndian.PutUint32(header[16:], slots)
 	putHead(header, 0, h, key)
 	putHead(header, 1, h, key)
 	err = reserve(file, size)
@@ -139,18 +158,18 @@ func createRing(dir string, slots uint32, h head, key []byte, reference uint64) 
 }
 
 func (r *ring) slot(i uint32) []byte {
-	at := ringHeader + int(i)*slotSize
+	at := r.base + int(i)*slotSize
 	return r.memory[at : at+slotSize : at+slotSize]
 }
 
 // state is the word that other goroutines, and the next process, look at.
 func (r *ring) state(i uint32) *atomic.Uint32 {
-	return (*atomic.Uint32)(unsafe.Pointer(&r.slot(i)[0])) // aligned: slots begin at multiples of 4096
+	return (*atomic.Uint32)(unsafe.Pointer(&r.memory[ringHeader+int(i)*4])) // aligned, as the mapping is
 }
 
 // count is how many events a counted one stands for; 0 for every other.
 func (r *ring) count(i uint32) *atomic.Uint32 {
-	return (*atomic.Uint32)(unsafe.Pointer(&r.slot(i)[24]))
+	return (*atomic.Uint32)(unsafe.Pointer(&r.slot(i)[countAt]))
 }
 
 // reference is the counter that numbers events across restarts.
@@ -193,10 +212,10 @@ func (r *ring) begin(i uint32, e *Event) uint64 {
 		panic("an event is longer than its bounds add up to")
 	}
 	ref := r.reference().Add(1)
-	binary.LittleEndian.PutUint32(s[4:], uint32(headLength))
-	binary.LittleEndian.PutUint32(s[8:], uint32(len(text)))
-	binary.LittleEndian.PutUint32(s[12:], 0)
-	binary.LittleEndian.PutUint64(s[16:], ref)
+	binary.LittleEndian.PutUint32(s[headLenAt:], uint32(headLength))
+	binary.LittleEndian.PutUint32(s[wholeLenAt:], uint32(len(text)))
+	binary.LittleEndian.PutUint32(s[tailLenAt:], 0)
+	binary.LittleEndian.PutUint64(s[refAt:], ref)
 	r.count(i).Store(0)
 	r.state(i).Store(stateBegun)
 	return ref<<slotBits | uint64(i)
@@ -208,7 +227,7 @@ func (r *ring) holder(handle uint64) (uint32, bool) {
 	if i >= r.slots {
 		return 0, false
 	}
-	ref := binary.LittleEndian.Uint64(r.slot(i)[16:])
+	ref := binary.LittleEndian.Uint64(r.slot(i)[refAt:])
 	return i, ref<<slotBits == handle&^(maxSlots-1) && r.state(i).CompareAndSwap(stateBegun, stateEnding)
 }
 
@@ -220,9 +239,12 @@ func (r *ring) complete(handle uint64, e *Event) bool {
 		return false
 	}
 	s := r.slot(i)
-	at := slotText + bounded(s[8:], maxEvent)
+	at := slotText + bounded(s[wholeLenAt:], maxEvent)
 	tail := appendTail(s[at:at:slotSize], e)
-	binary.LittleEndian.PutUint32(s[12:], uint32(len(tail)))
+	if len(tail) > maxTail {
+		panic("the tail of an event is longer than its bounds add up to")
+	}
+	binary.LittleEndian.PutUint32(s[tailLenAt:], uint32(len(tail)))
 	r.state(i).Store(stateComplete)
 	r.done[i/64].Or(1 << (i % 64))
 	return true
@@ -259,7 +281,7 @@ func (r *ring) interrupt() []uint32 {
 }
 
 // ref is the reference of the event in slot i.
-func (r *ring) ref(i uint32) uint64 { return binary.LittleEndian.Uint64(r.slot(i)[16:]) }
+func (r *ring) ref(i uint32) uint64 { return binary.LittleEndian.Uint64(r.slot(i)[refAt:]) }
 
 // byReference orders slots by when their events were begun.
 func (r *ring) byReference(a, b uint32) int { return cmp.Compare(r.ref(a), r.ref(b)) }
@@ -267,12 +289,12 @@ func (r *ring) byReference(a, b uint32) int { return cmp.Compare(r.ref(a), r.ref
 // appendEvent appends the text of slot i: as it was completed, or as it was begun.
 func (r *ring) appendEvent(dst []byte, i uint32) []byte {
 	s := r.slot(i)
-	whole := bounded(s[8:], maxEvent)
+	whole := bounded(s[wholeLenAt:], maxEvent)
 	if r.state(i).Load() != stateComplete {
 		return append(dst, s[slotText:slotText+whole]...)
 	}
-	headLength := min(bounded(s[4:], maxEvent), whole)
-	tail := bounded(s[12:], maxTail)
+	headLength := min(bounded(s[headLenAt:], maxEvent), whole)
+	tail := bounded(s[tailLenAt:], maxTail)
 	dst = append(dst, s[slotText:slotText+headLength]...)
 	return append(dst, s[slotText+whole:slotText+whole+tail]...)
 }

@@ -3,10 +3,8 @@ package audit
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/hmac"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -50,7 +48,7 @@ func (f *Fault) Error() string {
 // It may run while the log is written. The error is for what could not be read.
 func Verify(dir string, key []byte, public ed25519.PublicKey, known ...Checkpoint) (Report, error) {
 	for try := 0; ; try++ {
-		v := &verifier{dir: dir, mac: hmac.New(newHash, key), points: map[uint64]Checkpoint{}}
+		v := &verifier{dir: dir, mac: newLinker(key), points: map[uint64]Checkpoint{}}
 		err := v.run(key, public, known)
 		if fault := (*Fault)(nil); errors.As(err, &fault) {
 			v.report.Fault, err = fault, nil
@@ -66,7 +64,7 @@ var errGone = errors.New("a segment was removed while it was read")
 
 type verifier struct {
 	dir     string
-	mac     hash.Hash
+	mac     *linker
 	points  map[uint64]Checkpoint
 	last    head
 	removed uint64 // the last line that retention says it removed
@@ -220,7 +218,7 @@ func (v *verifier) line(l line) (why string) {
 	if l.seq != v.last.seq+1 {
 		return fmt.Sprintf("number %d stands here: records were removed, inserted or put in another order", l.seq)
 	}
-	if mac := link(v.mac, v.last.mac, l.body); !equalMacs(mac[:], l.mac[:]) {
+	if mac := v.mac.link(v.last.mac, l.body); !equalMacs(mac[:], l.mac[:]) {
 		return "its mac does not match: it was changed, or the key is another"
 	}
 	if point, ok := v.points[l.seq]; ok && !bytes.Equal(point.Mac, l.mac[:]) {

@@ -297,7 +297,11 @@ func TestLogThatWasTamperedWithIsNotOpened(t *testing.T) {
 			}
 			copyFile(t, other, b.dir, "ring")
 		}, "the key is another"},
-		{"a ring of another size", func(t *testing.T, b built) { write(t, filepath.Join(b.dir, "ring"), make([]byte, 5000)) }, "no ring has"},
+		{"a ring of another size", func(t *testing.T, b built) { write(t, filepath.Join(b.dir, "ring"), make([]byte, 500)) }, "no ring has"},
+		{"a ring that was cut", func(t *testing.T, b built) {
+			text := read(t, filepath.Join(b.dir, "ring"))
+			write(t, filepath.Join(b.dir, "ring"), text[:len(text)-1])
+		}, "but not 64 slots"},
 		{"a ring of another kind", func(t *testing.T, b built) {
 			write(t, filepath.Join(b.dir, "ring"), make([]byte, 4096+8192))
 		}, "no event ring"},

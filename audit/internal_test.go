@@ -1,0 +1,376 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// These tests put a log into states that only the loss of power, or luck, makes.
+
+func testOptions(dir string) Options {
+	return Options{
+		Dir: dir, Node: "n1", Key: bytes.Repeat([]byte{1}, 32), Sign: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32)),
+		Now: func() time.Time { return time.Unix(1_800_000_000, 0) }, Slots: 8,
+	}
+}
+
+func mustOpen(t *testing.T, o Options) *Log {
+	t.Helper()
+	l, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// stopped is the folder of a log as the machine's disk has it after ten events, of
+// which the last seven never became durable.
+func stopped(t *testing.T) Options {
+	t.Helper()
+	o := testOptions(t.TempDir())
+	l := mustOpen(t, o)
+	for i := range 10 {
+		if err := Record(l, &Event{ID: fmt.Sprint("r", i)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copied := testOptions(t.TempDir())
+	for _, name := range []string{ringName, checkpointsName, segmentName(1)} {
+		text, err := os.ReadFile(filepath.Join(o.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == segmentName(1) {
+			text = bytes.Join(bytes.SplitAfter(text, []byte("\n"))[:3], nil)
+		}
+		if err := os.WriteFile(filepath.Join(copied.Dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return copied
+}
+
+// reboot makes the ring one that an earlier run of the machine wrote.
+func reboot(t *testing.T, o Options) {
+	t.Helper()
+	name := ringFile(o.Dir)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, ok := readHead(text, o.Key)
+	if !ok {
+		t.Fatal("the ring has no head")
+	}
+	h.boot = [bootSize]byte{'o', 'l', 'd'}
+	putHead(text, 0, h, o.Key)
+	putHead(text, 1, h, o.Key)
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTailThatPowerTookIsToldNotTakenForTampering(t *testing.T) {
+	o := stopped(t)
+	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "the ring knows of record 10") {
+		t.Errorf("a cut end in one run of the machine: %v", err)
+	}
+	public := o.Sign.Public().(ed25519.PublicKey)
+	report, err := Verify(o.Dir, o.Key, public)
+	if err != nil || report.Fault == nil || report.Fault.Seq != 4 {
+		t.Errorf("%v, fault %v", err, report.Fault)
+	}
+
+	o = stopped(t)
+	reboot(t, o)
+	report, err = Verify(o.Dir, o.Key, public)
+	if err != nil || report.Fault == nil || !strings.Contains(report.Fault.Why, "when the machine stopped") {
+		t.Errorf("%v, fault %v", err, report.Fault)
+	}
+	if err := mustOpen(t, o).Close(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := Search(t.Context(), o.Dir, Query{Code: "log_tail_lost"})
+	if err != nil || len(found) != 1 || found[0].Event.Change != "records 4 to 10" {
+		t.Errorf("%v, found %+v", err, found)
+	}
+	if report, err := Verify(o.Dir, o.Key, public); err != nil || report.Fault != nil {
+		t.Errorf("%v, fault %v", err, report.Fault)
+	}
+}
+
+func TestPowerTakesNothingThatACheckpointCovers(t *testing.T) {
+	o := stopped(t)
+	reboot(t, o)
+	text, err := os.ReadFile(filepath.Join(o.Dir, segmentName(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := parseLine(bytes.Split(text, []byte("\n"))[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	point := signCheckpoint("n1", head{seq: l.seq + 1, mac: l.mac}, time.Unix(0, 0), o.Sign)
+	if err := appendCheckpoint(o.Dir, point); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "checkpoint covers record 4") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestOneHalfWrittenHeadIsEnough(t *testing.T) {
+	for turn := range 2 {
+		o := testOptions(t.TempDir())
+		l := mustOpen(t, o)
+		if err := Record(l, &Event{ID: "r1"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(ringFile(o.Dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[headAt+turn*headSpan+3] ^= 1
+		if err := os.WriteFile(ringFile(o.Dir), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := mustOpen(t, o).Close(); err != nil {
+			t.Errorf("copy %d: %v", turn, err)
+		}
+	}
+}
+
+func TestDamagedSlotIsTold(t *testing.T) {
+	o := testOptions(t.TempDir())
+	l := mustOpen(t, o)
+	for _, id := range []string{"whole", "damaged", "hostile"} {
+		if err := l.Begin(&Event{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ring, err := os.ReadFile(ringFile(o.Dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(ring, []byte(`"id":"damaged"`))
+	copy(ring[at:], "\n\x00\n\x00")
+	copied := testOptions(t.TempDir())
+	if err := os.WriteFile(ringFile(copied.Dir), ring, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := mustOpen(t, copied).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []Query{{ID: "whole"}, {ID: "hostile"}, {Code: "slot_damaged"}} {
+		if found, err := Search(t.Context(), copied.Dir, q); err != nil || len(found) != 1 {
+			t.Errorf("%+v: %d events, %v", q, len(found), err)
+		}
+	}
+	report, err := Verify(copied.Dir, copied.Key, copied.Sign.Public().(ed25519.PublicKey))
+	if err != nil || report.Fault != nil || report.Lines != 3 {
+		t.Errorf("%v, report %+v", err, report)
+	}
+}
+
+func TestRingOfAnotherSizeIsReplacedWhenItIsEmpty(t *testing.T) {
+	o := testOptions(t.TempDir())
+	l := mustOpen(t, o)
+	if err := l.Begin(&Event{ID: "r1"}); err != nil {
+		t.Fatal(err)
+	}
+	ring, err := os.ReadFile(ringFile(o.Dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o = testOptions(t.TempDir())
+	o.Slots = 3
+	if err := os.WriteFile(ringFile(o.Dir), ring, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpen(t, o)
+	for i := range 3 {
+		if err := l.Begin(&Event{ID: fmt.Sprint("held", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Begin(&Event{ID: "one too many"}); !errors.Is(err, errRingFull) {
+		t.Errorf("error %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := Search(t.Context(), o.Dir, Query{}); err != nil || len(found) != 4 {
+		t.Errorf("%d events, %v", len(found), err)
+	}
+}
+
+func TestLongestTailHasRoom(t *testing.T) {
+	long := strings.Repeat("\x01", 2000)
+	e := &Event{
+		Step: long, Decision: Decision(long), Code: long, Detail: long, Upstream: long, Note: long, Status: 1 << 62,
+		UpstreamStatus: 1 << 62, BytesIn: 1 << 62, BytesOut: 1 << 62, Duration: 1 << 62, UpstreamDuration: 1 << 62, Count: 1 << 62,
+	}
+	if n := len(appendTail(nil, e)); n > maxTail {
+		t.Errorf("a tail has %d bytes, the slot has room for %d", n, maxTail)
+	}
+}
+
+// TestSecondKillDuringRecovery stands for a process that dies after it wrote what
+// an earlier one had left, and before it freed the slots: the next must know.
+func TestSecondKillDuringRecovery(t *testing.T) {
+	o := testOptions(t.TempDir())
+	l := mustOpen(t, o)
+	e := &Event{ID: "r1"}
+	if err := l.Begin(e); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(ringFile(o.Dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Complete(e)
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	segment, err := os.ReadFile(filepath.Join(o.Dir, segmentName(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := testOptions(t.TempDir())
+	for name, text := range map[string][]byte{ringName: before, segmentName(1): segment} {
+		if err := os.WriteFile(filepath.Join(copied.Dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := mustOpen(t, copied).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := Search(t.Context(), copied.Dir, Query{}); err != nil || len(found) != 1 || found[0].Event.Note != "" {
+		t.Errorf("%v, found %+v", err, found)
+	}
+}
+
+// TestFirstKill stands for a process that dies while it makes the ring.
+func TestFirstKill(t *testing.T) {
+	o := testOptions(t.TempDir())
+	if err := os.WriteFile(ringFile(o.Dir)+".new", []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := mustOpen(t, o).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLogWithoutCheckpointsRefusesUntilItHasThem(t *testing.T) {
+	o := testOptions(t.TempDir())
+	var looked, warned atomic.Int64
+	o.Now = func() time.Time { return time.Unix(1_800_000_000+11*looked.Add(1), 0) } // always due
+	o.Warn = func(error) { warned.Add(1) }
+	l := mustOpen(t, o)
+	points := filepath.Join(o.Dir, checkpointsName)
+	if err := os.Rename(points, points+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(points, 0o700); err != nil { // no checkpoint can be written
+		t.Fatal(err)
+	}
+	if err := Record(l, &Event{ID: "r1"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 1_000_000 {
+		if l.Flush() != nil {
+			break
+		}
+	}
+	if err := l.Begin(&Event{ID: "refused"}); err == nil || !strings.Contains(err.Error(), "checkpoint") {
+		t.Errorf("Begin without checkpoints: %v", err)
+	}
+	if err := errors.Join(os.Remove(points), os.Rename(points+".away", points)); err != nil {
+		t.Fatal(err)
+	}
+	for range 1_000_000 {
+		if l.Flush() == nil {
+			break
+		}
+	}
+	if err := Record(l, &Event{ID: "r2"}); err != nil {
+		t.Errorf("with checkpoints again: %v", err)
+	}
+	if err := l.Close(); err != nil || warned.Load() != 2 {
+		t.Errorf("close: %v, %d warnings", err, warned.Load())
+	}
+	report, err := Verify(o.Dir, o.Key, o.Sign.Public().(ed25519.PublicKey))
+	if err != nil || report.Fault != nil || report.Lines != 2 {
+		t.Errorf("%v, report %+v", err, report)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"no folder":       func(o *Options) { o.Dir = "" },
+		"a short key":     func(o *Options) { o.Key = o.Key[:16] },
+		"no signing key":  func(o *Options) { o.Sign = nil },
+		"no clock":        func(o *Options) { o.Now = nil },
+		"slots below 0":   func(o *Options) { o.Slots = -1 },
+		"too many slots":  func(o *Options) { o.Slots = maxSlots + 1 },
+		"segment below 0": func(o *Options) { o.SegmentSize = -1 },
+		"a file as folder": func(o *Options) {
+			o.Dir = filepath.Join(o.Dir, "file")
+			if err := os.WriteFile(o.Dir, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		o := testOptions(t.TempDir())
+		change(&o)
+		if l, err := Open(o); err == nil {
+			t.Errorf("%s: opened", name)
+			_ = l.Close()
+		}
+	}
+	o := testOptions(t.TempDir())
+	l := mustOpen(t, o)
+	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("opened twice: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzParseLine(f *testing.F) {
+	body := appendLine(nil, 17, 21, []byte(`{"id":"r1"}`))
+	f.Add(appendMac(body, [macSize]byte{1, 2, 3}))
+	f.Add([]byte(`{"seq":01,"ref":+1,"event":{},"mac":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		l, err := parseLine(bytes.TrimSuffix(text, []byte("\n")))
+		if err != nil {
+			return
+		}
+		again := appendMac(appendLine(nil, l.seq, l.ref, l.event), l.mac)
+		if !bytes.Equal(bytes.TrimSuffix(again, []byte("\n")), bytes.TrimSuffix(text, []byte("\n"))) {
+			t.Errorf("%q was read, and is written %q", text, again)
+		}
+	})
+}
