@@ -54,8 +54,10 @@ type reopening struct {
 
 func newReopening(t testing.TB) *reopening {
 	r := &reopening{Clock: oncetest.NewClock()}
-	r.Options = once.Options{Path: filepath.Join(t.TempDir(), "once"), Capacity: 1000, Now: r.Clock.Now, First: true,
-		Warn: func(err error) { r.warnings = append(r.warnings, err.Error()) }}
+	r.Options = once.Options{
+		Path: filepath.Join(t.TempDir(), "once"), Capacity: 1000, Now: r.Clock.Now, First: true,
+		Warn: func(err error) { r.warnings = append(r.warnings, err.Error()) },
+	}
 	return r
 }
 
