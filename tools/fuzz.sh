@@ -10,4 +10,5 @@ for dir in $(git grep -l 'func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -
 		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "./$dir"
 	done
 done
-DIFFERENTIAL=${DIFFERENTIAL:-1000000} go test -count=1 -timeout 60m -v -run 'Differential' ./internal/edge ./internal/gateway ./e2e/...
+DIFFERENTIAL=${DIFFERENTIAL:-1000000} PAVISE_DIFFERENTIAL=${DIFFERENTIAL:-1000000} \
+	go test -count=1 -timeout 60m -v -run 'Differential|WhatArrives' ./internal/edge ./internal/gateway
