@@ -286,6 +286,9 @@ func TestEventIsCompletedOnceOnly(t *testing.T) {
 	stale := *first
 	l.Complete(first)
 	l.Complete(first)
+	again := stale
+	again.Status = 999
+	l.Complete(&again)
 	if err := l.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +305,7 @@ func TestEventIsCompletedOnceOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := search(t, dir, audit.Query{})
-	if len(found) != 2 || found[1].Event.ID != "second" || found[1].Event.Status != 200 {
+	if len(found) != 2 || found[0].Event.Status != 200 || found[1].Event.ID != "second" || found[1].Event.Status != 200 {
 		t.Errorf("found %+v", found)
 	}
 }

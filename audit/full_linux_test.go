@@ -13,8 +13,8 @@ import (
 )
 
 // fullDisk makes every file of this process one that cannot grow: what a full disk
-// is for a log.
-func fullDisk(t *testing.T) (restore func()) {
+// is for a log. room is how long files may be, in bytes.
+func fullDisk(t *testing.T, room uint64) (restore func()) {
 	t.Helper()
 	signal.Ignore(syscall.SIGXFSZ)
 	var limit syscall.Rlimit
@@ -26,7 +26,7 @@ func fullDisk(t *testing.T) (restore func()) {
 			t.Fatal(err)
 		}
 	}
-	set(0)
+	set(room)
 	restore = sync.OnceFunc(func() { set(limit.Cur) })
 	t.Cleanup(restore)
 	return restore
@@ -74,7 +74,7 @@ func TestFullDiskRefusesUntilThereIsRoom(t *testing.T) {
 	if err := l.Begin(under); err != nil {
 		t.Fatal(err)
 	}
-	restore := fullDisk(t)
+	restore := fullDisk(t, 0)
 	record(t, l, event("held")) // is safe in the ring
 	if err := l.Flush(); err == nil || l.Healthy() == nil {
 		t.Fatal("a log that cannot be written is healthy")
@@ -113,7 +113,7 @@ func TestEventsHeldOnAFullDiskAreWrittenByTheNextStart(t *testing.T) {
 	if err := l.Begin(under); err != nil {
 		t.Fatal(err)
 	}
-	restore := fullDisk(t)
+	restore := fullDisk(t, 0)
 	record(t, l, event("held"))
 	if err := l.Close(); err == nil {
 		t.Error("closed as if it had been written")
@@ -133,7 +133,7 @@ func TestNoRoomForARing(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	restore := fullDisk(t)
+	restore := fullDisk(t, 0)
 	_, err := audit.Open(options(dir))
 	if err == nil || !strings.Contains(err.Error(), "free some space") {
 		t.Errorf("error %v", err)
@@ -142,4 +142,30 @@ func TestNoRoomForARing(t *testing.T) {
 	if err := open(t, dir, nil).Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestHalfALineIsTakenBack(t *testing.T) {
+	if inChild(t) {
+		return
+	}
+	dir := t.TempDir()
+	l := open(t, dir, nil)
+	record(t, l, event("before"))
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	size := len(read(t, segmentsOf(t, dir)[0]))
+	restore := fullDisk(t, uint64(size)+100)
+	record(t, l, event("held"))
+	if err := l.Flush(); err == nil {
+		t.Fatal("written on a full disk")
+	}
+	if now := len(read(t, segmentsOf(t, dir)[0])); now != size {
+		t.Errorf("the segment has %d bytes, and had %d", now, size)
+	}
+	restore()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	foundOnce(t, dir, "before", "held")
 }

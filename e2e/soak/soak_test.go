@@ -48,6 +48,7 @@ func duration(t *testing.T) time.Duration {
 // counts of what the callers got.
 type counts struct {
 	sent, served, failing, refused, lost, other atomic.Int64
+	answer                                      atomic.Value // the last of the others
 }
 
 func TestSoak(t *testing.T) {
@@ -78,7 +79,8 @@ func TestSoak(t *testing.T) {
 
 	t.Logf("%d sent: %d served, %d answered 500 by the upstream, %d refused, %d lost, %d other", c.sent.Load(), c.served.Load(), c.failing.Load(), c.refused.Load(), c.lost.Load(), c.other.Load())
 	if c.lost.Load() > 0 || c.other.Load() > 0 || c.refused.Load() > 0 {
-		t.Errorf("%d requests were lost, %d refused, %d answered otherwise, none of them by the upstream", c.lost.Load(), c.refused.Load(), c.other.Load())
+		t.Errorf("%d requests were lost, %d refused, %d answered otherwise, none of them by the upstream; such as %v",
+			c.lost.Load(), c.refused.Load(), c.other.Load(), c.answer.Load())
 	}
 	g.Accepted(g.Send(key, "GET", "/v1/orders/7", ""))
 	settled(t, "goroutines", func() int { return runtime.NumGoroutine() }, goroutines+40)
@@ -121,7 +123,7 @@ func (c *counts) note(response *http.Response, err error) {
 		c.lost.Add(1)
 		return
 	}
-	_, err = io.Copy(io.Discard, response.Body)
+	body, err := io.ReadAll(response.Body)
 	_ = response.Body.Close()
 	switch {
 	case err != nil:
@@ -134,6 +136,7 @@ func (c *counts) note(response *http.Response, err error) {
 		c.refused.Add(1)
 	default:
 		c.other.Add(1)
+		c.answer.Store(fmt.Sprintf("%d %s", response.StatusCode, body))
 	}
 }
 

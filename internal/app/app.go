@@ -171,11 +171,21 @@ func (a *App) Reload(f *config.File) error {
 // an old configuration may go on.
 const drainFor = 10 * time.Minute
 
+// grace is how long a replaced generation still takes requests: those that were
+// handed to its guard in the moment of the change, and are on their way through it.
+const grace = 5 * time.Second
+
 // retire lets what is under way in an old generation come to its end.
 func (a *App) retire(old *generation) {
 	a.retiring.Go(func() {
 		ctx, cancel := context.WithTimeout(a.life, drainFor)
 		defer cancel()
+		wait := time.NewTimer(grace)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+		}
 		old.drain(ctx)
 	})
 }

@@ -3,6 +3,7 @@ package strictjson
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Want says which parts of a document are wanted. The zero Want wants to know
@@ -17,6 +18,10 @@ type Want struct {
 // an object it returns the wanted members that are there; where a value is wanted
 // only as being there, or turns out not to be an object, an empty object or array
 // stands for whatever it holds.
+//
+// It is stricter than Parse in one thing: a member whose name differs from a wanted
+// one only in case is refused, because many readers, Go's own among them, would
+// take it for the wanted one.
 func Select(data []byte, want *Want) (any, error) {
 	p := parser{data: data}
 	p.space()
@@ -93,12 +98,24 @@ func (p *parser) member(depth int, want *Want, object map[string]any, name strin
 	var below *Want
 	if want != nil {
 		below = want.Members[name]
+		if below == nil && want.resembles(name) {
+			return errors.New("a name differs from a wanted one only in case")
+		}
 	}
 	v, err := p.choose(depth+1, below)
 	if below != nil {
 		object[name] = v
 	}
 	return err
+}
+
+func (w *Want) resembles(name string) bool {
+	for wanted := range w.Members {
+		if strings.EqualFold(wanted, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *parser) skipArray(depth int) error {
