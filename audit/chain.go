@@ -195,7 +195,7 @@ func (c *chain) makeCheckpoint(file *os.File, at head, now time.Time, ended bool
 		}
 	}
 	point := signCheckpoint(c.Node, at, now, c.Sign)
-	err := appendCheckpoint(c.Dir, point)
+	err := AppendCheckpoint(c.Dir, point)
 	if ended {
 		err = errors.Join(err, file.Close())
 	}

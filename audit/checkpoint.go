@@ -129,8 +129,9 @@ func readCheckpoints(dir string) (points []Checkpoint, size int64, err error) {
 	}
 }
 
-// appendCheckpoint makes a checkpoint durable.
-func appendCheckpoint(dir string, point Checkpoint) error {
+// AppendCheckpoint makes a checkpoint durable behind those of a folder, of a log or
+// of another place where its checkpoints are kept. One writer at a time.
+func AppendCheckpoint(dir string, point Checkpoint) error {
 	text, err := json.Marshal(point)
 	if err != nil {
 		return fmt.Errorf("write a checkpoint: %w", err)

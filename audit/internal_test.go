@@ -158,7 +158,7 @@ func TestPowerTakesNothingThatACheckpointCovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	point := signCheckpoint("n1", head{seq: l.seq + 1, mac: l.mac}, time.Unix(0, 0), o.Sign)
-	if err := appendCheckpoint(o.Dir, point); err != nil {
+	if err := AppendCheckpoint(o.Dir, point); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "checkpoint covers record 4") {

@@ -34,6 +34,11 @@ type Confirm struct {
 	Key         string // "jkt" of RFC 9449: base64url SHA-256 thumbprint of the key
 }
 
+// MaxSkew is how far ahead of ours the clock of a caller may be at most, in any
+// shield: none accepts a time further in the future. Whoever forgets which claims
+// were used up refuses for so long what was made before.
+const MaxSkew = time.Minute
+
 // Once is a claim that may be used up once: a nonce, or the digest of signed
 // bytes, within a space of its own.
 type Once struct {

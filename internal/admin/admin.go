@@ -44,6 +44,7 @@ type Service struct {
 	Env       shield.Env // Now, Rand, Credentials, Issuers
 	Record    func(audit.Event) error
 	LogDir    string
+	KeptDir   string // where checkpoints are kept beside the log's own; empty: nowhere
 	ChainKey  []byte
 	Public    ed25519.PublicKey
 	Flush     func() error                 // before the log is read; nil: nothing is under way

@@ -155,7 +155,14 @@ func (s *Service) verify(r *http.Request) (any, error) {
 	if err := s.flush(); err != nil {
 		return nil, err
 	}
-	report, err := audit.Verify(s.LogDir, s.ChainKey, s.Public)
+	var kept []audit.Checkpoint
+	if s.KeptDir != "" {
+		var err error
+		if kept, err = audit.Checkpoints(s.KeptDir); err != nil {
+			return nil, wrapped("log_unreadable", err, "read the checkpoints that are kept elsewhere")
+		}
+	}
+	report, err := audit.Verify(s.LogDir, s.ChainKey, s.Public, kept...)
 	if err != nil {
 		return nil, wrapped("log_unreadable", err, "verify the event log")
 	}

@@ -20,9 +20,9 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 	public, _ := s.Signing.Public().(ed25519.PublicKey) // an Ed25519 key's public half is one
 	return &admin.Service{
 		Registry: s.Registry, Refresh: s.View.Refresh, Kinds: Kinds(),
-		Env:      shield.Env{Now: now, Rand: rand.Reader, Credentials: s.View, Revoked: s.View, Issuers: named{func() *config.File { return f }}},
-		Record:   func(e audit.Event) error { return audit.Record(s.Log, &e) },
-		LogDir:   f.Log.Folder,
+		Env:    shield.Env{Now: now, Rand: rand.Reader, Credentials: s.View, Revoked: s.View, Issuers: named{func() *config.File { return f }}},
+		Record: func(e audit.Event) error { return audit.Record(s.Log, &e) },
+		LogDir: f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {
 			return admin.Foresee(context.Background(), f, s.Registry, now(), q)

@@ -136,14 +136,18 @@ func (a *App) current() *generation { return a.generation.Load() }
 // Handler is the guard in force, in front of the upstreams.
 func (a *App) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.current().handler.ServeHTTP(w, r)
+		g := a.enter()
+		defer g.leave()
+		g.handler.ServeHTTP(w, r)
 	})
 }
 
 // Wrap is the guard in force, in front of a handler of the program's own.
 func (a *App) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.current().guard.Wrap(next).ServeHTTP(w, r)
+		g := a.enter()
+		defer g.leave()
+		g.guard.Wrap(next).ServeHTTP(w, r)
 	})
 }
 
@@ -171,22 +175,12 @@ func (a *App) Reload(f *config.File) error {
 // an old configuration may go on.
 const drainFor = 10 * time.Minute
 
-// grace is how long a replaced generation still takes requests: those that were
-// handed to its guard in the moment of the change, and are on their way through it.
-const grace = 5 * time.Second
-
 // retire lets what is under way in an old generation come to its end.
 func (a *App) retire(old *generation) {
 	a.retiring.Go(func() {
 		ctx, cancel := context.WithTimeout(a.life, drainFor)
 		defer cancel()
-		wait := time.NewTimer(grace)
-		defer wait.Stop()
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-		}
-		old.drain(ctx)
+		old.retire(ctx)
 	})
 }
 

@@ -1,8 +1,6 @@
 package app
 
 import (
-	"cmp"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -10,13 +8,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/fetch"
-	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/issuer"
 	"pavise.dev/pavise/internal/tlsconf"
 	"pavise.dev/pavise/limit"
@@ -24,24 +19,10 @@ import (
 	"pavise.dev/pavise/shield/mtls"
 )
 
-// generation is everything that one configuration made: it is built whole, then
-// takes the place of the one before, or is closed again.
-type generation struct {
-	file     *config.File
-	guard    *pavise.Guard
-	handler  http.Handler // the guard, in front of the upstreams
-	certs    *tlsconf.Certificates
-	issuers  *issuer.Set
-	files    *files
-	upstream []*gateway.Upstream
-	pairs    []*tlsconf.Pair // our certificates towards upstreams
-	carriers []string        // headers that carry credentials
-}
-
 // build makes a generation out of a configuration. What an earlier one fetched is
 // taken over.
 func (a *App) build(f *config.File, previous *generation) (_ *generation, err error) {
-	g := &generation{file: f, files: &files{dir: f.Dir}}
+	g := &generation{file: f, files: &files{dir: f.Dir}, last: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			g.close()
@@ -62,30 +43,6 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 	}
 	g.handler = g.guard.Wrap(http.NotFoundHandler()) // every endpoint has an upstream of its own
 	return g, nil
-}
-
-func (g *generation) close() {
-	for _, u := range g.upstream {
-		u.Close()
-	}
-	if g.issuers != nil {
-		g.issuers.Close()
-	}
-	if g.certs != nil {
-		g.certs.Close()
-	}
-}
-
-// drain ends a generation that another one has replaced, when what is under way has
-// come to its end, or ctx has.
-func (g *generation) drain(ctx context.Context) {
-	g.issuers.Close()
-	g.certs.Close()
-	var all sync.WaitGroup
-	for _, u := range g.upstream {
-		all.Go(func() { u.Drain(ctx) })
-	}
-	all.Wait()
 }
 
 func openCertificates(f *config.File, now clock) (*tlsconf.Certificates, error) {
@@ -158,8 +115,16 @@ func (a *App) policy(f *config.File, g *generation) (pavise.Policy, error) {
 		asks := f.Hosts[name].ClientCertificates == "ask" || len(f.Proxies.Terminators) > 0
 		p.Hosts = append(p.Hosts, pavise.Host{Name: name, ClientCertificates: asks})
 	}
+	resolved, err := f.Resolve()
+	if err != nil {
+		return p, err
+	}
+	byAPI := map[string][]config.Resolved{}
+	for _, e := range resolved {
+		byAPI[e.API] = append(byAPI[e.API], e)
+	}
 	for _, name := range slices.Sorted(maps.Keys(f.APIs)) {
-		api, err := a.api(f, g, name)
+		api, err := a.api(f, g, name, byAPI[name])
 		if err != nil {
 			return p, fmt.Errorf("apis.%s: %w", name, err)
 		}
@@ -183,44 +148,29 @@ func terminators(f *config.File, now clock) (presented, error) {
 	return mtls.Terminators(pool, now), nil
 }
 
-func (a *App) api(f *config.File, g *generation, name string) (pavise.API, error) {
+func (a *App) api(f *config.File, g *generation, name string, endpoints []config.Resolved) (pavise.API, error) {
 	settings := f.APIs[name]
 	api := pavise.API{Name: name, Hosts: settings.Host, Origins: settings.CORS, Lenient: lenient(settings.Allow)}
-	handlers := map[time.Duration]http.Handler{}
 	concurrency, err := concurrencyOf(settings.Concurrency)
 	if err != nil {
 		return api, err
 	}
-	for _, pattern := range slices.Sorted(maps.Keys(settings.Endpoints)) {
-		e := settings.Endpoints[pattern]
-		endpoint, err := a.endpoint(f, g, name, pattern)
+	behind, err := a.openUpstream(f, g, name)
+	if err != nil {
+		return api, err
+	}
+	for _, e := range endpoints {
+		endpoint, err := a.endpoint(f, g, e)
 		if err != nil {
-			return api, fmt.Errorf("endpoints.%s (%s:%d): %w", pattern, e.Pos.File, e.Pos.Line, err)
+			return api, fmt.Errorf("endpoints.%s (%s:%d): %w", e.Pattern, e.Pos.File, e.Pos.Line, err)
 		}
-		timeout := cmp.Or(e.Timeout.Duration, settings.Timeout.Duration)
-		if _, ok := handlers[timeout]; !ok {
-			if handlers[timeout], err = a.handlerOf(f, g, name, timeout); err != nil {
-				return api, err
-			}
+		endpoint.Concurrency = concurrency
+		if behind != nil {
+			endpoint.Handler = behind.Within(e.Timeout)
 		}
-		endpoint.Concurrency, endpoint.Handler = concurrency, handlers[timeout]
 		api.Endpoints = append(api.Endpoints, endpoint)
 	}
 	return api, nil
-}
-
-// handlerOf is what stands behind the endpoints of an API that have one timeout: its
-// upstream, or, in a library, nothing of ours.
-func (a *App) handlerOf(f *config.File, g *generation, name string, timeout time.Duration) (http.Handler, error) {
-	if a.library {
-		return nil, nil
-	}
-	opened, err := a.openUpstream(f, g, name, timeout)
-	if err != nil {
-		return nil, err
-	}
-	g.upstream = append(g.upstream, opened)
-	return opened, nil
 }
 
 func concurrencyOf(perClient int) (*limit.Concurrency, error) {
@@ -247,34 +197,16 @@ func lenient(allowed []config.Allowance) pavise.Lenient {
 	return l
 }
 
-func (a *App) endpoint(f *config.File, g *generation, apiName, pattern string) (pavise.Endpoint, error) {
-	api := f.APIs[apiName]
-	settings := api.Endpoints[pattern]
-	which, scopes, anyScope := api.Effective(settings)
-	s, err := a.openShield(g, apiName, *which)
+func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pavise.Endpoint, error) {
+	s, err := a.openShield(g, from.API, *from.Shield)
 	if err != nil {
 		return pavise.Endpoint{}, err
 	}
-	e := pavise.Endpoint{Pattern: pattern, Shield: s, Scopes: scopes, AnyScope: anyScope, MaxBody: int64(api.MaxBody)}
-	if settings.MaxBody > 0 {
-		e.MaxBody = int64(settings.MaxBody)
-	}
-	for i, l := range slices.Concat(api.Limit, settings.Limit) {
-		named := l.Limit
-		named.Name = limitName(apiName, pattern, i < len(api.Limit), named)
-		e.Limits = append(e.Limits, named)
-	}
-	e.Policy, err = a.conditions(f, g, apiName, pattern)
-	return e, err
-}
-
-// limitName tells limits apart in headers and counters: one of an API counts for
-// all its endpoints together.
-func limitName(api, pattern string, ofAPI bool, l limit.Limit) string {
-	if ofAPI {
-		return api + "-" + string(l.Per)
-	}
-	return api + " " + pattern + " " + string(l.Per)
+	policy, err := a.conditions(f, g, from)
+	return pavise.Endpoint{
+		Pattern: from.Pattern, Shield: s, Scopes: from.Scopes, AnyScope: from.Any,
+		Limits: from.Limits, MaxBody: from.MaxBody, Policy: policy,
+	}, err
 }
 
 // openShield opens one shield or a combination.

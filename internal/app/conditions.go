@@ -9,12 +9,11 @@ import (
 )
 
 // conditions compiles an endpoint's Cedar condition and the policy files.
-func (a *App) conditions(f *config.File, g *generation, api, pattern string) (pavise.Layer, error) {
-	condition := f.APIs[api].Endpoints[pattern].When
-	if condition == "" && len(f.Policies) == 0 {
+func (a *App) conditions(f *config.File, g *generation, from config.Resolved) (pavise.Layer, error) {
+	if from.When == "" && len(f.Policies) == 0 {
 		return nil, nil
 	}
-	s := cedar.Settings{API: api, Endpoint: pattern, Condition: condition, Now: a.now}
+	s := cedar.Settings{API: from.API, Endpoint: from.Pattern, Condition: from.When, Now: a.now}
 	for _, name := range f.Policies {
 		text, err := g.files.Read(name)
 		if err != nil {

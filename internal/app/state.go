@@ -29,8 +29,9 @@ type State struct {
 	Signing  ed25519.PrivateKey
 	Created  bool // the data folder was made by this start
 
-	store *sqlite.Store
-	lock  *lock.Lock
+	witness *witness // nil: checkpoints stay here
+	store   *sqlite.Store
+	lock    *lock.Lock
 }
 
 // StateOptions are what [OpenState] needs beside the configuration.
@@ -56,7 +57,7 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 	if s.lock, err = lock.Take(f.State.Folder); err != nil {
 		return nil, err
 	}
-	master, err := s.master(f)
+	master, err := s.master(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -84,9 +85,12 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 const storeFile = "store.db"
 
 // master reads the master key, and makes one only for a store that is new too.
-func (s *State) master(f *config.File) (seal.Master, error) {
+func (s *State) master(ctx context.Context, f *config.File) (seal.Master, error) {
 	_, err := os.Stat(filepath.Join(f.State.Folder, storeFile))
 	s.Created = errors.Is(err, os.ErrNotExist)
+	if len(f.State.KeyCommand) > 0 {
+		return seal.RunMaster(ctx, f.State.KeyCommand...)
+	}
 	if seal.Exists(f.State.MasterKey) {
 		return seal.ReadMaster(f.State.MasterKey)
 	}
@@ -106,10 +110,17 @@ func (s *State) openLog(ctx context.Context, f *config.File, o StateOptions) err
 		return err
 	}
 	s.ChainKey, s.Signing = key, ed25519.NewKeyFromSeed(seed)
-	s.Log, err = audit.Open(audit.Options{
+	options := audit.Options{
 		Dir: f.Log.Folder, Node: nodeName(), Key: key, Sign: s.Signing, Now: o.Now,
 		Keep: f.Log.Keep.Duration, MaxSize: int64(f.Log.MaxSize), Warn: o.Warn, Flood: o.Flood,
-	})
+	}
+	if f.Log.Kept != "" {
+		if s.witness, err = openWitness(f.Log.Kept, o.Warn); err != nil {
+			return err
+		}
+		options.Checkpointed = s.witness.keep
+	}
+	s.Log, err = audit.Open(options)
 	return err
 }
 
@@ -132,6 +143,9 @@ func (s *State) Close() error {
 	}
 	if s.Log != nil {
 		faults = append(faults, s.Log.Close())
+	}
+	if s.witness != nil {
+		faults = append(faults, s.witness.close()) // after the log, whose last checkpoint it keeps
 	}
 	if s.store != nil {
 		faults = append(faults, s.store.Close())

@@ -10,8 +10,8 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/internal/client"
@@ -21,40 +21,67 @@ import (
 	"pavise.dev/pavise/shield"
 )
 
-// openUpstream readies what stands behind an API.
-func (a *App) openUpstream(f *config.File, g *generation, name string, timeout time.Duration) (*gateway.Upstream, error) {
+// openUpstream readies what stands behind an API; in a library it is nothing of
+// ours, and nil.
+func (a *App) openUpstream(f *config.File, g *generation, name string) (*gateway.Upstream, error) {
+	if a.library {
+		return nil, nil
+	}
 	api := f.APIs[name]
-	u := api.Upstream
-	s := gateway.Settings{
-		Name: name, Addresses: u.URL, MaxConns: u.MaxConnections, PreserveHost: u.PreserveHost,
-		Timeouts: gateway.Timeouts{Connect: u.Connect.Duration, ResponseHeader: timeout},
-		Health:   gateway.Health{Path: u.Health}, PlainHeaders: api.Identity.Headers,
-		Identity:  func(r *http.Request) *shield.Identity { return pavise.IdentityOf(r.Context()) },
-		RequestID: func(r *http.Request) string { return pavise.RequestID(r.Context()) },
-		Strip:     func(*http.Request) []string { return g.carriers },
-		Fail:      pavise.Fail,
-		Report: func(r *http.Request, result gateway.Result) {
-			pavise.Report(r.Context(), pavise.Outcome{Address: result.Addr, Status: result.Status, Duration: result.Duration, Note: result.Note})
-		},
-		Now: a.now,
-	}
-	if u.Protocol == "h2c" {
-		s.Protocol = u.Protocol
-	}
+	s := upstreamSettings(name, api)
+	s.Now, s.Fail, s.Report = a.now, pavise.Fail, report
+	s.Identity = func(r *http.Request) *shield.Identity { return pavise.IdentityOf(r.Context()) }
+	s.RequestID = func(r *http.Request) string { return pavise.RequestID(r.Context()) }
+	s.Strip = func(*http.Request) []string { return g.carriers }
 	if api.Identity.Token {
 		s.Signer = a.signer
 	}
 	if api.Identity.Certificate {
-		s.ClientCertificate = presentedCertificate
+		s.ClientCertificate = provedCertificate
 	}
-	if err := a.secureUpstream(f, g, u, &s); err != nil {
+	if err := a.secureUpstream(f, g, api.Upstream, &s); err != nil {
 		return nil, err
 	}
 	opened, err := gateway.New(s)
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
+	g.upstream = append(g.upstream, opened)
 	return opened, nil
+}
+
+// upstreamSettings says in the gateway's words what the configuration says.
+func upstreamSettings(name string, api config.API) gateway.Settings {
+	u := api.Upstream
+	s := gateway.Settings{
+		Name: name, Addresses: u.URL, MaxConns: u.MaxConnections, PreserveHost: u.PreserveHost,
+		Timeouts: gateway.Timeouts{
+			Connect: u.Connect.Duration, ResponseHeader: api.Timeout.Duration, Idle: u.IdleTimeout.Duration, Total: u.TotalTimeout.Duration,
+		},
+		Health:       gateway.Health{Path: u.Health, Interval: u.HealthInterval.Duration, Timeout: u.HealthTimeout.Duration},
+		Breaker:      gateway.Breaker{Failures: u.BreakerFailures, Open: u.BreakerOpen.Duration, MaxOpen: longestOpen * u.BreakerOpen.Duration},
+		Retry:        gateway.Retry{Max: u.Retries},
+		PlainHeaders: api.Identity.Headers, KeepBanners: u.KeepBanners, Via: u.Via,
+	}
+	if u.Retries == 0 {
+		s.Retry.Max = -1 // none
+	}
+	if u.Protocol == "h2c" {
+		s.Protocol = u.Protocol
+	}
+	s.Upgrades = slices.DeleteFunc(slices.Clone([]string(u.Upgrades)), func(word string) bool { return word == "none" })
+	for _, kept := range u.KeepHeaders {
+		s.InsecureKeepHeaders = append(s.InsecureKeepHeaders, kept.What)
+	}
+	return s
+}
+
+// longestOpen is how many times the first ejection of an address the longest one is.
+const longestOpen = 30
+
+// report puts into the event of a request what came of it behind the gateway.
+func report(r *http.Request, result gateway.Result) {
+	pavise.Report(r.Context(), pavise.Outcome{Address: result.Addr, Status: result.Status, Duration: result.Duration, Note: result.Note})
 }
 
 // secureUpstream sets how addresses with https prove who they are, and who we are.
@@ -86,14 +113,15 @@ func (a *App) secureUpstream(f *config.File, g *generation, u config.Upstream, s
 	return nil
 }
 
-// presentedCertificate is the certificate of the caller, if a shield has proved it.
-func presentedCertificate(r *http.Request) *x509.Certificate {
+// provedCertificate is the certificate of the caller if a shield has accepted it,
+// or a credential was bound to it (RFC 8705) and the guard has compared the two.
+func provedCertificate(r *http.Request) *x509.Certificate {
 	id := pavise.IdentityOf(r.Context())
 	if id == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return nil
 	}
 	proved := false
-	id.All(func(one *shield.Identity) { proved = proved || one.Shield == "mtls" })
+	id.All(func(one *shield.Identity) { proved = proved || one.Shield == "mtls" || one.Confirm.Certificate != "" })
 	if !proved {
 		return nil
 	}

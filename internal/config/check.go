@@ -103,6 +103,12 @@ func (l *loader) checkState() {
 	if inside, err := filepath.Rel(state.Folder, state.MasterKey); err == nil && filepath.IsLocal(inside) {
 		l.at("state.master_key", "keep it elsewhere: who copies the folder must not have the key", "the master key lies in the data folder that it protects")
 	}
+	if len(state.KeyCommand) > 0 && !filepath.IsAbs(state.KeyCommand[0]) {
+		l.at("state.master_key_command", "write the whole path, for example /usr/local/bin/show-key", "%q would be looked for in whatever PATH the program is started with", state.KeyCommand[0])
+	}
+	if l.file.Log.Kept != "" && l.file.Log.Kept == l.file.Log.Folder {
+		l.at("log.checkpoints", "name a folder elsewhere", "checkpoints beside the log that they prove prove nothing more")
+	}
 }
 
 func (l *loader) checkProxies() {
@@ -315,6 +321,13 @@ func (l *loader) checkUpstream(path string, u Upstream) {
 	}
 	if !schemes["https"] && schemes["http"] {
 		l.checkPlainUpstream(path, u)
+	}
+	if u.Health == "" {
+		for _, setting := range []string{"health_interval", "health_timeout"} {
+			if _, given := l.file.places[path+"."+setting]; given {
+				l.at(path+"."+setting, "write health: /path, or remove it", "no path is asked, so that it has no meaning")
+			}
+		}
 	}
 	if u.CA != "" {
 		l.checkFile(path+".ca", u.CA, authorities)

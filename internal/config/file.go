@@ -108,7 +108,7 @@ type API struct {
 	Timeout     Duration            `yaml:"timeout" doc:"Until the upstream's answer begins." default:"30s" min:"100ms" max:"1h"`
 	Identity    IdentityOut         `yaml:"identity" doc:"How the upstream learns who called."`
 	Allow       []Allowance         `yaml:"insecure_allow" doc:"What the door lets through for this API although it is ambiguous, each with a reason."`
-	Audit       string              `yaml:"audit" doc:"required: refuse when events cannot be delivered." default:"local" enum:"local,required"`
+	Audit       string              `yaml:"audit" doc:"What is answered is always recorded first in the local log, or refused. required: it is also refused while another place to which events go has no room for them." default:"local" enum:"local,required"`
 	Endpoints   map[string]Endpoint `yaml:"endpoints" doc:"Method and path pattern → policy. What is not listed is refused." required:"yes"`
 	Concurrency int                 `yaml:"concurrency" doc:"Requests of one client at once; 0: unlimited." default:"0" min:"0" max:"1000000"`
 	Pos         Pos                 `yaml:"-"`
@@ -154,7 +154,18 @@ type Upstream struct {
 	ServerName        string   `yaml:"server_name" doc:"Name that its certificate must carry. Default: the host of the address."`
 	Protocol          string   `yaml:"protocol" doc:"h2c: HTTP/2 without TLS, for gRPC in the clear. auto: by the TLS handshake, else HTTP/1.1." default:"auto" enum:"auto,h2c"`
 	PreserveHost      bool     `yaml:"preserve_host" doc:"Send the caller's Host instead of the upstream's."`
-	Health            string   `yaml:"health" doc:"Path that is asked every 5s; an address that fails three times gets nothing. Default: none, only passive checks." pattern:"^/"`
+	Health            string   `yaml:"health" doc:"Path that is asked regularly with GET; an address that fails three times in a row gets nothing until it has answered twice with 200 to 399. Default: none, only passive checks." pattern:"^/"`
+	HealthInterval    Duration `yaml:"health_interval" doc:"Time between two of these." default:"5s" min:"100ms" max:"10m"`
+	HealthTimeout     Duration `yaml:"health_timeout" doc:"Until such an answer must be there." default:"2s" min:"10ms" max:"1m"`
+	BreakerFailures   int      `yaml:"breaker_failures" doc:"Failures in a row until an address is left alone for a while." default:"5" min:"1" max:"1000"`
+	BreakerOpen       Duration `yaml:"breaker_open" doc:"How long it is left alone at first; each failed try doubles it, up to thirty times as long." default:"1s" min:"10ms" max:"1m"`
+	Retries           int      `yaml:"retries" doc:"Further tries where a second one can do no harm: nothing was sent, or the method is idempotent and its body still at hand. At most a fifth of all requests." default:"1" min:"0" max:"5"`
+	IdleTimeout       Duration `yaml:"idle_timeout" doc:"Longest silence within a body, a stream or an upgraded connection." default:"5m" min:"10ms" max:"24h"`
+	TotalTimeout      Duration `yaml:"total_timeout" doc:"Longest exchange whose answer has a known length." default:"15m" min:"100ms" max:"24h"`
+	Upgrades          Words    `yaml:"upgrades" doc:"Protocols that a connection may be upgraded to, or none." default:"websocket" enum:"websocket,none"`
+	Via               string   `yaml:"via" doc:"Name of this gateway to append to Via (RFC 9110 §7.6.3). Default: none." pattern:"^[A-Za-z0-9._-]{1,64}$"`
+	KeepBanners       bool     `yaml:"keep_banners" doc:"Hand on Server, X-Powered-By and their like, which tell what the upstream runs."`
+	KeepHeaders       []Kept   `yaml:"insecure_keep_headers" doc:"Headers that callers may send although they are removed by default, because upstreams take them for an identity, an address or another method."`
 	MaxConnections    int      `yaml:"max_connections" doc:"Connections per address." default:"512" min:"1" max:"65536"`
 	Connect           Duration `yaml:"connect_timeout" doc:"Until a connection stands, with its TLS handshake." default:"5s" min:"10ms" max:"1m"`
 	Skip              *Reason  `yaml:"insecure_skip_verify" doc:"Do not verify the upstream's certificate. Needs a reason."`
@@ -173,6 +184,12 @@ type Reason struct {
 	Reason string `yaml:"reason" doc:"Why, in at least ten characters." min:"10" max:"200" required:"yes"`
 }
 
+// Kept is a header that is not removed.
+type Kept struct {
+	What   string `yaml:"header" doc:"Its name, such as X-User-Id." pattern:"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$" required:"yes"`
+	Reason string `yaml:"reason" doc:"Why callers may say this, in at least ten characters." min:"10" max:"200" required:"yes"`
+}
+
 // Allowance is one thing that the door lets through.
 type Allowance struct {
 	What   string `yaml:"what" doc:"What the upstream needs, of what intermediaries read differently." enum:"encoded_slash,semicolon,underscore_headers,trailers" required:"yes"`
@@ -182,7 +199,8 @@ type Allowance struct {
 // State is where things are kept.
 type State struct {
 	Folder       string   `yaml:"folder" doc:"Data folder, relative to this file." default:"pavise-data"`
-	MasterKey    string   `yaml:"master_key" doc:"File with the key that wraps all others, relative to this file and outside the data folder. Made at the first start." default:"pavise.key"`
+	MasterKey    string   `yaml:"master_key" doc:"File with the key that wraps all others, relative to this file and outside the data folder. Made at the first start. Beside it lies the mark (.mark) by which a store that was put back is noticed." default:"pavise.key"`
+	KeyCommand   Words    `yaml:"master_key_command" doc:"Program with its arguments that prints the master key instead (32 bytes in base64), such as the client of a key store. No shell; it has ten seconds. Only the mark is then kept beside master_key."`
 	MaxStaleness Duration `yaml:"max_staleness" doc:"How old revocations may be before everything is refused." default:"60s" min:"2s" max:"1h"`
 	Socket       string   `yaml:"socket" doc:"Unix socket for administration. Default admin.sock in the data folder."`
 }
@@ -209,6 +227,7 @@ type Limits struct {
 type Log struct {
 	Folder  string   `yaml:"folder" doc:"Folder of the event log, relative to this file. Default: log in the data folder."`
 	Keep    Duration `yaml:"keep" doc:"How long segments are kept." default:"90d" min:"1h" max:"3650d"`
+	Kept    string   `yaml:"checkpoints" doc:"Another folder, best on another machine's disk, to which a signed checkpoint is appended every minute. pavise log verify then also finds a log that was rewritten by somebody who has all keys of this machine. Default: none."`
 	MaxSize Size     `yaml:"max_size" doc:"Size of all segments together; the oldest go first." default:"10GiB" min:"16MiB" max:"1048576GiB"`
 }
 

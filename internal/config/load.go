@@ -240,6 +240,9 @@ func (f *File) setPaths() {
 	}
 	within(&f.State.Socket, "admin.sock")
 	within(&f.Log.Folder, "log")
+	if f.Log.Kept != "" {
+		f.Log.Kept = f.Abs(f.Log.Kept)
+	}
 }
 
 // Abs returns a path of the configuration as an absolute one: relative paths

@@ -399,47 +399,32 @@ func TestACloseLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestADrainLetsWhatIsUnderWayEnd(t *testing.T) {
-	for _, patient := range []bool{true, false} {
-		release := make(chan struct{})
-		service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.WriteString(w, "first ")
-			_ = http.NewResponseController(w).Flush()
-			select {
-			case <-release:
-			case <-r.Context().Done():
-			}
-			_, _ = io.WriteString(w, "last")
-		}))
-		t.Cleanup(service.Close)
-		f := guardless(t, gateway.Settings{Addresses: []string{service.URL}, Health: gateway.Health{Path: "/"}}, false)
-		response, err := http.Get(f.server.URL)
-		if err != nil {
-			t.Fatal(err)
+func TestRetiringStopsTheHealthChecksAlone(t *testing.T) {
+	asked, ticks := make(chan struct{}, 100), make(chan time.Time)
+	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/health" {
+			asked <- struct{}{}
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		drained := make(chan struct{})
-		go func() {
-			f.up.Drain(ctx)
-			close(drained)
-		}()
-		if patient {
-			close(release)
-		} else {
-			cancel()
-		}
-		body, err := io.ReadAll(response.Body)
-		_ = response.Body.Close()
-		if whole := err == nil && string(body) == "first last"; whole != patient {
-			t.Errorf("patient %v: %q, %v", patient, body, err)
-		}
-		<-drained
-		cancel()
-		if response, _ := f.ask(simpleGet); response.StatusCode != 503 {
-			t.Errorf("%d after the drain", response.StatusCode)
+	}))
+	t.Cleanup(service.Close)
+	f := guardless(t, gateway.Settings{
+		Addresses: []string{service.URL}, Health: gateway.Health{Path: "/health"},
+		Tick: func(time.Duration) (<-chan time.Time, func()) { return ticks, func() {} },
+	}, false)
+	<-asked
+	f.up.Retire()
+	if response, _ := f.ask(simpleGet); response.StatusCode != 200 {
+		t.Errorf("%d from a retired upstream, want 200", response.StatusCode)
+	}
+	for range 3 { // what is left of the goroutines takes them without asking again
+		select {
+		case ticks <- time.Now():
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	http.DefaultClient.CloseIdleConnections()
+	if len(asked) > 0 {
+		t.Error("a retired upstream asked for the health of its address")
+	}
 }
 
 func TestSettingsThatCannotWorkAreRefused(t *testing.T) {

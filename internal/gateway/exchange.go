@@ -33,8 +33,9 @@ type exchange struct {
 	expects   bool     // 100-continue is to be asked of the upstream
 	body      sending
 
-	started time.Time // real clock
-	limit   time.Time // when a non-stream must be over; zero: never
+	wait    time.Duration // from the end of the request to the head of the answer
+	started time.Time     // real clock
+	limit   time.Time     // when a non-stream must be over; zero: never
 	result  Result
 	hinted  bool // a 1xx answer went to the caller
 
@@ -113,8 +114,8 @@ type reply interface {
 type interruptible interface{ interrupt() }
 
 // newExchange reads off a request what the upstream is to get.
-func (u *Upstream) newExchange(w http.ResponseWriter, r *http.Request) (*exchange, *shield.Refusal) {
-	x := &exchange{u: u, w: w, r: r, ResponseController: *http.NewResponseController(w), started: time.Now()}
+func (u *Upstream) newExchange(w http.ResponseWriter, r *http.Request, wait time.Duration) (*exchange, *shield.Refusal) {
+	x := &exchange{u: u, w: w, r: r, ResponseController: *http.NewResponseController(w), wait: wait, started: time.Now()}
 	var refusal *shield.Refusal
 	if x.target, refusal = target(r); refusal != nil {
 		return x, refusal

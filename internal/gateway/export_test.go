@@ -6,4 +6,9 @@ import "pavise.dev/pavise/shield"
 func TokenFor(u *Upstream, id *shield.Identity) (string, error) { return u.tokens.get(id) }
 
 // InFlight counts the places that are taken.
-func InFlight(u *Upstream) int64 { return u.underWay() }
+func InFlight(u *Upstream) (n int64) {
+	for _, a := range u.addresses {
+		n += a.inFlight.Load()
+	}
+	return n
+}

@@ -196,7 +196,7 @@ func (c *conn1) arm(set func(time.Time) error, t time.Time) {
 // exchange sends the request and reads the head of the answer.
 func (c *conn1) exchange() *fault {
 	x := c.x
-	c.arm(c.nc.SetDeadline, time.Now().Add(c.of.u.s.Timeouts.ResponseHeader))
+	c.arm(c.nc.SetDeadline, time.Now().Add(x.wait))
 	c.writeHead()
 	if x.expects {
 		done, f := c.awaitContinue()

@@ -38,7 +38,6 @@ func newHTTP2(u *Upstream, a *address) *http2 {
 		DialTLSContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return a.dialHTTP2(ctx) },
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: int64(u.s.MaxResponseHead),
-		ResponseHeaderTimeout:  u.s.Timeouts.ResponseHeader,
 		IdleConnTimeout:        u.s.Timeouts.KeepAlive,
 		HTTP2: &http.HTTP2Config{
 			SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: u.s.Timeouts.Idle,
@@ -74,12 +73,52 @@ type answer2 struct {
 	body     *body2
 	idle     *time.Timer // cancels the stream
 	silent   atomic.Bool // the idle timer did
+	patience patience
+}
+
+// patience is the wait for the head of an answer: it begins when the request has
+// been written and ends with the head, whichever net/http tells first.
+type patience struct {
+	cancel context.CancelFunc
+
+	mu    sync.Mutex
+	over  bool
+	late  bool // cancelled for want of an answer
+	timer *time.Timer
+}
+
+func (p *patience) begin(wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over || p.timer != nil {
+		return
+	}
+	p.timer = time.AfterFunc(wait, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.over {
+			p.late = true
+			p.cancel()
+		}
+	})
+}
+
+// end reports whether the answer came too late.
+func (p *patience) end() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	return p.late
 }
 
 // send implements transport.
 func (p *http2) send(x *exchange, _ bool) (reply, *fault) {
 	ctx, cancel := context.WithCancel(x.r.Context())
 	a := &answer2{x: x, cancel: cancel}
+	a.patience.cancel = cancel
 	request, body := p.request(httptrace.WithClientTrace(ctx, a.trace()), x)
 	a.body = body
 	if x.body.kind == streamed {
@@ -90,6 +129,9 @@ func (p *http2) send(x *exchange, _ bool) (reply, *fault) {
 		x.watch(a)
 	}
 	response, err := p.pool.RoundTrip(request)
+	if a.patience.end() && err != nil {
+		err = fmt.Errorf("wait for an answer: %w", context.DeadlineExceeded)
+	}
 	if err != nil {
 		f := a.failed(err)
 		a.finish(false)
@@ -190,7 +232,8 @@ func (b *body2) stop() {
 // trace hears informational answers.
 func (a *answer2) trace() *httptrace.ClientTrace {
 	heard := 0
-	return &httptrace.ClientTrace{Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+	written := func(httptrace.WroteRequestInfo) { a.patience.begin(a.x.wait) }
+	return &httptrace.ClientTrace{WroteRequest: written, Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
 		if heard++; heard > maxInformational {
 			return badHead("more than %d informational answers", maxInformational)
 		}

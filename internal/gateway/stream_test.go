@@ -864,3 +864,29 @@ func TestGRPCsSignsPass(t *testing.T) {
 		}
 	})
 }
+
+// One upstream serves endpoints that wait differently long for their answers.
+func TestWithinIsTheSameUpstreamWithAnotherPatience(t *testing.T) {
+	service := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-r.Context().Done()
+		}
+		_, _ = io.WriteString(w, "ok")
+	}
+	everyWayWith(t, gateway.Settings{Timeouts: gateway.Timeouts{ResponseHeader: time.Hour}}, service, func(t *testing.T, _ way, f *front, _ *http.Client) {
+		hasty := httptest.NewServer(f.up.Within(100 * time.Millisecond))
+		defer hasty.Close()
+		client := &http.Client{Timeout: patience}
+		defer client.CloseIdleConnections()
+		for path, want := range map[string]int{"/slow": 504, "/": 200} {
+			response, err := client.Get(hasty.URL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != want {
+				t.Errorf("%s: %d, want %d", path, response.StatusCode, want)
+			}
+		}
+	})
+}

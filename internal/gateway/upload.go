@@ -54,7 +54,7 @@ func (up *upload) run() {
 	}
 	up.err = err
 	if !up.headed {
-		up.c.arm(up.c.nc.SetReadDeadline, time.Now().Add(up.x.u.s.Timeouts.ResponseHeader))
+		up.c.arm(up.c.nc.SetReadDeadline, time.Now().Add(up.x.wait))
 	}
 }
 

@@ -64,7 +64,7 @@ type Upstream struct {
 }
 
 // New checks the settings and starts the upstream's goroutines; [Upstream.Close]
-// or [Upstream.Drain] stops them. It connects to nothing yet.
+// stops them. It connects to nothing yet.
 func New(s Settings) (*Upstream, error) {
 	s.withDefaults()
 	if err := s.validate(); err != nil {
@@ -122,34 +122,9 @@ func (u *Upstream) keep(ctx context.Context) {
 	}
 }
 
-// Drain stops the health checks, lets what is under way come to its end, streams
-// and tunnels too, and then closes the upstream; when ctx ends, it closes it at
-// once. Requests that come meanwhile are served: a configuration that was replaced
-// drains while its successor already works.
-func (u *Upstream) Drain(ctx context.Context) {
-	u.stopHealth()
-	ticks, stop := u.s.Tick(drainEvery)
-	defer stop()
-	for u.underWay() > 0 && !u.closed.Load() {
-		select {
-		case <-ctx.Done():
-			u.Close()
-			return
-		case <-ticks:
-		}
-	}
-	u.Close()
-}
-
-// drainEvery is how often a draining upstream looks whether it is done.
-const drainEvery = 100 * time.Millisecond
-
-func (u *Upstream) underWay() (n int64) {
-	for _, a := range u.addresses {
-		n += a.inFlight.Load()
-	}
-	return n
-}
+// Retire stops the health checks and nothing else: an upstream whose configuration
+// was replaced serves what is still under way, and is closed when that has ended.
+func (u *Upstream) Retire() { u.stopHealth() }
 
 // Close ends open streams, closes kept connections and waits for the upstream's
 // goroutines. Requests under way may finish; new ones get 503.
@@ -169,7 +144,21 @@ func (u *Upstream) Close() {
 // ServeHTTP sends the request to an address and its answer to the caller. It
 // panics with http.ErrAbortHandler if an answer that has begun cannot be completed.
 func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x, refusal := u.newExchange(w, r)
+	u.serve(w, r, u.s.Timeouts.ResponseHeader)
+}
+
+// Within is the same upstream, with the same connections and the same opinion of
+// its addresses, for requests whose answer must begin within another time than
+// [Timeouts].ResponseHeader; 0 means that one.
+func (u *Upstream) Within(wait time.Duration) http.Handler {
+	if wait <= 0 {
+		return u
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { u.serve(w, r, wait) })
+}
+
+func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+	x, refusal := u.newExchange(w, r, wait)
 	if refusal != nil {
 		u.s.Fail(w, r, refusal)
 		return

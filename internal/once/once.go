@@ -55,7 +55,7 @@ var (
 const (
 	DefaultCapacity = 1 << 20
 	DefaultMaxAhead = 24 * time.Hour
-	DefaultSkew     = 5 * time.Second
+	DefaultSkew     = shield.MaxSkew
 )
 
 // maxClaims is how many claims one request may make: every proof of an all has

@@ -82,7 +82,7 @@ func TestColdStartRefusesWhatWasMadeBeforeIt(t *testing.T) {
 			if !errors.Is(err, once.ErrCold) || !ok || refusal.Code != shield.StaleRequest {
 				t.Errorf("from before the start: %v", err)
 			}
-			c.Add(10 * time.Second)
+			c.Add(once.DefaultSkew + time.Second)
 			if err := s.Consume(t.Context(), []shield.Once{oncetest.Claim(c, name)}); err != nil {
 				t.Errorf("made after the start: %v", err)
 			}

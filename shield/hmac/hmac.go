@@ -37,7 +37,7 @@ const (
 	defaultWindow  = 60 * time.Second
 	maxWindow      = 15 * time.Minute
 	defaultFuture  = 5 * time.Second
-	maxFuture      = time.Minute
+	maxFuture      = shield.MaxSkew
 	defaultMaxBody = 1 << 20  // bytes
 	maxMaxBody     = 64 << 20 // bytes
 	minSecret      = 16       // bytes; a record with a shorter one verifies nothing

@@ -1,0 +1,83 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"pavise.dev/pavise"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/gateway"
+	"pavise.dev/pavise/internal/issuer"
+	"pavise.dev/pavise/internal/tlsconf"
+)
+
+// generation is everything that one configuration made: it is built whole, then
+// takes the place of the one before, or is closed again. Requests end under the
+// generation under which they began.
+type generation struct {
+	file     *config.File
+	guard    *pavise.Guard
+	handler  http.Handler // the guard, in front of the upstreams
+	certs    *tlsconf.Certificates
+	issuers  *issuer.Set
+	files    *files
+	upstream []*gateway.Upstream
+	pairs    []*tlsconf.Pair // our certificates towards upstreams
+	carriers []string        // headers that carry credentials
+
+	under    atomic.Int64  // requests under way
+	replaced atomic.Bool   // no more begin
+	last     chan struct{} // closed when it was replaced and the last request has ended
+	ended    sync.Once
+}
+
+// enter takes the generation in force for one request, which must leave it.
+func (a *App) enter() *generation {
+	for {
+		g := a.generation.Load()
+		g.under.Add(1)
+		if a.generation.Load() == g {
+			return g // counted before it was replaced, if it ever is
+		}
+		g.leave()
+	}
+}
+
+func (g *generation) leave() {
+	if g.under.Add(-1) == 0 && g.replaced.Load() {
+		g.ended.Do(func() { close(g.last) })
+	}
+}
+
+// retire ends a generation that another one has replaced: when its last request
+// has ended, streams and tunnels too, or when ctx ends.
+func (g *generation) retire(ctx context.Context) {
+	for _, u := range g.upstream {
+		u.Retire()
+	}
+	g.replaced.Store(true)
+	if g.under.Load() == 0 {
+		g.ended.Do(func() { close(g.last) })
+	}
+	select {
+	case <-g.last:
+	case <-ctx.Done():
+	}
+	g.close()
+}
+
+// close ends what the generation runs. A generation that could not be built whole
+// is closed too.
+func (g *generation) close() {
+	for _, u := range g.upstream {
+		u.Close()
+	}
+	if g.issuers != nil {
+		g.issuers.Close()
+	}
+	if g.certs != nil {
+		g.certs.Close()
+	}
+}
