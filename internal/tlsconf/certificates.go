@@ -1,16 +1,11 @@
 package tlsconf
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"strings"
 	"time"
-
-	"github.com/caddyserver/certmagic"
-	"go.uber.org/zap"
 )
 
 // Source says where the certificate of a host comes from.
@@ -27,8 +22,7 @@ type Certificates struct {
 	hosts map[string]func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	pairs []*Pair
 	local *Local
-	acme  []*certmagic.ACMEIssuer
-	magic []*certmagic.Cache
+	acme  *acme // nil: no host asks by ACME
 	now   func() time.Time
 }
 
@@ -69,7 +63,13 @@ func (c *Certificates) open(name string, source Source, o Options) (func(*tls.Cl
 		c.pairs = append(c.pairs, pair)
 		return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Certificate(), nil }, nil
 	case "acme":
-		return c.openACME(name, source, o)
+		if c.acme == nil {
+			var err error
+			if c.acme, err = newACME(o.Folder + "/acme"); err != nil {
+				return nil, err
+			}
+		}
+		return c.acme.open(name, source)
 	}
 	return nil, fmt.Errorf("certificate source %q: want local, files or acme", source.Kind)
 }
@@ -81,47 +81,6 @@ func (c *Certificates) localCA(o Options) (*Local, error) {
 	var err error
 	c.local, err = OpenLocal(o.Folder+"/local-ca", o.Now)
 	return c.local, err
-}
-
-// openACME prepares one host for certmagic, with a cache and storage of ours
-// instead of the package's defaults.
-func (c *Certificates) openACME(name string, source Source, o Options) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
-	var magic *certmagic.Config
-	cache := certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return magic, nil },
-		Logger:           zap.NewNop(),
-	})
-	c.magic = append(c.magic, cache)
-	magic = certmagic.New(cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: o.Folder + "/acme"}, Logger: zap.NewNop()})
-	issuer := certmagic.ACMEIssuer{
-		CA: source.Directory, Email: source.Email, Agreed: true, DisableTLSALPNChallenge: true, Logger: zap.NewNop(),
-	}
-	if issuer.CA == "" {
-		issuer.CA = certmagic.LetsEncryptProductionCA
-	}
-	if source.Roots != "" {
-		pool, err := ReadPool(source.Roots)
-		if err != nil {
-			return nil, err
-		}
-		issuer.TrustedRoots = pool
-	}
-	made := certmagic.NewACMEIssuer(magic, issuer)
-	magic.Issuers = []certmagic.Issuer{made}
-	c.acme = append(c.acme, made)
-	if err := c.manageLater(name, magic); err != nil {
-		return nil, err
-	}
-	return magic.GetCertificate, nil
-}
-
-// manageLater starts certmagic's own watch over the name; failures are tried
-// again by it with growing pauses.
-func (c *Certificates) manageLater(name string, magic *certmagic.Config) error {
-	if err := magic.ManageAsync(context.Background(), []string{name}); err != nil {
-		return fmt.Errorf("ask for a certificate by ACME: %w", err)
-	}
-	return nil
 }
 
 // GetCertificate chooses by the server name; a client that sends none gets the
@@ -140,21 +99,16 @@ func (c *Certificates) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certific
 	return get(hello)
 }
 
-// ChallengeHandler answers ACME HTTP-01 challenges and hands all else to next.
-func (c *Certificates) ChallengeHandler(next http.Handler) http.Handler {
-	h := next
-	for _, issuer := range c.acme {
-		h = issuer.HTTPChallengeHandler(h)
-	}
-	return h
-}
-
 // Local returns the local CA, or nil if no host uses it.
 func (c *Certificates) Local() *Local { return c.local }
 
-// Reload reads changed files again and returns what was wrong with any of them.
+// Reload reads changed files again and returns what was wrong with any of them,
+// and why certificates that were asked for by ACME since the last call did not come.
 func (c *Certificates) Reload() []error {
 	var faults []error
+	if c.acme != nil {
+		faults = c.acme.failures()
+	}
 	for _, pair := range c.pairs {
 		if _, err := pair.Reload(c.now()); err != nil {
 			faults = append(faults, err)
@@ -163,9 +117,10 @@ func (c *Certificates) Reload() []error {
 	return faults
 }
 
-// Close stops the upkeep of ACME certificates.
+// Close stops the upkeep of ACME certificates and waits for it to end. Certificates
+// that are known can still be had.
 func (c *Certificates) Close() {
-	for _, cache := range c.magic {
-		cache.Stop()
+	if c.acme != nil {
+		c.acme.close()
 	}
 }

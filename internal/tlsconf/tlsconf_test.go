@@ -3,10 +3,15 @@ package tlsconf
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -367,5 +372,60 @@ func TestReadPoolWantsCertificates(t *testing.T) {
 		if _, err := ReadPool(filepath.Join(dir, name)); err == nil {
 			t.Errorf("%s was read as a bundle", name)
 		}
+	}
+}
+
+func TestACMEThatFailsIsToldAndEndsWithClose(t *testing.T) {
+	asked := make(chan struct{}, 100)
+	authority := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(authority.Close)
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	write(t, roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Certificate().Raw}))
+	dir := t.TempDir()
+	all, err := Open(map[string]Source{"api.example.com": {Kind: "acme", Directory: authority.URL, Roots: roots}}, Options{Folder: dir, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	var faults []error
+	for deadline := time.Now().Add(20 * time.Second); len(faults) == 0 && time.Now().Before(deadline); runtime.Gosched() {
+		faults = all.Reload()
+	}
+	if len(faults) != 1 || !strings.Contains(faults[0].Error(), "api.example.com") || !strings.Contains(faults[0].Error(), "listen.http") {
+		t.Errorf("faults %v, want one that names the host and what to look at", faults)
+	}
+	if again := all.Reload(); len(again) != 0 {
+		t.Errorf("told again: %v", again)
+	}
+	ours, theirs := net.Pipe()
+	defer func() { _ = errors.Join(ours.Close(), theirs.Close()) }()
+	if cert, err := all.GetCertificate(&tls.ClientHelloInfo{ServerName: "api.example.com", Conn: ours}); err == nil {
+		t.Errorf("a certificate from nowhere: %v", cert.Leaf)
+	}
+	all.Close() // while it waits to try again
+	if len(all.Reload()) != 0 {
+		t.Error("the end of the upkeep was told as a failure")
+	}
+	if locks, err := filepath.Glob(filepath.Join(dir, "acme", "locks", "*")); err != nil || len(locks) > 0 {
+		t.Errorf("locks were left behind: %v, %v", locks, err)
+	}
+}
+
+func TestACMESaysWhatIsWrongWithAKeptCertificate(t *testing.T) {
+	dir := t.TempDir()
+	source := Source{Kind: "acme", Directory: "https://127.0.0.1:1/dir"}
+	folder := filepath.Join(dir, "acme", "certificates", "127.0.0.1-1-dir", "api.example.com")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, ending := range []string{".crt", ".key", ".json"} {
+		write(t, filepath.Join(folder, "api.example.com"+ending), []byte("{}"))
+	}
+	_, err := Open(map[string]Source{"api.example.com": source}, Options{Folder: dir, Now: time.Now})
+	if err == nil || !strings.Contains(err.Error(), "move it away") {
+		t.Errorf("%v, want an error that says what to do", err)
 	}
 }
