@@ -9,7 +9,7 @@ const [method, address, body = ''] = process.argv.slice(2);
 const { PAVISE_HMAC_ID: id, PAVISE_HMAC_SECRET: secret, CA: ca } = process.env;
 const url = new URL(address);
 // The request line is taken from the address as it was written: URL would normalise it.
-const target = address.slice(address.indexOf('/', 'https://'.length));
+const target = address.slice('https://'.length).replace(/^[^/?]*/, '').replace(/^(?!\/)/, '/');
 const mark = target.indexOf('?');
 const path = mark < 0 ? target : target.slice(0, mark);
 const query = mark < 0 ? '' : target.slice(mark);
