@@ -59,7 +59,7 @@ func readClaims(p *parts, issuer *trusted) (*claims, error) {
 		r.err = errors.New("exp is missing")
 	}
 	c.ends = c.expires.Add(issuer.Leeway)
-	c.client = r.client(issuer, c.subject)
+	c.client = r.client(issuer)
 	c.user = r.user(issuer, c.subject, c.client)
 	c.tenant = r.mapped(issuer, "tenant")
 	scopes, hasScopes := r.scopes(issuer.ScopesFrom)
@@ -71,11 +71,15 @@ func readClaims(p *parts, issuer *trusted) (*claims, error) {
 	return c, r.err
 }
 
-// name makes the names under which the rest of the program knows token and client.
+// name makes the names under which the rest of the program knows token and
+// client. A token that names no client has neither mapping nor client.
 func (c *claims) name(issuer string) {
-	c.mapping = mappingID(issuer, c.client)
-	c.foreignClient = issuer + "/" + c.client // no client of ours has a slash in its name
-	c.credentialID = c.mapping
+	c.credentialID = issuer
+	if c.client != "" {
+		c.mapping = mappingID(issuer, c.client)
+		c.foreignClient = issuer + "/" + c.client // no client of ours has a slash in its name
+		c.credentialID = c.mapping
+	}
 	if c.id != "" {
 		c.credentialID = issuer + ":" + c.id
 	}
@@ -194,8 +198,9 @@ func (r *reader) date(name string) time.Time {
 }
 
 // client is the claim that the settings name, or the first of client_id (RFC
-// 9068), azp (OpenID Connect) and sub.
-func (r *reader) client(issuer *trusted, subject string) string {
+// 9068 §2.2) and azp (OpenID Connect); empty if there is none. It is never sub: a
+// person whose sub is a client's id would be taken for that client (RFC 9068 §5).
+func (r *reader) client(issuer *trusted) string {
 	if path := issuer.Claims["client"]; path != "" {
 		return r.text(path, true)
 	}
@@ -204,7 +209,7 @@ func (r *reader) client(issuer *trusted, subject string) string {
 			return client
 		}
 	}
-	return subject
+	return ""
 }
 
 // user is the claim that the settings name, or the subject where that is not the

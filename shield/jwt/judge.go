@@ -120,7 +120,7 @@ func (t *tokens) live(v *verified) bool {
 // to one, otherwise a client that is named after the issuer.
 func (t *tokens) identity(r *http.Request, v *verified, now time.Time) (*shield.Identity, error) {
 	c := v.claims
-	record, err := t.credentials.Credential(kind, c.mapping)
+	record, err := t.mapped(c)
 	if err != nil && !errors.Is(err, shield.ErrUnknown) {
 		return nil, fmt.Errorf("look up client %s: %w", c.mapping, err)
 	}
@@ -137,6 +137,14 @@ func (t *tokens) identity(r *http.Request, v *verified, now time.Time) (*shield.
 	}
 	mapTo(id, record, now)
 	return id, nil
+}
+
+// mapped returns the record that maps the token's client to one of ours.
+func (t *tokens) mapped(c *claims) (*shield.Record, error) {
+	if c.mapping == "" {
+		return nil, shield.ErrUnknown
+	}
+	return t.credentials.Credential(kind, c.mapping)
 }
 
 // mapTo makes the identity one of the record's client. What the operator wrote

@@ -190,7 +190,8 @@ func TestFindsClientAndUser(t *testing.T) {
 	}{
 		{map[string]any{"client_id": "web"}, nil, "corp/web", "user-1"},
 		{map[string]any{"client_id": nil, "azp": "spa"}, nil, "corp/spa", "user-1"},
-		{map[string]any{"client_id": nil}, nil, "corp/user-1", ""},
+		{map[string]any{"client_id": nil}, nil, "", "user-1"},
+		{map[string]any{"client_id": nil}, map[string]string{"client": "sub"}, "corp/user-1", ""},
 		{map[string]any{"client_id": "web", "sub": "web"}, nil, "corp/web", ""},
 		{map[string]any{"cid": "okta"}, map[string]string{"client": "cid", "user": "mail"}, "corp/okta", ""},
 		{map[string]any{"cid": "okta", "mail": "ann@example.com"}, map[string]string{"client": "cid", "user": "mail"}, "corp/okta", "ann@example.com"},
@@ -238,6 +239,27 @@ func TestMapsAClientToOneOfOurs(t *testing.T) {
 	record.Revoked, record.Client = time.Time{}, &shield.Client{ID: "shop", Disabled: true}
 	w.Add(record.Keep(nil, nil, nil))
 	w.refuses("a disabled client", token, shield.DisabledClient)
+}
+
+// RFC 9068 §5: a person whose sub is spelled like a client's id.
+func TestASubjectIsNoClient(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings     map[string]string
+		client, user string
+	}{
+		"by itself":         {nil, "", "web"},
+		"unless configured": {map[string]string{"client": "sub"}, "shop", ""},
+	} {
+		w := newWorld(t, func(i *shield.Issuer, _ *Config) { i.Claims = c.settings })
+		record := shield.Record{Kind: "jwt", ID: "corp#web", Client: w.Client("shop"), Scopes: shield.Scopes{"orders:read"}}
+		w.Add(record.Keep(nil, nil, func() bool { return false }))
+		bare := shield.Record{Kind: "jwt", ID: "corp#", Client: w.Client("nobody")}
+		w.Add(bare.Keep(nil, nil, func() bool { return false }))
+		id := w.accepts(w.corp.Token(map[string]any{"client_id": nil, "sub": "web"}))
+		if id.Client != c.client || id.User != c.user {
+			t.Errorf("%s: client %q, user %q; want %q and %q", name, id.Client, id.User, c.client, c.user)
+		}
+	}
 }
 
 func TestIssueRefuses(t *testing.T) {
