@@ -41,6 +41,9 @@ const (
 	defaultMaxBody = 1 << 20  // bytes
 	maxMaxBody     = 64 << 20 // bytes
 	minSecret      = 16       // bytes; a record with a shorter one verifies nothing
+
+	// remembered is how many seconds, at least, any configuration keeps a nonce.
+	remembered = int64(defaultWindow / time.Second)
 )
 
 //go:embed README.md
@@ -117,6 +120,7 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 	s := &signed{
 		window: int64(c.Window / time.Second), future: int64(c.Future / time.Second), maxBody: c.MaxBody,
 		credentials: env.Credentials, now: env.Now, decoy: []byte(decoy),
+		known: env.Now().Add(maxFuture).Unix() + 1,
 	}
 	for _, name := range c.Headers {
 		s.required = append(s.required, strings.ToLower(name))
@@ -129,6 +133,7 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 // signed is the opened shield.
 type signed struct {
 	window, future int64 // seconds
+	known          int64 // seconds since 1970: a signature of then or later was judged by no shield before this one
 	maxBody        int64 // bytes
 	required       []string
 	credentials    shield.Lookup
@@ -208,6 +213,10 @@ func (s *signed) timely(c claim, now time.Time) *shield.Refusal {
 	switch {
 	case age > s.window:
 		return shield.Refuse(shield.StaleRequest, "signed %d s ago, at most %d are allowed%s", age, s.window, clockHint(age))
+	case age > remembered && c.seconds < s.known:
+		// The configuration before may have had a shorter window: it has forgotten
+		// the nonce by now.
+		return shield.Refuse(shield.StaleRequest, "signed %d s ago, before the configuration was loaded; of then, at most %d are allowed", age, remembered)
 	case -age > s.future:
 		return shield.Refuse(shield.StaleRequest, "signed %d s in the future, at most %d are allowed%s", -age, s.future, clockHint(-age))
 	}
@@ -323,14 +332,15 @@ func contentOf(r *http.Request) ([]byte, error) {
 }
 
 // identity says who signed, and what must not be used again: the nonce, for as
-// long as its timestamp is in the window (and a clock set back by up to future).
+// long as its timestamp is in the window, or in what a later configuration's takes
+// for its own (and a clock set back by up to future).
 func (s *signed) identity(record *shield.Record, c claim, now time.Time) *shield.Identity {
 	id := record.Identity(now)
 	id.Scheme = scheme
 	made := time.Unix(c.seconds, 0).UTC()
 	id.Once = []shield.Once{{
 		Space: kind + ":" + record.ID, Digest: sha256.Sum256([]byte(c.nonce)),
-		Made: made, Until: made.Add(time.Duration(s.window+s.future+1) * time.Second),
+		Made: made, Until: made.Add(time.Duration(max(s.window, remembered)+s.future+1) * time.Second),
 	}}
 	return id
 }

@@ -158,6 +158,50 @@ func TestOnceClaimOutlivesTheWindow(t *testing.T) {
 	b.wants(b.again(r), shield.StaleRequest)
 }
 
+// A request that was used under a narrow window must not pass under the wide one
+// of a later configuration, which may come by a reload or a restart.
+func TestAWiderWindowBringsNothingBack(t *testing.T) {
+	for _, narrow := range []time.Duration{time.Second, time.Minute} {
+		b := newBench(t, func(c *Config) { c.Window = narrow })
+		used := b.request("POST", "/v1/orders", "x")
+		id, err := b.verify(used)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim := id.Once[0]
+		wide := &Config{Window: 15 * time.Minute, Future: maxFuture, MaxBody: 1 << 20}
+		if b.shield, err = wide.Open(b.world.Env()); err != nil {
+			t.Fatal(err)
+		}
+		for _, age := range []time.Duration{0, narrow, time.Minute, time.Minute + time.Second, 2 * time.Minute, 14 * time.Minute} {
+			b.world.Set(claim.Made.Add(age))
+			_, err := b.verify(b.again(used))
+			if err == nil && !b.world.Now().Before(claim.Until) {
+				t.Errorf("window %s: %s old it passes, and its nonce is forgotten", narrow, age)
+			}
+			if err != nil && age <= time.Minute {
+				t.Errorf("window %s: %s old it is refused: %v", narrow, age, err)
+			}
+		}
+	}
+}
+
+// After a minute the wide window works as it is written.
+func TestAWideWindowTakesEffect(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Window = 15 * time.Minute })
+	early := b.request("POST", "/v1/orders", "x")
+	made := b.world.Now()
+	b.world.Set(made.Add(maxFuture + time.Second))
+	late := b.request("POST", "/v1/orders", "x")
+	b.wants(b.again(early), shield.StaleRequest)
+	b.world.Set(b.world.Now().Add(15 * time.Minute))
+	if _, err := b.verify(b.again(late)); err != nil {
+		t.Errorf("15 minutes old: %v", err)
+	}
+	b.world.Set(b.world.Now().Add(time.Second))
+	b.wants(b.again(late), shield.StaleRequest)
+}
+
 func (b *bench) again(r *http.Request) *http.Request {
 	again := r.Clone(context.Background())
 	again.Body, _ = r.GetBody()
