@@ -4,11 +4,23 @@
 // A [Rate] is written "600/minute" in the configuration and always counts
 // something named: per client, user, address or endpoint. An address counts by
 // /32 (IPv4) or /64 (IPv6).
+//
+// [Memory] has tables for each limit, so that no limit's callers crowd out
+// another's, and within one limit those of addresses are apart from those of
+// clients and users, who were authenticated. Where more networks than it has room
+// for (an eighth of MaxKeys, 125,000 by default) used a limit so recently that they
+// cannot be forgotten, new ones count together with their neighbours: by /56, /48
+// and /32 of IPv6, by /24, /16 and /8 of IPv4. Whoever fills the table out of one
+// allocation then shares a quota with himself, and a stranger is counted with his
+// own surroundings. What remains: an honest caller who is new in the attacker's
+// /56 shares that quota until it is full again; and somebody with some ten thousand
+// /32s of IPv6, or addresses all over IPv4, makes all new networks of that limit
+// share one. Nobody who is being counted already is touched, and clients and users
+// are never folded: a limit with more of them at once than MaxKeys refuses new ones.
+// The memory is about 150 bytes for each key, so at most 170 MB for each limit.
 package limit
 
-import (
-	"time"
-)
+import "time"
 
 // Subject is what a limit counts for.
 type Subject string

@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// ErrFull says that every key that can be kept has been used so recently that
-// forgetting it would give its owner a new quota. The caller refuses.
+// ErrFull says that every client and user that can be counted for one limit was
+// so recently that forgetting one would give it a new quota. The caller refuses.
+// Addresses never get it.
 var ErrFull = errors.New("too many keys are being counted at once")
 
 // DefaultMaxKeys bounds a [Memory] whose options name no bound.
@@ -20,7 +24,8 @@ const maxKey = 1024
 
 // MemoryOptions are the settings of a [Memory]. The zero value is useful.
 type MemoryOptions struct {
-	// MaxKeys bounds how many keys are counted at once; 0 means
+	// MaxKeys bounds how many clients, users and endpoints are counted at once
+	// for each limit, and an eighth of it how many addresses; 0 means
 	// [DefaultMaxKeys]. A key whose bucket is full again is not counted. Keys
 	// spread over shards by chance, so a few percent of the bound may stay
 	// unused when it is reached.
@@ -38,10 +43,25 @@ type MemoryOptions struct {
 // Memory is a [Limiter] in memory: GCRA, exact under concurrency. For each key
 // it keeps one moment, the one at which the bucket will be full again; nothing
 // runs in the background. It is safe for concurrent use.
+//
+// Each limit has tables of its own, those of addresses apart from all others.
 type Memory struct {
-	seed   maphash.Seed
+	options MemoryOptions
+	seed    maphash.Seed
+
+	adding sync.Mutex
+	tables atomic.Pointer[map[family]*tables] // never changed, replaced
+}
+
+// maxFamilies bounds the tables. Limits come from the configuration, so that more
+// of them are a mistake: they share one table.
+const maxFamilies = 1 << 14
+
+// tables are those of one family.
+type tables struct {
 	mask   uint64
 	shards []shard
+	folded *folded // nil: these are no addresses
 }
 
 type shard struct {
@@ -64,15 +84,8 @@ func NewMemory(o MemoryOptions) (*Memory, error) {
 	if o.MaxKeys == 0 {
 		o.MaxKeys = DefaultMaxKeys
 	}
-	n := 1
-	for n < 64 && o.MaxKeys/(2*n) >= 1024 {
-		n *= 2
-	}
-	m := &Memory{seed: maphash.MakeSeed(), mask: uint64(n - 1), shards: make([]shard, n)}
-	for i := range m.shards {
-		m.shards[i].clock = newClock(o.Now)
-		m.shards[i].keys = newTable[string, bucket]((o.MaxKeys + n - 1) / n)
-	}
+	m := &Memory{options: o, seed: maphash.MakeSeed()}
+	m.tables.Store(&map[family]*tables{})
 	return m, nil
 }
 
@@ -86,31 +99,88 @@ func (m *Memory) Take(key string, rate Rate, cost int) (State, error) {
 	if len(key) > maxKey {
 		return State{}, fmt.Errorf("a key of %d bytes is too long to be counted", len(key))
 	}
-	s := &m.shards[maphash.String(m.seed, key)&m.mask]
+	f := familyOf(key)
+	t := m.of(f)
+	s := &t.shards[maphash.String(m.seed, key)&t.mask]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.read()
-	kept := s.keys.get(key)
-	if kept == nil {
-		full, state := g.take(now, now)
-		if !s.keys.add(key, bucket{full}, now) {
-			return State{}, ErrFull
-		}
+	if kept := s.keys.get(key); kept != nil {
+		full, state := g.take(now, kept.full)
+		kept.full = full
 		return state, nil
 	}
-	full, state := g.take(now, kept.full)
-	kept.full = full
-	return state, nil
+	if t.folded != nil {
+		if state, ok := t.folded.take(key, f, g, false); ok {
+			return state, nil
+		}
+	}
+	full, state := g.take(now, now)
+	if s.keys.add(key, bucket{full}, now) {
+		return state, nil
+	}
+	if t.folded != nil {
+		state, _ := t.folded.take(key, f, g, true)
+		return state, nil
+	}
+	return State{}, ErrFull
+}
+
+// of returns the tables of a family, and makes them if there are none.
+func (m *Memory) of(f family) *tables {
+	if t := (*m.tables.Load())[f]; t != nil {
+		return t
+	}
+	m.adding.Lock()
+	defer m.adding.Unlock()
+	all := *m.tables.Load()
+	if t := all[f]; t != nil {
+		return t
+	}
+	if len(all) >= maxFamilies {
+		f = family{address: f.address}
+		if t := all[f]; t != nil {
+			return t
+		}
+	}
+	f.limit = strings.Clone(f.limit)
+	next := maps.Clone(all)
+	next[f] = newTables(m.options, f.address)
+	m.tables.Store(&next)
+	return next[f]
+}
+
+func newTables(o MemoryOptions, address bool) *tables {
+	t := &tables{}
+	if address {
+		o.MaxKeys = max(o.MaxKeys/8, 1)
+		t.folded = newFolded(o)
+	}
+	n := 1
+	for n < 32 && o.MaxKeys/(2*n) >= 1024 {
+		n *= 2
+	}
+	t.mask, t.shards = uint64(n-1), make([]shard, n)
+	for i := range t.shards {
+		t.shards[i].clock = newClock(o.Now)
+		t.shards[i].keys = newTable[string, bucket]((o.MaxKeys + n - 1) / n)
+	}
+	return t
 }
 
 // Len returns how many keys are kept.
 func (m *Memory) Len() int {
 	n := 0
-	for i := range m.shards {
-		s := &m.shards[i]
-		s.mu.Lock()
-		n += len(s.keys.index)
-		s.mu.Unlock()
+	for _, t := range *m.tables.Load() {
+		for i := range t.shards {
+			s := &t.shards[i]
+			s.mu.Lock()
+			n += len(s.keys.index)
+			s.mu.Unlock()
+		}
+		if t.folded != nil {
+			n += t.folded.len()
+		}
 	}
 	return n
 }
