@@ -25,6 +25,7 @@ type Mapped struct {
 	file    *file
 	cold    time.Time
 	lock    *os.File
+	shares  *shares
 	locks   [maxStripes]stripeLock
 	closed  bool // guarded by all locks together
 }
@@ -46,7 +47,7 @@ func Open(o Options) (*Mapped, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mapped{options: o, lock: lock}
+	m := &Mapped{options: o, lock: lock, shares: newShares(o.Capacity)}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -194,13 +195,27 @@ func (m *Mapped) consume(claims []shield.Once, prints []print, now int64) error 
 		if i > 0 { // a claim before this one may have taken the place
 			places[i] = m.file.find(p, now)
 		}
-		if places[i].bucket == nil {
+		if err := m.room(&claims[i], places[i], now); err != nil {
 			for _, taken := range places[:i] {
 				m.file.take(taken)
 			}
-			return ErrFull
+			return err
 		}
 		m.file.put(p, claims[i].Until.UnixNano(), places[i])
+	}
+	return nil
+}
+
+// room refuses a claim for which there is no place, or none that is its space's.
+// The emptier of two buckets is about as full as the table, so that it tells
+// when little is left without anybody counting the whole. A claim that is taken back stays
+// counted: the sender pays for it.
+func (m *Mapped) room(c *shield.Once, at place, now int64) error {
+	if at.bucket == nil {
+		return ErrFull
+	}
+	if !m.shares.add(c, now, at.free > reserved) {
+		return overShare(c)
 	}
 	return nil
 }
@@ -218,6 +233,11 @@ func (m *Mapped) release(stripes uint64) {
 		m.locks[bits.TrailingZeros64(stripes)].Unlock()
 	}
 }
+
+// reserved is how many slots of a bucket are left for spaces within their share.
+// A page holds 64 claims when the capacity is used up; chance seldom brings one to
+// the 104 at which its buckets get there.
+const reserved = 3
 
 const allStripes = ^uint64(0)
 

@@ -13,6 +13,7 @@ import (
 type Memory struct {
 	options Options
 	cold    time.Time
+	shares  *shares
 
 	mu        sync.Mutex
 	used      map[name]time.Time // until when
@@ -31,7 +32,7 @@ func NewMemory(o Options) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Memory{options: o, used: map[name]time.Time{}}
+	m := &Memory{options: o, used: map[name]time.Time{}, shares: newShares(o.Capacity)}
 	if !o.First {
 		m.cold = o.Now().Add(o.Skew)
 	}
@@ -53,6 +54,12 @@ func (m *Memory) Consume(ctx context.Context, claims []shield.Once) error {
 	}
 	if !m.makeRoom(len(claims), t.now) {
 		return ErrFull
+	}
+	ample := len(m.used)+len(claims) <= m.options.Capacity
+	for i := range claims {
+		if !m.shares.add(&claims[i], t.now.UnixNano(), ample) {
+			return overShare(&claims[i])
+		}
 	}
 	for i := range claims {
 		c := &claims[i]
@@ -83,13 +90,15 @@ func (m *Memory) check(c *shield.Once, before []shield.Once, t terms) error {
 }
 
 // makeRoom forgets claims that are over if there is no room for n more, and
-// reports whether there is then.
+// reports whether there is then. Over the capacity there is half as much again,
+// for spaces that have not had their share.
 func (m *Memory) makeRoom(n int, now time.Time) bool {
 	if len(m.used)+n <= m.options.Capacity {
 		return true
 	}
+	room := m.options.Capacity + m.options.Capacity/2
 	if m.sweep.After(now) {
-		return false
+		return len(m.used)+n <= room
 	}
 	m.sweep = time.Time{}
 	for key, until := range m.used {
@@ -103,5 +112,5 @@ func (m *Memory) makeRoom(n int, now time.Time) bool {
 			m.sweep = until
 		}
 	}
-	return len(m.used)+n <= m.options.Capacity
+	return len(m.used)+n <= room
 }

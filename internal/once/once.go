@@ -25,8 +25,8 @@ import (
 // Store uses up claims. It is safe for concurrent use.
 type Store interface {
 	// Consume uses up all claims or none, in one step: of any number of callers
-	// with the same claim, one gets nil. Errors are [ErrUsed] and [ErrCold],
-	// which also are a *shield.Refusal, or [ErrFull], [ErrTooFar], [ErrClosed]
+	// with the same claim, one gets nil. Errors are [ErrUsed], [ErrCold] and
+	// [ErrShare], which also are a *shield.Refusal, or [ErrFull], [ErrTooFar], [ErrClosed]
 	// and faults of the store, after which nobody knows and the caller refuses.
 	Consume(ctx context.Context, claims []shield.Once) error
 }
@@ -43,6 +43,10 @@ var (
 
 	// ErrFull: there is no room for a claim that must not be forgotten.
 	ErrFull = errors.New("the store of used claims is full")
+
+	// ErrShare: there is little room left, and what there is belongs to others: this
+	// space has more than its share. Its refusal is RateLimited. It is an ErrFull.
+	ErrShare = fmt.Errorf("%w for this space: it has more than its share", ErrFull)
 
 	// ErrTooFar: the claim would have to be kept for longer than the bound.
 	ErrTooFar = errors.New("the claim would have to be kept for too long")
@@ -143,6 +147,10 @@ func (t terms) check(c *shield.Once) error {
 
 func used(c *shield.Once) error {
 	return refuse(ErrUsed, shield.ReplayedRequest, "a claim of %q was used before", c.Space)
+}
+
+func overShare(c *shield.Once) error {
+	return refuse(ErrShare, shield.RateLimited, "%q makes so many claims that others would find no room; it waits until some are over", c.Space)
 }
 
 func forgotten(c *shield.Once) error {

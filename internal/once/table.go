@@ -64,6 +64,7 @@ type place struct {
 	used   bool
 	bucket []uint64 // nil: there is none
 	slot   int      // where the claim stands or, if not used, may stand
+	free   int      // how many slots of the bucket are
 }
 
 // find looks for p in both of its buckets. A slot whose claim is over counts as
@@ -79,11 +80,11 @@ func (t *table) find(p print, now int64) place {
 			over := uint64(int64(b[until+i])-now-1) >> 63
 			free |= over << i
 			if b[low+i] == p.low && b[high+i] == p.high && over == 0 {
-				return place{true, bucket, i}
+				return place{true, bucket, i, 0}
 			}
 		}
 		if n := bits.OnesCount64(free); n > most {
-			most, found = n, place{false, bucket, bits.TrailingZeros64(free)}
+			most, found = n, place{false, bucket, bits.TrailingZeros64(free), n}
 		}
 	}
 	return found

@@ -55,6 +55,7 @@ func Run(t *testing.T, open Open) {
 		"lets one of fifty win":                      oneWins,
 		"remembers until the claim's own end":        remembers,
 		"refuses rather than forget when it is full": full,
+		"leaves room for others when one floods":     flood,
 		"refuses a claim twice in one step":          twiceInOne,
 		"refuses claims that would be kept too long": tooFar,
 		"gives room back when claims are over":       room,
@@ -205,6 +206,41 @@ func full(t *testing.T, open Open) {
 			if err := consume(s, set[i]); errors.Is(err, once.ErrUsed) {
 				t.Fatal("a step that found no room used a claim up")
 			}
+		}
+	}
+}
+
+// flood has one space take all that it can: others still find room, and the one
+// is told so in its own refusal.
+func flood(t *testing.T, open Open) {
+	c := NewClock()
+	s := open(t, c, 4096)
+	var refused error
+	taken := 0
+	for refused == nil {
+		refused = consume(s, Claim(c, fmt.Sprint(taken)))
+		taken++
+	}
+	want(t, refused, once.ErrShare, shield.RateLimited)
+	if taken < 4096*15/16 { // where chance fills a corner early
+		t.Errorf("alone in the store it got %d claims of 4096", taken)
+	}
+	other := func(space int, name string) shield.Once {
+		claim := Claim(c, name)
+		claim.Space = fmt.Sprint("other", space)
+		return claim
+	}
+	for i := range 400 {
+		if err := consume(s, other(i%10, fmt.Sprint(i))); err != nil {
+			t.Fatalf("another's claim %d: %v", i, err)
+		}
+	}
+	WantUsed(t, consume(s, other(0, "0")))
+	WantUsed(t, consume(s, Claim(c, "0")))
+	c.Add(10 * time.Minute)
+	for i := range 4096 {
+		if err := consume(s, Claim(c, fmt.Sprint("later", i))); err != nil {
+			t.Fatalf("when its claims are over, claim %d: %v", i, err)
 		}
 	}
 }
