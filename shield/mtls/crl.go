@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"math/big"
 	"time"
 
 	"pavise.dev/pavise/shield"
@@ -25,12 +26,14 @@ type revocations map[signer]*revocationList
 
 type revocationList struct {
 	from, until time.Time
+	number      *big.Int
 	revoked     map[string]time.Time // by serial number, big-endian bytes
 }
 
 // loadRevocations reads revocation lists. Every one must be whole, of the simple
 // kind, and signed by an authority of the bundle. Of two lists of one authority
-// the later counts.
+// the later counts; of the same moment, the one with the higher number (RFC 5280
+// §5.2.3).
 func loadRevocations(files shield.Files, list []string, t *trust) (revocations, error) {
 	all := revocations{}
 	for _, name := range list {
@@ -65,15 +68,25 @@ func (all revocations) add(der []byte, t *trust) error {
 	if err != nil {
 		return err
 	}
-	if old := all[by]; old != nil && old.from.After(parsed.ThisUpdate) {
+	read := &revocationList{from: parsed.ThisUpdate, until: parsed.NextUpdate, number: parsed.Number, revoked: make(map[string]time.Time, len(parsed.RevokedCertificateEntries))}
+	if read.number == nil {
+		read.number = new(big.Int)
+	}
+	if old := all[by]; old != nil && old.laterThan(read) {
 		return nil
 	}
-	read := &revocationList{from: parsed.ThisUpdate, until: parsed.NextUpdate, revoked: make(map[string]time.Time, len(parsed.RevokedCertificateEntries))}
 	for _, entry := range parsed.RevokedCertificateEntries {
 		read.revoked[string(entry.SerialNumber.Bytes())] = entry.RevocationTime
 	}
 	all[by] = read
 	return nil
+}
+
+func (l *revocationList) laterThan(other *revocationList) bool {
+	if !l.from.Equal(other.from) {
+		return l.from.After(other.from)
+	}
+	return l.number.Cmp(other.number) > 0
 }
 
 // checkSimple refuses lists that do not speak for all certificates of their

@@ -92,6 +92,24 @@ func TestRevokedAuthorityBetween(t *testing.T) {
 	s.refused("the same, not sent along: the bundle has it", shield.RevokedCredential, leaf)
 }
 
+// Two lists of one second, as an authority makes them that revokes twice within
+// it: the order of the files must not bring a certificate back.
+func TestOfTwoListsOfOneMomentTheHigherNumberCounts(t *testing.T) {
+	attacktest.Rows(t, 77)
+	for _, order := range [][]string{{"1.crl", "2.crl"}, {"2.crl", "1.crl"}} {
+		var leaf *x509.Certificate
+		s := newScene(t, func(s *scene) {
+			leaf = s.ca.leaf()
+			until := s.world.Now().Add(time.Hour)
+			s.world.WriteFile("1.crl", s.ca.list(1, until))
+			s.world.WriteFile("2.crl", s.ca.list(2, until, leaf))
+			s.config.CRL = order
+		})
+		s.refused(strings.Join(order, ", "), shield.RevokedCredential, leaf)
+		s.accepted("another", s.ca.leaf())
+	}
+}
+
 func TestListsThatDoNotSpeakForAllAreRefused(t *testing.T) {
 	attacktest.Rows(t, 77)
 	make := func(t *testing.T, s *scene, change func(*x509.RevocationList)) []byte {
