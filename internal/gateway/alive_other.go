@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// isQuiet cannot ask the socket here; a closed connection shows when it is used.
-func isQuiet(net.Conn) bool { return true }
+// isQuiet cannot ask the socket here, so no connection is used twice: an answer
+// that came unasked would be the next caller's.
+func isQuiet(net.Conn) bool { return false }
 
 // isReset reports whether the peer broke the connection.
 func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }

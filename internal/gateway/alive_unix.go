@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"syscall"
@@ -11,8 +12,8 @@ import (
 // isQuiet reports whether an idle connection is open and silent. Whatever came
 // unasked is either the peer's farewell or an answer to nothing.
 func isQuiet(nc net.Conn) bool {
-	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = secure.NetConn()
+	if secure, ok := nc.(*tls.Conn); ok {
+		return isQuiet(secure.NetConn()) && hasNothingRead(secure)
 	}
 	socket, ok := nc.(syscall.Conn)
 	if !ok {

@@ -80,7 +80,7 @@ func (p *http1) connect(x *exchange, fresh bool) (*conn1, *fault) {
 			break
 		}
 		now := time.Now()
-		if now.Sub(c.made) < p.u.s.Timeouts.Lifetime && now.Sub(c.last) < p.u.s.Timeouts.KeepAlive && c.isOpen(x, now) {
+		if now.Sub(c.made) < p.u.s.Timeouts.Lifetime && now.Sub(c.last) < p.u.s.Timeouts.KeepAlive && isQuiet(c.nc) {
 			return c, nil
 		}
 		_ = c.nc.Close() // spent
@@ -145,15 +145,6 @@ func (p *http1) close() {
 		_ = c.nc.Close()
 	}
 	p.idle = nil
-}
-
-// isOpen asks the socket whether the peer has closed it, where a request could
-// not be sent again, or the connection has rested long enough for that.
-func (c *conn1) isOpen(x *exchange, now time.Time) bool {
-	if now.Sub(c.last) < 10*time.Millisecond && isIdempotent(x.r.Method) && x.body.kind == noBody {
-		return true
-	}
-	return isQuiet(c.nc)
 }
 
 // isIdempotent names the methods that may be sent twice (RFC 9110 §9.2.2).
@@ -339,8 +330,11 @@ func (c *conn1) final() *fault {
 		return nil
 	}
 	switch {
-	case c.x.r.Method == http.MethodHead, h.status == http.StatusNoContent, h.status == http.StatusNotModified:
-		c.whole = true
+	case c.x.r.Method == http.MethodHead:
+		// A body that is sent all the same would be the next caller's answer.
+		c.whole, h.close = true, true
+	case h.status == http.StatusNoContent, h.status == http.StatusNotModified:
+		c.whole, h.close = true, h.close || h.chunked || h.length > 0
 	case h.chunked:
 		c.body = httputil.NewChunkedReader(c.br)
 	case h.length >= 0:

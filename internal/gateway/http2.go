@@ -294,10 +294,8 @@ func (a *answer2) interrupt() { a.cancel() }
 // head implements reply.
 func (a *answer2) head() *responseHead { return &a.h }
 
-// buffered implements reply: net/http does not tell, so every read may wait, but
-// of an answer that ended with its head (a gRPC status alone, for example, which
-// must end with the head again).
-func (a *answer2) buffered() bool { return a.h.length == 0 }
+// buffered implements reply: net/http does not tell, so every read may wait.
+func (a *answer2) buffered() bool { return false }
 
 // uploading implements reply.
 func (a *answer2) uploading() bool {

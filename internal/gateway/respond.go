@@ -21,7 +21,9 @@ func (x *exchange) respond(rep reply) {
 		x.upgradeTo(rep)
 		return
 	}
-	streaming := h.length < 0 || x.isStream(h)
+	// An answer that ends with its head (a gRPC status alone, for example) must not
+	// be flushed before its end: it would no longer be one.
+	streaming := h.length < 0 || h.length > 0 && x.isStream(h)
 	if total := x.u.s.Timeouts.Total; !streaming && total > 0 {
 		x.limit = x.started.Add(total)
 	}
