@@ -16,7 +16,7 @@ import (
 	"pavise.dev/pavise/shield"
 )
 
-var update = flag.Bool("update", false, "write docs/guide/codes.md anew")
+var update = flag.Bool("update", false, "write what docs/guide holds of the program anew")
 
 // TestCodesPageTellsOfEveryCode holds docs/guide/codes.md to the constants of
 // shield/code.go, their titles, and what mends them.

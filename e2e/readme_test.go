@@ -16,14 +16,10 @@ var (
 )
 
 // TestExamplesOfTheReadmesAreOpened opens every configuration that stands whole in
-// a README, as `pavise serve` would.
+// a README or in the guide, as `pavise serve` would.
 func TestExamplesOfTheReadmesAreOpened(t *testing.T) {
-	pages, err := filepath.Glob("../shield/*/README.md")
-	if err != nil || len(pages) == 0 {
-		t.Fatal(pages, err)
-	}
 	opened := 0
-	for _, page := range append(pages, "../README.md") {
+	for _, page := range pages(t) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
