@@ -46,7 +46,7 @@ type Lockout struct {
 	network, pair   gcra
 	first, longest  int64
 	forget          int64
-	trusted         []netip.Prefix
+	trusted         atomic.Pointer[[]netip.Prefix]
 	seed            maphash.Seed
 	active          atomic.Int64 // entries there ever were: zero means nobody was ever wrong
 	uncounted       atomic.Int64
@@ -86,8 +86,9 @@ func NewLockout(o LockoutOptions) (*Lockout, error) {
 	}
 	l := &Lockout{
 		first: int64(o.First), longest: int64(o.Longest), forget: int64(o.Forget),
-		trusted: unmapped(o.Trusted), seed: maphash.MakeSeed(),
+		seed: maphash.MakeSeed(),
 	}
+	l.Trust(o.Trusted)
 	var err error
 	if l.network, err = newGCRA(o.Network, 1); err != nil {
 		return nil, fmt.Errorf("free wrong tries of a network: %w", err)
@@ -123,6 +124,13 @@ func (o *LockoutOptions) setDefaults() {
 	if o.MaxEntries == 0 {
 		o.MaxEntries = 100_000
 	}
+}
+
+// Trust replaces [LockoutOptions.Trusted]. What was counted against a proxy that is
+// trusted from now on is of no effect; one that is no longer trusted begins anew.
+func (l *Lockout) Trust(proxies []netip.Prefix) {
+	trusted := unmapped(proxies)
+	l.trusted.Store(&trusted)
 }
 
 // Blocked returns how long a caller from addr has to wait: if credentialID is
@@ -244,7 +252,7 @@ func unmapped(prefixes []netip.Prefix) []netip.Prefix {
 
 func (l *Lockout) isTrusted(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
-	for _, prefix := range l.trusted {
+	for _, prefix := range *l.trusted.Load() {
 		if prefix.Contains(addr) {
 			return true
 		}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,6 +61,8 @@ type App struct {
 	signer  *gateway.Signer
 	library bool
 
+	installed *config.File // of the start: listeners, state and log are as it says
+
 	mu         sync.Mutex // one reload at a time
 	generation atomic.Pointer[generation]
 	retiring   sync.WaitGroup
@@ -76,7 +79,7 @@ func Load(name string) (*config.File, error) { return config.Load(name, Kinds())
 // Open opens an installation: its state, and the policy of its configuration. It
 // listens to nothing yet.
 func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
-	a := &App{now: o.Now, rand: o.Rand, warn: o.Warn, library: o.Library}
+	a := &App{now: o.Now, rand: o.Rand, warn: o.Warn, library: o.Library, installed: f}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -118,7 +121,17 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 }
 
 func newTries(f *config.File, now clock) (*limit.Lockout, error) {
-	var trusted []netip.Prefix
+	trusted, err := trustedProxies(f)
+	if err != nil {
+		return nil, err
+	}
+	return limit.NewLockout(limit.LockoutOptions{
+		Network: limit.Rate{Count: f.Limits.WrongTries, Per: time.Minute}, Trusted: trusted, Now: now,
+	})
+}
+
+// trustedProxies are the networks whose word about the caller's address counts.
+func trustedProxies(f *config.File) (trusted []netip.Prefix, err error) {
 	for _, network := range f.Proxies.Addresses {
 		prefix, err := config.ParseNetwork(network)
 		if err != nil {
@@ -126,9 +139,7 @@ func newTries(f *config.File, now clock) (*limit.Lockout, error) {
 		}
 		trusted = append(trusted, prefix)
 	}
-	return limit.NewLockout(limit.LockoutOptions{
-		Network: limit.Rate{Count: f.Limits.WrongTries, Per: time.Minute}, Trusted: trusted, Now: now,
-	})
+	return trusted, nil
 }
 
 func (a *App) current() *generation { return a.generation.Load() }
@@ -155,7 +166,8 @@ func (a *App) Wrap(next http.Handler) http.Handler {
 func (a *App) Guard() *pavise.Guard { return a.current().guard }
 
 // Reload puts another configuration in force, whole or not at all, and leaves an
-// event with the difference. Requests under way end under the old one.
+// event with the difference. Requests under way end under the old one. The operator
+// is told which of the changes wait for the next start.
 func (a *App) Reload(f *config.File) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -165,8 +177,13 @@ func (a *App) Reload(f *config.File) error {
 		a.noteChange("reload_refused", f.Path, err.Error())
 		return err
 	}
+	a.tries.Trust(next.trusted)
 	a.generation.Store(next)
-	a.noteChange("reload", f.Path, difference(old.file, f))
+	changes := config.Diff(a.installed, f)
+	a.noteChange("reload", f.Path, written(config.Diff(old.file, f)))
+	if waiting := slices.DeleteFunc(changes, func(c config.Change) bool { return !c.Restart }); len(waiting) > 0 {
+		a.warn(fmt.Errorf("restart pavise serve for what cannot change while it runs: %s", written(waiting)))
+	}
 	a.retire(old)
 	return nil
 }

@@ -49,15 +49,19 @@ func openCertificates(f *config.File, now clock) (*tlsconf.Certificates, error) 
 	sources := map[string]tlsconf.Source{}
 	for name, host := range f.Hosts {
 		c := host.Certificate
-		source := tlsconf.Source{Kind: c.Source, Email: c.Email, Directory: c.Directory}
-		for from, to := range map[string]*string{c.Cert: &source.Cert, c.Key: &source.Key, c.Roots: &source.Roots} {
-			if from != "" {
-				*to = f.Abs(from)
-			}
+		sources[name] = tlsconf.Source{
+			Kind: c.Source, Cert: whole(f, c.Cert), Key: whole(f, c.Key), Roots: whole(f, c.Roots), Email: c.Email, Directory: c.Directory,
 		}
-		sources[name] = source
 	}
 	return tlsconf.Open(sources, tlsconf.Options{Folder: f.State.Folder, Now: now})
+}
+
+// whole is a file's path from the root; nothing for a setting that is not there.
+func whole(f *config.File, name string) string {
+	if name == "" {
+		return ""
+	}
+	return f.Abs(name)
 }
 
 func (a *App) openIssuers(f *config.File, from *files, previous *generation) (*issuer.Set, error) {
@@ -101,13 +105,10 @@ func (a *App) policy(f *config.File, g *generation) (pavise.Policy, error) {
 		Sink: a.sink, Limiter: a.limiter, Once: a.once, Tries: a.tries, Now: a.now, Rand: a.rand,
 		PerAddress: &limit.Limit{Name: "address", Rate: rate, Per: limit.PerAddress},
 	}
-	for _, network := range f.Proxies.Addresses {
-		prefix, err := config.ParseNetwork(network)
-		if err != nil {
-			return p, fmt.Errorf("trusted_proxies.addresses: %w", err)
-		}
-		p.TrustedProxies = append(p.TrustedProxies, prefix)
+	if g.trusted, err = trustedProxies(f); err != nil {
+		return p, err
 	}
+	p.TrustedProxies = g.trusted
 	if p.Presented, err = terminators(f, a.now); err != nil {
 		return p, err
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -26,6 +27,9 @@ type generation struct {
 	upstream []*gateway.Upstream
 	pairs    []*tlsconf.Pair // our certificates towards upstreams
 	carriers []string        // headers that carry credentials
+	trusted  []netip.Prefix  // proxies whose word about the caller's address counts
+
+	ailing string // what was wrong with certificates when they were last looked at
 
 	under    atomic.Int64  // requests under way
 	replaced atomic.Bool   // no more begin

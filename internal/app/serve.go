@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -87,19 +86,22 @@ func (s *Server) prepare(f *config.File) error {
 		return err
 	}
 	s.plain, err = edge.New(edge.Config{
-		Handler: &edge.Plain{
-			Challenges: s.challenges(), Credentials: slices.Clone(s.app.current().carriers),
-			Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand,
-		},
-		Limits: limits, Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand, Log: quiet,
+		Handler: s.openly(),
+		Limits:  limits, Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand, Log: quiet,
 	})
 	return err
 }
 
-// challenges answers ACME challenges under the generation in force.
-func (s *Server) challenges() http.Handler {
+// openly answers without TLS under the generation in force: its challenges, and
+// refusals that know which headers carry its credentials.
+func (s *Server) openly() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.app.current().certs.ChallengeHandler(http.NotFoundHandler()).ServeHTTP(w, r)
+		g := s.app.current()
+		plain := edge.Plain{
+			Challenges: g.certs.ChallengeHandler(http.NotFoundHandler()), Credentials: g.carriers,
+			Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand,
+		}
+		plain.ServeHTTP(w, r)
 	})
 }
 
@@ -128,7 +130,7 @@ func (s *Server) watchFiles() {
 		case <-ticker.C:
 			g := s.app.current()
 			g.files.look()
-			for _, err := range g.reloadCertificates(s.app.now()) {
+			if err := g.reloadCertificates(s.app.now()); err != nil {
 				s.app.note("certificate_warning", "", err.Error())
 				s.app.warn(err)
 			}
@@ -137,15 +139,24 @@ func (s *Server) watchFiles() {
 }
 
 // reloadCertificates reads changed certificates again: those that are shown to
-// callers, and those that are shown to upstreams.
-func (g *generation) reloadCertificates(now time.Time) []error {
+// callers, and those that are shown to upstreams. What is wrong with them is told
+// once for as long as nothing else is; those in force stay.
+func (g *generation) reloadCertificates(now time.Time) error {
 	faults := g.certs.Reload()
 	for _, pair := range g.pairs {
 		if _, err := pair.Reload(now); err != nil {
 			faults = append(faults, err)
 		}
 	}
-	return faults
+	err, known := errors.Join(faults...), g.ailing
+	g.ailing = ""
+	if err != nil {
+		g.ailing = err.Error()
+	}
+	if g.ailing == known {
+		return nil
+	}
+	return err
 }
 
 // Shutdown drains requests under way until ctx ends, and stops listening. The App

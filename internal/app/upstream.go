@@ -148,10 +148,10 @@ func newID(random io.Reader) string {
 	return base32.HexEncoding.EncodeToString(b[:])
 }
 
-// difference describes what changed between two configurations.
-func difference(before, after *config.File) string {
+// written is a list of changes for an event, or for a person.
+func written(changes []config.Change) string {
 	var lines []string
-	for _, change := range config.Diff(before, after) {
+	for _, change := range changes {
 		lines = append(lines, change.String())
 	}
 	return strings.Join(lines, "; ")

@@ -204,17 +204,23 @@ func (l *loader) checkACME(path, host string, c Certificate) {
 	if c.Roots != "" {
 		l.checkFile(path+".roots", c.Roots, authorities)
 	}
-	if c.Directory != "" {
-		if u, err := url.Parse(c.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
-			l.at(path+".directory", "write https://…/directory", "%q is no address of an ACME directory", c.Directory)
-		}
-		return
+	if u, err := url.Parse(c.Directory); c.Directory != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		l.at(path+".directory", "write https://…/directory", "%q is no address of an ACME directory", c.Directory)
 	}
-	if addr, err := netip.ParseAddr(host); err == nil || !strings.Contains(host, ".") {
-		if err != nil || addr.IsPrivate() || addr.IsLoopback() {
-			l.at(path, "use local, or {cert: …, key: …}", "no public authority certifies %s", host)
-		}
+	switch {
+	case c.Directory == "" && !isCertifiable(host):
+		l.at(path, "use local, or {cert: …, key: …}", "no public authority certifies %s", host)
+	case l.file.Listen.HTTP == "":
+		l.at(path, "write listen: {http: \":80\"}; challenges are all that is answered there", "the authority asks for a proof over HTTP (RFC 8555 §8.3), and there is no plain listener")
 	}
+}
+
+// isCertifiable reports whether a public authority could certify a host.
+func isCertifiable(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return !addr.IsPrivate() && !addr.IsLoopback()
+	}
+	return strings.Contains(host, ".")
 }
 
 func (l *loader) checkIssuer(name string, issuer Issuer) {

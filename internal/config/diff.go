@@ -14,10 +14,21 @@ type Change struct {
 	Path string `json:"path"`          // dotted: apis.orders.max_body
 	Old  string `json:"old,omitempty"` // as the file writes it; empty: it was not there
 	New  string `json:"new,omitempty"` // empty: it is not there any more
+
+	// Restart says that it takes effect with the next start, and not before.
+	Restart bool `json:"restart,omitempty"`
 }
 
-// String is "path: old → new", "+ path: new" or "- path: old".
+// String is "path: old → new", "+ path: new" or "- path: old", with a word where it
+// waits for the next start.
 func (c Change) String() string {
+	if c.Restart {
+		return c.text() + " (with the next start)"
+	}
+	return c.text()
+}
+
+func (c Change) text() string {
 	switch {
 	case c.Old == "":
 		return "+ " + printable(c.Path) + ": " + printable(c.New)
@@ -46,11 +57,14 @@ func Diff(old, new *File) []Change {
 	return d.changes
 }
 
-type differ struct{ changes []Change }
+type differ struct {
+	changes []Change
+	restart bool // of what is looked at
+}
 
 func (d *differ) add(path, old, new string) {
 	if old != new {
-		d.changes = append(d.changes, Change{path, clip(old), clip(new)})
+		d.changes = append(d.changes, Change{Path: path, Old: clip(old), New: clip(new), Restart: d.restart})
 	}
 }
 
@@ -62,7 +76,10 @@ func clip(text string) string {
 }
 
 func (d *differ) structure(old, new reflect.Value, path string) {
+	outer := d.restart
+	defer func() { d.restart = outer }()
 	for _, s := range settingsOf(old.Type()) {
+		d.restart = outer || s.restart
 		d.value(old.FieldByIndex(s.index), new.FieldByIndex(s.index), join(path, s.name), s.secret)
 	}
 }

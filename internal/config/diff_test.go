@@ -26,7 +26,8 @@ func TestDifferences(t *testing.T) {
 		"a secret":          {"shield: api_key", "shield: {api_key: {pepper: hunter2}}", []string{"+ apis.orders.shield.api_key.pepper: *** (new)"}},
 		"a secret inside":   {"shield: api_key", "shield: {any: [hmac, {api_key: {pepper: hunter2}}]}", []string{"apis.orders.shield: {api_key: {header: X-API-Key}} → {any: [{hmac: {window: 1m, max_body: 1048576}}, {api_key: {header: X-API-Key, pepper: ***}}]}"}},
 		"a switch":          {"    shield: mtls", "    identity: {token: false}\n    shield: mtls", []string{"apis.partners.identity.token: true → false"}},
-		"a certificate":     {"mutual.example.com: {certificate: local", "mutual.example.com: {certificate: acme", []string{"hosts.mutual.example.com.certificate: local → acme"}},
+		"a certificate":     {"hosts:\n  api.example.com: {certificate: local}", "listen: {http: \":80\"}\nhosts:\n  api.example.com: {certificate: acme}", []string{"+ listen.http: :80 (with the next start)", "hosts.api.example.com.certificate: local → acme"}},
+		"what waits":        {"scopes:\n", "limits: {address: 5/minute, connections: 777}\nlog: {keep: 1d}\nscopes:\n", []string{"limits.address: 6000/minute → 5/minute", "limits.connections: 10000 → 777 (with the next start)", "log.keep: 90d → 24h (with the next start)"}},
 		"a weakness":        {`"https://127.0.0.1:9001"`, `"https://127.0.0.1:9001", insecure_skip_verify: {reason: it has no name}`, []string{"+ apis.partners.upstream.insecure_skip_verify: {reason: it has no name}"}},
 		"a scope":           {"See orders\n", "See all orders\n", []string{"scopes.orders:read: See orders → See all orders"}},
 	} {

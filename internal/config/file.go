@@ -15,6 +15,7 @@
 //	required  the setting must be there
 //	unit      bytes: a whole number that may be written as a size
 //	secret    never shown
+//	restart   a change, also of what is below it, takes effect with the next start
 //
 // [Load] returns a [File] that has passed every check that needs nothing but the
 // file and those that it names, or all problems at once ([Problems]), each with
@@ -33,17 +34,17 @@ import (
 
 // File is the whole configuration, after its includes were read.
 type File struct {
-	Listen  Listen            `yaml:"listen" doc:"Where Pavise listens."`
+	Listen  Listen            `yaml:"listen" doc:"Where Pavise listens." restart:"yes"`
 	Hosts   map[string]Host   `yaml:"hosts" doc:"Names that the listener answers for, with their certificates. Any other name is refused with 421." required:"yes"`
 	Issuers map[string]Issuer `yaml:"issuers" doc:"Authorities whose tokens are trusted, with the limits of that trust." hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores" keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
 	APIs    map[string]API    `yaml:"apis" doc:"Sets of endpoints behind one upstream." hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores" keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
 	Scopes  map[string]string `yaml:"scopes" doc:"Every scope that endpoints name, with what it allows, in words that a person consenting would understand. Write {} if there are none. It belongs to the end of the file, so that a file that was cut off is refused." hint:"a scope has no spaces, quotes or backslashes: orders:read" required:"yes" keys:"^[!#-\\[\\]-~]{1,128}$"`
 	Include []string          `yaml:"include" doc:"Further files, relative to this one; * matches within a folder. They may hold apis and scopes."`
 
-	State    State    `yaml:"state" doc:"Where clients, credentials, events and once-claims are kept."`
+	State    State    `yaml:"state" doc:"Where clients, credentials, events and once-claims are kept." restart:"yes"`
 	Proxies  Proxies  `yaml:"trusted_proxies" doc:"Proxies in front of Pavise whose word about the caller's address and certificate counts."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds that hold before anybody is known."`
-	Log      Log      `yaml:"log" doc:"The event log."`
+	Log      Log      `yaml:"log" doc:"The event log." restart:"yes"`
 	Policies []string `yaml:"policies" doc:"Cedar policy files, relative to this file. Any error in one denies."`
 	Upstream Fetch    `yaml:"fetch" doc:"What Pavise itself may fetch: keys of issuers."`
 
@@ -214,13 +215,13 @@ type Proxies struct {
 // Limits are bounds that hold before anybody is known.
 type Limits struct {
 	Address        string   `yaml:"address" doc:"Requests of one address (IPv6: one /64), like 600/minute." default:"6000/minute"`
-	Connections    int      `yaml:"connections" doc:"Connections in all." default:"10000" min:"1" max:"1000000"`
-	ConnectionsPer int      `yaml:"connections_per_address" doc:"Connections of one address." default:"256" min:"1" max:"1000000"`
-	HeaderBytes    Size     `yaml:"header_bytes" doc:"Longest head of a request." default:"32KiB" min:"4KiB" max:"1MiB"`
-	HeaderTimeout  Duration `yaml:"header_timeout" doc:"Until the head is complete." default:"10s" min:"1s" max:"5m"`
-	BodyTimeout    Duration `yaml:"body_timeout" doc:"Longest silence within a body." default:"30s" min:"1s" max:"1h"`
-	IdleTimeout    Duration `yaml:"idle_timeout" doc:"Longest silence between requests." default:"2m" min:"1s" max:"1h"`
-	WrongTries     int      `yaml:"wrong_tries" doc:"Wrong credentials of one network within a minute before it is slowed down." default:"20" min:"1" max:"100000"`
+	Connections    int      `yaml:"connections" doc:"Connections in all." default:"10000" min:"1" max:"1000000" restart:"yes"`
+	ConnectionsPer int      `yaml:"connections_per_address" doc:"Connections of one address." default:"256" min:"1" max:"1000000" restart:"yes"`
+	HeaderBytes    Size     `yaml:"header_bytes" doc:"Longest head of a request." default:"32KiB" min:"4KiB" max:"1MiB" restart:"yes"`
+	HeaderTimeout  Duration `yaml:"header_timeout" doc:"Until the head is complete." default:"10s" min:"1s" max:"5m" restart:"yes"`
+	BodyTimeout    Duration `yaml:"body_timeout" doc:"Longest silence within a body." default:"30s" min:"1s" max:"1h" restart:"yes"`
+	IdleTimeout    Duration `yaml:"idle_timeout" doc:"Longest silence between requests." default:"2m" min:"1s" max:"1h" restart:"yes"`
+	WrongTries     int      `yaml:"wrong_tries" doc:"Wrong credentials of one network within a minute before it is slowed down." default:"20" min:"1" max:"100000" restart:"yes"`
 }
 
 // Log is the event log.

@@ -65,15 +65,19 @@ func (b *schemaBuilder) object(t reflect.Type, given reflect.Value, space string
 // description is the setting's sentence with its bounds, where the schema's own
 // words cannot state them.
 func (s setting) description() string {
+	doc := s.doc
 	switch {
 	case s.least != "" && s.top != "":
-		return s.doc + " " + s.least + " to " + s.top + "."
+		doc += " " + s.least + " to " + s.top + "."
 	case s.least != "":
-		return s.doc + " At least " + s.least + "."
+		doc += " At least " + s.least + "."
 	case s.top != "":
-		return s.doc + " At most " + s.top + "."
+		doc += " At most " + s.top + "."
 	}
-	return s.doc
+	if s.restart {
+		doc += " A change takes effect with the next start."
+	}
+	return doc
 }
 
 func (s setting) presetJSON(t reflect.Type) any {

@@ -28,6 +28,7 @@ type setting struct {
 	required   bool
 	bytes      bool // a whole number of bytes, which may be written as a size
 	secret     bool // never shown
+	restart    bool // a change takes effect with the next start
 	index      []int
 }
 
@@ -44,7 +45,7 @@ func settingsOf(t reflect.Type) []setting {
 			least: f.Tag.Get("min"), top: f.Tag.Get("max"),
 			pattern: f.Tag.Get("pattern"), keys: f.Tag.Get("keys"),
 			required: f.Tag.Get("required") != "", bytes: f.Tag.Get("unit") == "bytes",
-			secret: f.Tag.Get("secret") != "", index: f.Index,
+			secret: f.Tag.Get("secret") != "", restart: f.Tag.Get("restart") != "", index: f.Index,
 		}
 		if enum := f.Tag.Get("enum"); enum != "" {
 			s.enum = strings.Split(enum, ",")
