@@ -12,7 +12,7 @@ import (
 
 var (
 	yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
-	fileName  = regexp.MustCompile(`[\w./-]+\.(pem|crl)`)
+	fileName  = regexp.MustCompile(`[\w./-]+\.(pem|crl|json)`)
 )
 
 // TestExamplesOfTheReadmesAreOpened opens every configuration that stands whole in
@@ -37,6 +37,9 @@ func TestExamplesOfTheReadmesAreOpened(t *testing.T) {
 	}
 }
 
+// keySet is an issuer's, with the key of RFC 7517 appendix A.1.
+const keySet = `{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`
+
 func openExample(t *testing.T, yaml string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -47,8 +50,11 @@ func openExample(t *testing.T, yaml string) {
 			t.Fatal(err)
 		}
 		text := ca.pem()
-		if strings.HasSuffix(name, ".crl") {
+		switch filepath.Ext(name) {
+		case ".crl":
 			text = ca.crl()
+		case ".json":
+			text = keySet
 		}
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
