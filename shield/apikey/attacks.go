@@ -62,7 +62,7 @@ func swapCase(key string) string {
 		}
 		return c
 	}, key[at:at+secretLength])
-	return key[:at] + secret + checksum(key[:at]+secret)
+	return checked(key[:at] + secret)
 }
 
 func changeLast(key string) string {
@@ -75,12 +75,12 @@ func changeLast(key string) string {
 
 func unknownKey(string) string {
 	body := prefix + "live_" + strings.Repeat("Z", idLength+secretLength)
-	return body + checksum(body)
+	return checked(body)
 }
 
 func otherSecret(key string) string {
 	body := key[:len(key)-checksumLength-secretLength] + strings.Repeat("q", secretLength)
-	return body + checksum(body)
+	return checked(body)
 }
 
 func inQueryInstead(r *http.Request) error {

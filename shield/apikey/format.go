@@ -50,7 +50,7 @@ func parse(key string) (parsed, error) {
 		return parsed{}, fmt.Errorf("want %d base62 characters after the environment", tailLength)
 	}
 	body := key[:len(key)-checksumLength]
-	if checksum(body) != key[len(body):] {
+	if sum := checksum(body); string(sum[:]) != key[len(body):] {
 		return parsed{}, fmt.Errorf("the checksum does not match: a typing error, or not one of our keys")
 	}
 	return parsed{environment: environment, id: tail[:idLength]}, nil
@@ -70,7 +70,7 @@ func generate(random io.Reader, environment string) (key, id string, err error) 
 		return "", "", err
 	}
 	body := prefix + environment + "_" + id + secret
-	return body + checksum(body), id, nil
+	return checked(body), id, nil
 }
 
 // randomText returns n base62 characters, each equally likely.
@@ -92,14 +92,25 @@ func randomText(random io.Reader, n int) (string, error) {
 	return string(text), nil
 }
 
-func checksum(body string) string {
-	sum := crc32.ChecksumIEEE([]byte(body))
-	var text [checksumLength]byte
+// checked is a whole key: body and its checksum.
+func checked(body string) string {
+	sum := checksum(body)
+	return body + string(sum[:])
+}
+
+// checksum is the CRC-32 (IEEE) of body in base62. It guards against typing errors,
+// and lets scanners tell keys from other text; it is no secret.
+func checksum(body string) (text [checksumLength]byte) {
+	sum := ^uint32(0)
+	for i := range len(body) { // crc32.ChecksumIEEE would have body copied to the heap
+		sum = crc32.IEEETable[byte(sum)^body[i]] ^ sum>>8
+	}
+	sum = ^sum
 	for i := len(text) - 1; i >= 0; i-- {
 		text[i] = alphabet[sum%62]
 		sum /= 62
 	}
-	return string(text[:])
+	return text
 }
 
 func isBase62(s string) bool {
