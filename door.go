@@ -1,7 +1,6 @@
 package pavise
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -21,7 +20,9 @@ const (
 
 // door: a known host, a canonical path, a parsable query, sane headers.
 func (x *exchange) door() error {
-	if err := x.knownHost(); err != nil {
+	err := x.knownHost()
+	x.event.Path = x.unroutedPath()
+	if err != nil {
 		return err
 	}
 	if err := x.resolveCaller(); err != nil {
@@ -31,16 +32,16 @@ func (x *exchange) door() error {
 	if err := checkMethod(r); err != nil {
 		return err
 	}
-	if !isAsSent(r) {
+	if !x.isAsSent() {
 		return shield.Refuse(shield.BadPath, "bytes of the path must be escaped")
 	}
-	if err := checkPath(r.URL.EscapedPath()); err != nil {
+	if err := checkPath(x.path); err != nil {
 		return err
 	}
 	if err := checkQuery(r.URL.RawQuery); err != nil {
 		return err
 	}
-	if err := checkLenient(r, x.host.lenient); err != nil {
+	if err := x.checkLenient(x.host.lenient); err != nil {
 		return err
 	}
 	return x.checkHeaders()
@@ -50,7 +51,10 @@ func (x *exchange) door() error {
 // connection was made for: its certificate rules may be others.
 func (x *exchange) knownHost() error {
 	r := x.request
-	name := canonicalHost(r.Host)
+	name, ok := shield.HostName(r.Host)
+	if !ok {
+		return shield.Refuse(shield.BadHeader, "host %q is no name or address with an optional port", clip(r.Host, 128))
+	}
 	x.host = x.guard.hosts[name]
 	if x.host == nil {
 		return shield.Refuse(shield.UnknownHost, "host %q is not configured", clip(r.Host, 128))
@@ -62,33 +66,6 @@ func (x *exchange) knownHost() error {
 		return shield.Refuse(shield.Misdirected, "the connection was made for %q, the request names %q", clip(r.TLS.ServerName, 128), name)
 	}
 	return nil
-}
-
-// canonicalHost returns the name without port, in lower case; "" if it is none.
-func canonicalHost(hostport string) string {
-	name := hostport
-	if strings.IndexByte(hostport, ':') >= 0 {
-		if h, port, err := net.SplitHostPort(hostport); err == nil {
-			if !isPort(port) {
-				return ""
-			}
-			name = h
-		}
-	}
-	name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
-	return strings.ToLower(name)
-}
-
-func isPort(s string) bool {
-	if s == "" || len(s) > 5 {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return true
 }
 
 func isAddress(name string) bool {
@@ -129,10 +106,9 @@ func checkPath(path string) error {
 // isAsSent reports whether the path that is judged is the one in the request line:
 // net/url escapes some bytes by itself. Handlers that were given another URL on
 // purpose (http.StripPrefix) have a RequestURI that no longer counts.
-func isAsSent(r *http.Request) bool {
-	sent, _, _ := strings.Cut(r.RequestURI, "?")
-	path := r.URL.EscapedPath()
-	return sent == path || !strings.HasPrefix(sent, "/") || strings.HasSuffix(sent, path)
+func (x *exchange) isAsSent() bool {
+	sent, _, _ := strings.Cut(x.request.RequestURI, "?")
+	return sent == x.path || !strings.HasPrefix(sent, "/") || strings.HasSuffix(sent, x.path)
 }
 
 // isPlainPath is the short way for nearly all requests: no escape, dot segment,
@@ -195,7 +171,7 @@ func badEscape(path string, at int, value byte) string {
 		return "escaped dot"
 	case value == '\\':
 		return "escaped backslash"
-	case value == '-' || value == '_' || isAlphanumeric(value):
+	case value == '-' || value == '_' || value == '~' || isAlphanumeric(value): // RFC 3986 §2.3
 		return "escape of a character that needs none"
 	case value == '%' && at+4 < len(path) && isHex(path[at+3]) && isHex(path[at+4]):
 		return "doubly escaped"
@@ -282,12 +258,12 @@ func unescape(s string) []byte {
 
 // checkLenient applies the rules that an API may relax: at the door with what any
 // API of the host allows, after the route with what this one does.
-func checkLenient(r *http.Request, lenient Lenient) error {
-	path := r.URL.EscapedPath()
+func (x *exchange) checkLenient(lenient Lenient) error {
+	r, path := x.request, x.path
 	switch {
-	case !lenient.InsecureSemicolon && strings.IndexByte(path, ';') >= 0:
+	case !lenient.InsecureSemicolon && hasSemicolon(path):
 		return shield.Refuse(shield.BadPath, "semicolon in a segment")
-	case !lenient.InsecureEncodedSlash && hasEncodedSlash(path):
+	case !lenient.InsecureEncodedSlash && hasEscape(path, "2f", "2F"):
 		return shield.Refuse(shield.BadPath, "escaped slash")
 	case !lenient.InsecureTrailers && len(r.Trailer) > 0:
 		return shield.Refuse(shield.BadHeader, "request trailers are not accepted here")
@@ -303,8 +279,23 @@ func checkLenient(r *http.Request, lenient Lenient) error {
 	return nil
 }
 
-func hasEncodedSlash(path string) bool {
-	return strings.IndexByte(path, '%') >= 0 && (strings.Contains(path, "%2f") || strings.Contains(path, "%2F"))
+// hasSemicolon looks for parameters of a segment, which some readers cut off before
+// and some after they decode.
+func hasSemicolon(path string) bool {
+	return strings.IndexByte(path, ';') >= 0 || hasEscape(path, "3b", "3B")
+}
+
+// hasEscape looks for an escape in either of its spellings.
+func hasEscape(path string, lower, upper string) bool {
+	for rest := path; ; {
+		i := strings.IndexByte(rest, '%')
+		if i < 0 {
+			return false
+		}
+		if rest = rest[i+1:]; strings.HasPrefix(rest, lower) || strings.HasPrefix(rest, upper) {
+			return true
+		}
+	}
 }
 
 // isPlainName reports whether intermediaries cannot confuse the name with
@@ -318,7 +309,8 @@ func isPlainName(name string) bool {
 	return name != ""
 }
 
-// checkHeaders refuses duplicates of headers that have one value.
+// checkHeaders refuses duplicates of headers that have one value, values that
+// readers trim or do not, and what would take headers away on the way.
 func (x *exchange) checkHeaders() error {
 	h := x.request.Header
 	for _, name := range singleHeaders() {
@@ -329,6 +321,40 @@ func (x *exchange) checkHeaders() error {
 	for _, name := range x.guard.carriers {
 		if len(h[name]) > 1 {
 			return shield.Refuse(shield.MalformedCredential, "header %s stands %d times", name, len(h[name]))
+		}
+	}
+	for name, values := range h {
+		for _, value := range values {
+			if hasBlankEnd(value) {
+				return shield.Refuse(shield.BadHeader, "the value of header %s begins or ends with a blank", clip(name, 64))
+			}
+		}
+	}
+	return checkConnection(h["Connection"])
+}
+
+// hasBlankEnd reports a blank that belongs to no value (RFC 9113 §8.2.1). HTTP/1.1
+// has them trimmed before anybody looks; net/http's HTTP/2 passes them on, to an
+// upstream that may trim them.
+func hasBlankEnd(value string) bool {
+	n := len(value)
+	return n > 0 && (isBlank(value[0]) || isBlank(value[n-1]))
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// checkConnection refuses options that name other headers: whoever stands between
+// the caller and us could have us remove what a shield has judged, after it was
+// judged (RFC 9110 §7.6.1 has an intermediary remove what is named).
+func checkConnection(values []string) error {
+	for _, value := range values {
+		for option := range strings.SplitSeq(value, ",") {
+			switch option = strings.Trim(option, " \t"); {
+			case option == "", strings.EqualFold(option, "close"), strings.EqualFold(option, "keep-alive"),
+				strings.EqualFold(option, "upgrade"), strings.EqualFold(option, "te"):
+			default:
+				return shield.Refuse(shield.BadHeader, "Connection names %q; only close, keep-alive, upgrade and te may stand there", clip(option, 64))
+			}
 		}
 	}
 	return nil

@@ -29,6 +29,7 @@ type exchange struct {
 	identity *shield.Identity
 	passage  *passage
 	started  time.Time
+	path     string // escaped, as it is judged
 	release  func() // gives back a place among the client's concurrent requests
 }
 
@@ -128,11 +129,12 @@ func idEncoding() *base32.Encoding { return base32.HexEncoding }
 // describe fills in what is known before the first step.
 func (x *exchange) describe(now time.Time) {
 	r, e := x.request, &x.event
+	x.path = r.URL.EscapedPath()
 	e.ID, e.Time, e.Class = x.passage.requestID, now, audit.Request
 	e.Peer = addrPort(r.RemoteAddr)
 	e.Remote = e.Peer
 	e.Proto, e.Method, e.Host = r.Proto, r.Method, r.Host
-	e.Path, e.Query = maskPath(r.URL.EscapedPath()), maskQuery(r.URL.RawQuery)
+	e.Query = maskQuery(r.URL.RawQuery)
 	e.UserAgent = maskText(r.Header.Get("User-Agent"))
 	if r.TLS != nil {
 		e.TLS, e.SNI = tlsVersion(r.TLS.Version), r.TLS.ServerName

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +22,8 @@ import (
 // needs to be closed.
 type Guard struct {
 	hosts    map[string]*host
-	carriers []string // every header that carries a credential anywhere in the policy
+	carriers []string        // every header that carries a credential anywhere in the policy
+	literals map[string]bool // of all hosts' patterns, if one of them has a secret in its path; else nil
 
 	sink       audit.Sink
 	limiter    limit.Limiter
@@ -41,6 +43,9 @@ type host struct {
 	Host
 	table   *route.Table[*endpoint]
 	lenient Lenient // what any API of the host allows
+
+	patterns []pattern
+	literals map[string]bool // of the patterns, if one has a secret in its path; else nil
 }
 
 // endpoint is an Endpoint, compiled.
@@ -48,8 +53,9 @@ type endpoint struct {
 	Endpoint
 	api      *API
 	name     string // of the event: the pattern
-	body     int64  // bytes that shield and layers may read
-	guarded  bool   // the shield carries a credential: answers are private
+	pattern  pattern
+	body     int64 // bytes that shield and layers may read
+	guarded  bool  // the shield carries a credential: answers are private
 	origins  []string
 	headers  []string // allowed in a cross-origin request
 	limitKey []string // of each limit, its part of the key that never changes
@@ -183,8 +189,30 @@ func New(p Policy) (*Guard, error) {
 			return nil, fmt.Errorf("API %q: %w", p.APIs[i].Name, err)
 		}
 	}
+	g.learnLiterals()
 	g.exchanges.New = func() any { return new(exchange) }
 	return g, nil
+}
+
+// learnLiterals gathers the words of paths that are no secrets, for hosts that take
+// secrets in paths.
+func (g *Guard) learnLiterals() {
+	all, secret := map[string]bool{}, false
+	for _, h := range g.hosts {
+		own, ownSecret := map[string]bool{}, false
+		for _, p := range h.patterns {
+			ownSecret = ownSecret || p.isSecret()
+			for _, s := range p {
+				own[s.literal], all[s.literal] = true, true
+			}
+		}
+		if ownSecret {
+			h.literals, secret = own, true
+		}
+	}
+	if secret {
+		g.literals = all
+	}
 }
 
 // alwaysCarriers are the headers of credentials that are removed before the
@@ -194,7 +222,7 @@ func alwaysCarriers() []string {
 }
 
 func (g *Guard) addHost(h Host) error {
-	if h.Name == "" || h.Name != canonicalHost(h.Name) {
+	if !isHostName(h.Name) {
 		return fmt.Errorf("host %q: want a lower-case name or address without a port", h.Name)
 	}
 	if g.hosts[h.Name] != nil {
@@ -202,6 +230,16 @@ func (g *Guard) addHost(h Host) error {
 	}
 	g.hosts[h.Name] = &host{Host: h, table: route.New[*endpoint]()}
 	return nil
+}
+
+// isHostName reports whether some Host header has this name, in the one spelling
+// that is looked up. An IPv6 address stands without its brackets (RFC 5952).
+func isHostName(name string) bool {
+	if addr, err := netip.ParseAddr(name); err == nil && addr.Is6() {
+		return addr.Zone() == "" && addr.String() == name
+	}
+	same, ok := shield.HostName(name)
+	return ok && same == name
 }
 
 func (g *Guard) addAPI(api API) error {
@@ -231,6 +269,7 @@ func (g *Guard) addEndpoint(hostName string, e *endpoint) error {
 		return fmt.Errorf("endpoint %q judges client certificates, but host %q never asks for one; set client_certificates: ask", e.Pattern, hostName)
 	}
 	h.lenient = h.lenient.or(e.api.Lenient)
+	h.patterns = append(h.patterns, e.pattern)
 	return h.table.Add(e.Pattern, e)
 }
 
@@ -260,7 +299,7 @@ func (g *Guard) compile(api *API, e Endpoint) (*endpoint, error) {
 	}
 	needs := shield.NeedsOf(e.Shield)
 	compiled := &endpoint{
-		Endpoint: e, api: api, name: e.Pattern, guarded: len(needs.Carries) > 0 || needs.ClientCert,
+		Endpoint: e, api: api, name: e.Pattern, pattern: patternOf(e.Pattern), guarded: len(needs.Carries) > 0 || needs.ClientCert,
 		body: needs.Body, origins: api.Origins, headers: needs.Carries,
 	}
 	for _, layer := range []Layer{e.Validate, e.Policy, e.Harm} {

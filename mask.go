@@ -1,36 +1,95 @@
 package pavise
 
-import (
-	"net/http"
-	"strings"
-)
+import "strings"
 
-// What goes into events is masked here: paths and texts lose whatever looks
-// like a credential, queries lose every value.
+// What goes into events is masked here: paths lose what stands where a pattern has
+// {token} or the like, paths and texts lose whatever looks like a credential, queries
+// lose every value.
 
 const masked = "*"
 
-// maskQuery keeps the names of a query and hides the values.
+// maxLogged is how much of a path and of a query stands in an event, in bytes.
+const maxLogged = 1024
+
+// maskQuery keeps the names of a query and hides the values. What stands alone, or
+// before an equals sign that ends base64, may be a value as well.
 func maskQuery(query string) string {
 	if query == "" {
 		return ""
 	}
 	var b strings.Builder
-	for pair := range strings.SplitSeq(clip(query, 1024), "&") {
+	for pair := range strings.SplitSeq(shorten(query), "&") {
 		if b.Len() > 0 {
 			b.WriteByte('&')
 		}
-		name, _, hasValue := strings.Cut(pair, "=")
-		b.WriteString(maskText(name))
-		if hasValue {
-			b.WriteString("=" + masked)
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.Trim(value, "=") == "" {
+			b.WriteString(masked)
+			continue
 		}
+		b.WriteString(maskName(name) + "=" + masked)
 	}
 	return b.String()
 }
 
-// maskPath hides segments that look like credentials.
-func maskPath(path string) string { return maskText(clip(path, 1024)) }
+// maskName returns the decoded name of a parameter, if it looks like a name.
+func maskName(name string) string {
+	name = string(unescape(name))
+	for i := range len(name) {
+		if c := name[i]; !isAlphanumeric(c) && strings.IndexByte("-._[]$:", c) < 0 {
+			return masked
+		}
+	}
+	if len(name) > 64 || hasSecretLike(name) {
+		return masked
+	}
+	return name
+}
+
+// maskPath hides segments that look like credentials, however they are escaped.
+func maskPath(path string) string {
+	path = shorten(path)
+	if strings.IndexByte(path, '%') < 0 {
+		return maskText(path)
+	}
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		if hasSecretLike(string(unescape(part))) {
+			parts[i] = masked
+		} else {
+			parts[i] = maskText(part)
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+// shorten cuts between segments or parameters: the beginning of a credential no
+// longer looks like one.
+func shorten(s string) string {
+	if len(s) <= maxLogged {
+		return s
+	}
+	return s[:strings.LastIndexAny(s[:maxLogged], "/&")+1] + "…"
+}
+
+// unroutedPath is the path of an event before its endpoint is known. Where some
+// endpoint takes a secret in its path, a misspelled, refused or unknown path may hold
+// one anywhere: only segments that stand in patterns are shown.
+func (x *exchange) unroutedPath() string {
+	path, literals := x.path, x.guard.literals
+	if x.host != nil {
+		literals = x.host.literals
+	}
+	if literals != nil {
+		path = maskStrange(path, literals)
+	}
+	return maskPath(path)
+}
+
+// routedPath is the path of an event of a known endpoint.
+func (x *exchange) routedPath() string {
+	return maskPath(x.endpoint.pattern.mask(x.path))
+}
 
 // maskText hides words that look like credentials: our own prefix, JWTs, and
 // long runs without a vowel-like rhythm of words (32 or more letters and digits
@@ -118,15 +177,4 @@ func isUUID(word string) bool {
 		}
 	}
 	return true
-}
-
-// maskValues hides the values of path wildcards whose names say that they are
-// secret: {token}, {secret}, {key}, {password}, {code}.
-func maskValues(path string, r *http.Request) string {
-	for _, name := range [...]string{"token", "secret", "key", "password", "code"} {
-		if value := r.PathValue(name); value != "" {
-			path = strings.ReplaceAll(path, value, masked)
-		}
-	}
-	return path
 }

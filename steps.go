@@ -53,12 +53,17 @@ func (x *exchange) route() error {
 	}
 	x.endpoint = e
 	x.event.API, x.event.Endpoint = e.api.Name, e.name
+	if x.host.literals != nil {
+		x.event.Path = x.routedPath()
+	}
+	if !e.pattern.isSpelled(x.path) {
+		return shield.Refuse(shield.BadPath, "the path spells %s with needless or lower-case escapes", e.name)
+	}
 	if x.host.lenient != e.api.Lenient {
-		if err := checkLenient(x.request, e.api.Lenient); err != nil {
+		if err := x.checkLenient(e.api.Lenient); err != nil {
 			return err
 		}
 	}
-	x.event.Path = maskValues(x.event.Path, x.request)
 	return x.readyBody()
 }
 

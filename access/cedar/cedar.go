@@ -12,7 +12,8 @@
 //	           client, user, tenant, issuer, subject, shield (those that there are), scopes (a set), attributes (a record)
 //	action     Action::"GET": the method of the endpoint's pattern. HEAD follows GET
 //	resource   Endpoint::"orders GET /v1/orders/{id}" in API::"orders": api, endpoint, path (a record of the pattern's values)
-//	context    method, host, query (a record), address (ip), time (datetime), body
+//	context    method, host (the configured name, without a port, however the caller spelled it),
+//	           query (a record), address (ip), time (datetime), body
 //
 // Of the body, the query and the attributes only what a policy names is converted,
 // and the body is read only where one is named. What is named and there must have a

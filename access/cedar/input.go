@@ -108,7 +108,11 @@ func wildcardsOf(pattern string) []string {
 
 func (d *Decider) context(r *http.Request) (types.Record, error) {
 	context := make(types.RecordMap, 6)
-	context["method"], context["host"] = types.String(r.Method), types.String(r.Host)
+	host, ok := shield.HostName(r.Host)
+	if !ok {
+		return types.Record{}, &unreadable{"the request's host is no name or address"}
+	}
+	context["method"], context["host"] = types.String(r.Method), types.String(host)
 	context["time"] = types.NewDatetime(d.now())
 	if addr := shield.RemoteAddr(r); addr.IsValid() {
 		if ip, err := types.ParseIPAddr(addr.WithZone("").String()); err == nil {

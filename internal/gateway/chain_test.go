@@ -143,7 +143,7 @@ func TestTheChainPassesWhatWasCheckedAndRecordsIt(t *testing.T) {
 	attacktest.Rows(t, 19, 150)
 	up := scripted(t, hello)
 	c := startChain(t, gateway.Settings{Addresses: []string{up.url}})
-	_, br := c.raw("GET /v1/a%20b?x=1 HTTP/1.1\r\n" + credential + "Connection: authorization\r\nX-Request-Id: forged\r\n\r\n")
+	_, br := c.raw("GET /v1/a%20b?x=1 HTTP/1.1\r\n" + credential + "Connection: keep-alive\r\nX-Request-Id: forged\r\n\r\n")
 	response, err := http.ReadResponse(br, nil)
 	if err != nil || response.StatusCode != 200 {
 		t.Fatalf("%v, %v", response, err)

@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"pavise.dev/pavise/e2e/harness"
+	"pavise.dev/pavise/internal/attacktest"
+	"pavise.dev/pavise/shield"
+)
+
+// field is a header field of HTTP/2, sent as it stands.
+type field struct{ name, value string }
+
+// overHTTP2 sends one request whose fields no client library would send.
+func overHTTP2(g *harness.Gateway, fields ...field) harness.Answer {
+	g.T.Helper()
+	config := g.TLS()
+	config.NextProtos = []string{"h2"}
+	conn, err := tls.Dial("tcp", g.Address, config)
+	if err != nil {
+		g.T.Fatalf("dial: %v", err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for _, f := range fields {
+		if err := encoder.WriteField(hpack.HeaderField{Name: f.name, Value: f.value}); err != nil {
+			g.T.Fatal(err)
+		}
+	}
+	if _, err := conn.Write([]byte(http2.ClientPreface)); err != nil {
+		g.T.Fatal(err)
+	}
+	framer := http2.NewFramer(conn, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if err := framer.WriteSettings(); err != nil {
+		g.T.Fatal(err)
+	}
+	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+		g.T.Fatal(err)
+	}
+	a := harness.Answer{Header: http.Header{}}
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			g.T.Fatalf("read frames: %v", err)
+		}
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			a.Status, _ = strconv.Atoi(f.PseudoValue("status"))
+			for _, h := range f.RegularFields() {
+				a.Header.Add(h.Name, h.Value)
+			}
+		case *http2.DataFrame:
+			a.Body = append(a.Body, f.Data()...)
+		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+			g.T.Fatalf("net/http ended it: %v", f)
+		}
+		if frame.Header().StreamID == 1 && frame.Header().Flags.Has(http2.FlagDataEndStream) {
+			break
+		}
+	}
+	a.ID = a.Header.Get("X-Request-Id")
+	var problem struct{ Code string }
+	if json.Unmarshal(a.Body, &problem) == nil {
+		a.Code = problem.Code
+	}
+	return a
+}
+
+// whole are the fields of a good request, with some changed.
+func whole(g *harness.Gateway, key string, changed ...field) []field {
+	fields := []field{{":method", "GET"}, {":scheme", "https"}, {":path", "/files/a"}, {":authority", g.Address}, {"x-api-key", key}}
+next:
+	for _, c := range changed {
+		for i := range fields {
+			if fields[i].name == c.name {
+				fields[i] = c
+				continue next
+			}
+		}
+		fields = append(fields, c)
+	}
+	return fields
+}
+
+const signedYAML = `
+hosts: {127.0.0.1: {certificate: local}}
+apis:
+  orders:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    shield: hmac
+    endpoints:
+      POST /v1/orders: {scopes: any}
+scopes: {}
+`
+
+// Attack 121, found on 2026-11-23: whoever stood between signer and gateway could
+// have headers that the signature covers removed behind the check.
+func TestConnectionCannotTakeAwayWhatASignatureCovers(t *testing.T) {
+	attacktest.Rows(t, 96, 121)
+	g := harness.Start(t, harness.Config{YAML: signedYAML})
+	c := g.Issue("hmac", "shop")
+	c.Settings = map[string]string{"covered": "content-type idempotency-key"}
+	raw := func(connection string) string {
+		r := g.Request("POST", "/v1/orders", `{"n":1}`)
+		r.Header.Set("Idempotency-Key", "k1")
+		if err := g.Signer(c).Sign(r); err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		b.WriteString("POST /v1/orders HTTP/1.1\r\nHost: " + g.Address + "\r\n" + connection + "Content-Length: 7\r\n")
+		for name, values := range r.Header {
+			b.WriteString(name + ": " + values[0] + "\r\n")
+		}
+		return b.String() + "\r\n" + `{"n":1}`
+	}
+	for _, connection := range []string{
+		"Connection: close, Idempotency-Key\r\n", "Connection: idempotency-key\r\n", "Connection: close\r\nConnection: ,Content-Type\r\n",
+		"Connection: keep-alive\t,\tContent-Digest, te\r\n", "Connection: close;Content-Type\r\n", "Connection: \"close\"\r\n", "Connection: x\r\n",
+	} {
+		g.Refused(g.RawAnswer(raw(connection)), 400, shield.BadHeader)
+	}
+	if n := len(g.Upstream.Requests()); n != 0 {
+		t.Errorf("%d requests reached the upstream", n)
+	}
+	for _, connection := range []string{"", "Connection: close\r\n", "Connection: Keep-Alive, TE\r\n", "Connection: ,close ,\r\nConnection: te\r\n", "Connection:\r\n"} {
+		g.Accepted(g.RawAnswer(raw(connection)))
+		if seen := g.Upstream.Last(t).Header; seen.Get("Idempotency-Key") != "k1" || seen.Get("Content-Type") != "application/json" {
+			t.Errorf("with %q the upstream saw %v", connection, seen)
+		}
+	}
+}
+
+func TestAHostHasOneNameForPolicies(t *testing.T) {
+	attacktest.Rows(t, 120, 159)
+	g := harness.Start(t, harness.Config{YAML: strings.Replace(openYAML, "GET /files/{path...}: {scopes: any}",
+		`GET /files/{path...}: {scopes: any, when: 'context.host != "127.0.0.1"'}`, 1)})
+	key := g.Issue("api_key", "shop")
+	_, port, _ := strings.Cut(g.Address, ":")
+	for _, host := range []string{g.Address, "127.0.0.1", "127.0.0.1:1", "127.0.0.1:65535", "127.0.0.1:" + port} {
+		g.Refused(g.RawAnswer("GET /files/a HTTP/1.1\r\nHost: "+host+"\r\nX-API-Key: "+key.Secret+"\r\n\r\n"), 403, shield.Denied)
+		g.Refused(overHTTP2(g, whole(g, key.Secret, field{":authority", host})...), 403, shield.Denied)
+	}
+	for _, host := range []string{"127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:0443", "[127.0.0.1]:443", "[127.0.0.1]"} {
+		answer := overHTTP2(g, whole(g, key.Secret, field{":authority", host})...)
+		if answer.Status != 400 {
+			t.Errorf("authority %q: %d %s", host, answer.Status, answer.Code)
+		}
+	}
+	g.Refused(g.RawAnswer("GET /files/a HTTP/1.1\r\nHost: 127.0.0.1:99999\r\nX-API-Key: "+key.Secret+"\r\n\r\n"), 400, shield.BadHeader)
+	named := harness.Start(t, harness.Config{YAML: strings.Replace(openYAML, "GET /files/{path...}: {scopes: any}",
+		`GET /files/{path...}: {scopes: any, when: 'context.host == "127.0.0.1"'}`, 1)})
+	named.Accepted(named.Send(named.Issue("api_key", "shop"), "GET", "/files/a", ""))
+}
+
+// Attack 115: net/http passes such values, and an upstream over HTTP/1.1 trims them.
+func TestBlanksAroundValuesAreRefusedOverHTTP2(t *testing.T) {
+	attacktest.Rows(t, 115)
+	g := harness.Start(t, harness.Config{YAML: openYAML})
+	key := g.Issue("api_key", "shop")
+	for _, value := range []string{" b", "b ", "\tb", "b\t", " b ", " ", "\t"} {
+		g.Refused(overHTTP2(g, whole(g, key.Secret, field{"x-a", value})...), 400, shield.BadHeader)
+	}
+	for _, value := range []string{"b", "", "a b", "a\tb"} {
+		g.Accepted(overHTTP2(g, whole(g, key.Secret, field{"x-a", value})...))
+		if seen := g.Upstream.Last(t).Header.Get("X-A"); seen != value {
+			t.Errorf("the upstream saw %q, sent was %q", seen, value)
+		}
+	}
+}
