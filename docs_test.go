@@ -6,7 +6,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,4 +69,51 @@ func codes(t *testing.T) []shield.Code {
 		return true
 	})
 	return found
+}
+
+// TestTroubleshootingQuotesTheProgram looks for the texts of the page's tables in
+// the sources, so that who searches for an error finds it.
+func TestTroubleshootingQuotesTheProgram(t *testing.T) {
+	page, err := os.ReadFile("docs/guide/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "## At the start")
+	tables, _, _ := strings.Cut(rest, "## Callers")
+	source := sources(t)
+	quoted := 0
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(tables, -1) {
+		quoted++
+		for part := range strings.SplitSeq(row[1], "…") {
+			if part = strings.TrimSpace(part); !strings.Contains(source, part) {
+				t.Errorf("the program says nowhere %q", part)
+			}
+		}
+	}
+	if quoted < 25 {
+		t.Errorf("only %d texts were found on the page", quoted)
+	}
+}
+
+// sources are all of the program, without its tests.
+func sources(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git"):
+			return filepath.SkipDir
+		case filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		_, _ = all.Write(text) // it never fails
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
 }
