@@ -117,3 +117,39 @@ func sources(t *testing.T) string {
 	}
 	return all.String()
 }
+
+// TestLogsPageTellsOfEveryCode holds the tables of docs/guide/logs.md to the codes of
+// connection faults, and to those of the system's own events.
+func TestLogsPageTellsOfEveryCode(t *testing.T) {
+	page, err := os.ReadFile("docs/guide/logs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fault, err := os.ReadFile("internal/edge/fault.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, m := range regexp.MustCompile(`\bCode += "([a-z0-9_]+)"`).FindAllStringSubmatch(string(fault), -1) {
+		known[m[1]] = true
+	}
+	source := sources(t)
+	for _, form := range []string{`\.note\("([a-z_]+)"`, `tell\(&Event\{\s*Code: +"([a-z_]+)"`, `append\(found, &Event\{\s*Code: +"([a-z_]+)"`, `codeRemoved = "([a-z_]+)"`} {
+		found := regexp.MustCompile(form).FindAllStringSubmatch(source, -1)
+		if len(found) == 0 {
+			t.Errorf("no code of the form %s is in the sources any more", form)
+		}
+		for _, m := range found {
+			known[m[1]] = true
+		}
+	}
+	_, tables, _ := strings.Cut(string(page), "## What connections leave")
+	for code := range known {
+		if !strings.Contains(tables, "`"+code+"`") {
+			t.Errorf("docs/guide/logs.md says nothing of the code %s", code)
+		}
+	}
+	if len(known) < 30 {
+		t.Errorf("only %d codes were found", len(known))
+	}
+}

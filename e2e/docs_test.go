@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -185,15 +186,25 @@ var loopback = regexp.MustCompile(`127\.0\.0\.1:\d{2,5}\b`)
 func (s *story) real(text string) string {
 	return loopback.ReplaceAllStringFunc(text, func(address string) string {
 		if _, ok := s.ports[address]; !ok {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			s.ports[address] = l.Addr().String()
-			_ = l.Close() // the page's program listens there next
+			s.ports[address] = freeAddress(s.t)
 		}
 		return s.ports[address]
 	})
+}
+
+// freeAddress is one that the page's program can listen on later. It lies below the
+// ports that the kernel gives out by itself, so that nobody else takes it meanwhile.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if err == nil {
+			_ = l.Close() // the page's program listens there next
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("there is no free port from 20000 to 31999")
+	return ""
 }
 
 // written puts the page's addresses back.
