@@ -91,7 +91,7 @@ func (x *exchange) resolveCertificate() error {
 		copied.PeerCertificates = chain
 		state = &copied
 	}
-	x.request.TLS = state
+	x.request.TLS, x.vouched = state, true
 	return nil
 }
 

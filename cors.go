@@ -70,17 +70,33 @@ func (x *exchange) preflightEndpoint(method string) *endpoint {
 	return e
 }
 
-// dressOrigin lets a listed origin read the answer.
+// dressOrigin lets a listed origin read the answer. What the service says about
+// origins does not count where a credential opened the answer, or where the policy
+// lists origins.
 func (x *exchange) dressOrigin(h http.Header) {
-	if x.endpoint == nil || len(x.endpoint.origins) == 0 {
+	if x.endpoint == nil {
+		return
+	}
+	if x.handed && (x.endpoint.guarded || len(x.endpoint.origins) > 0) {
+		deleteCORS(h)
+	}
+	if len(x.endpoint.origins) == 0 {
 		return
 	}
 	h.Add("Vary", "Origin")
 	origin := x.request.Header.Get("Origin")
 	if origin == "" || !slices.Contains(x.endpoint.origins, origin) {
-		h.Del("Access-Control-Allow-Origin")
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Expose-Headers", "X-Request-Id, RateLimit, RateLimit-Policy, Retry-After")
+}
+
+func deleteCORS(h http.Header) {
+	const prefix = "Access-Control-"
+	for name := range h {
+		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+			delete(h, name)
+		}
+	}
 }

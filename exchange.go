@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/problem"
+	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 )
 
@@ -22,22 +22,35 @@ import (
 type exchange struct {
 	guard    *Guard
 	request  *http.Request
-	answer   answer
 	event    audit.Event
 	host     *host
 	endpoint *endpoint
 	identity *shield.Identity
 	passage  *passage
+	rates    []limit.Applied // what the limits said, if any counted
+	handed   bool            // the handler has the request
+	vouched  bool            // a trusted terminator said which certificates the caller has
 	started  time.Time
 	path     string // escaped, as it is judged
 	release  func() // gives back a place among the client's concurrent requests
 }
 
-// passage is what handlers may see of an exchange: it outlives it safely.
+// passage is what handlers may see of an exchange. It belongs to one request and
+// outlives it safely.
 type passage struct {
 	requestID string
 	identity  *shield.Identity
-	exchange  atomic.Pointer[exchange] // nil once the request is over
+	answer    answer
+	said      said
+}
+
+// record changes the event, unless the request is over.
+func (p *passage) record(change func(*audit.Event)) {
+	p.answer.mu.Lock()
+	defer p.answer.mu.Unlock()
+	if x := p.answer.exchange; x != nil {
+		change(&x.event)
+	}
 }
 
 type contextKey struct{}
@@ -69,18 +82,18 @@ type Outcome struct {
 }
 
 // Report adds an outcome to the event of the request. After the request is over
-// it does nothing. It is called from the handler's own goroutine.
+// it does nothing.
 func Report(ctx context.Context, o Outcome) {
 	p, ok := ctx.Value(contextKey{}).(*passage)
 	if !ok {
 		return
 	}
-	if x := p.exchange.Load(); x != nil {
-		x.event.Upstream, x.event.UpstreamStatus, x.event.UpstreamDuration = o.Address, o.Status, o.Duration
+	p.record(func(e *audit.Event) {
+		e.Upstream, e.UpstreamStatus, e.UpstreamDuration = o.Address, o.Status, o.Duration
 		if o.Note != "" {
-			x.event.Note = o.Note
+			e.Note = o.Note
 		}
-	}
+	})
 }
 
 // Fail answers a request that the guard accepted but its handler could not
@@ -91,9 +104,9 @@ func Fail(w http.ResponseWriter, r *http.Request, refusal *shield.Refusal) {
 		problem.Write(w, refusal, "")
 		return
 	}
-	if x := p.exchange.Load(); x != nil {
-		x.event.Decision, x.event.Code, x.event.Detail = audit.Failed, string(refusal.Code), refusal.Detail
-	}
+	p.record(func(e *audit.Event) {
+		e.Decision, e.Code, e.Detail = audit.Failed, string(refusal.Code), refusal.Detail
+	})
 	problem.Write(w, refusal, p.requestID)
 }
 
@@ -105,10 +118,8 @@ func (g *Guard) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	}
 	now := g.now()
 	*x = exchange{guard: g, started: now}
-	x.answer = answer{under: w, exchange: x}
-	x.passage = &passage{}
-	x.passage.exchange.Store(x)
-	x.passage.requestID = g.newID()
+	x.passage = &passage{requestID: g.newID()}
+	x.passage.answer.under, x.passage.answer.exchange = w, x
 	x.request = r.WithContext(context.WithValue(r.Context(), contextKey{}, x.passage))
 	x.describe(now)
 	return x
@@ -164,14 +175,14 @@ func (x *exchange) end() {
 	aborted := false
 	if fault != nil {
 		aborted = x.crashed(fault)
-	} else if !x.answer.began {
-		x.answer.WriteHeader(http.StatusOK)
+	} else {
+		x.writer().WriteHeader(http.StatusOK)
 	}
+	x.passage.answer.end()
 	if x.release != nil {
 		x.release()
 	}
 	x.complete()
-	x.passage.exchange.Store(nil)
 	guard := x.guard
 	*x = exchange{}
 	guard.exchanges.Put(x)
@@ -181,11 +192,11 @@ func (x *exchange) end() {
 }
 
 func (x *exchange) complete() {
-	e := &x.event
-	e.Status, e.BytesOut = x.answer.status, x.answer.bytes
+	e, a := &x.event, &x.passage.answer
+	e.Status, e.BytesOut = a.status, a.bytes.Load()
 	e.BytesIn = max(x.request.ContentLength, 0)
 	e.Duration = x.guard.now().Sub(x.started)
-	if x.answer.begunEvent {
+	if a.begunEvent {
 		x.guard.sink.Complete(e)
 	}
 }
@@ -194,22 +205,33 @@ func (x *exchange) complete() {
 // aborted connection. It reports whether the connection must be aborted. The
 // value of the panic may hold anything and is not recorded, only where it rose.
 func (x *exchange) crashed(fault any) (abort bool) {
-	e := &x.event
-	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		if e.Note == "" { // the handler may know better why
-			e.Note = "aborted"
-		}
-		_ = x.answer.keepEvent() // nothing of an answer is sent any more
-		return true
-	}
-	e.Decision, e.Code = audit.Failed, string(shield.Internal)
-	e.Detail = fmt.Sprintf("panic (%T) at %s", fault, panicSite())
-	if x.answer.began {
-		e.Note = "aborted"
+	x.passage.answer.mu.Lock()
+	abort = x.note(fault)
+	x.passage.answer.mu.Unlock()
+	if abort {
 		return true
 	}
 	problem.Write(x.writer(), &shield.Refusal{Code: shield.Internal}, x.passage.requestID)
 	return false
+}
+
+// note records a panic, and reports whether the connection must be aborted. The
+// answer's lock is held.
+func (x *exchange) note(fault any) (abort bool) {
+	e, a := &x.event, &x.passage.answer
+	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		if e.Note == "" { // the handler may know better why
+			e.Note = "aborted"
+		}
+		_ = a.keepEvent() // nothing of an answer is sent any more
+		return true
+	}
+	e.Decision, e.Code = audit.Failed, string(shield.Internal)
+	e.Detail = fmt.Sprintf("panic (%T) at %s", fault, panicSite())
+	if a.began {
+		e.Note = "aborted"
+	}
+	return a.began
 }
 
 // panicSite names the first function outside the runtime above the panic.
@@ -230,4 +252,4 @@ func panicSite() string {
 	}
 }
 
-func (x *exchange) writer() http.ResponseWriter { return &x.answer }
+func (x *exchange) writer() http.ResponseWriter { return &x.passage.answer }

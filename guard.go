@@ -107,13 +107,52 @@ func (x *exchange) decide() error {
 // accept hands the request to its handler, stripped of every credential.
 func (x *exchange) accept(next http.Handler) {
 	x.event.Step, x.event.Decision = "proxy", audit.Accepted
-	for _, name := range x.guard.carriers {
-		delete(x.request.Header, name)
-	}
+	x.stripClaims()
+	x.handed = true
 	if x.endpoint.Handler != nil {
 		next = x.endpoint.Handler
 	}
 	next.ServeHTTP(x.writer(), x.request)
+}
+
+// stripClaims removes credentials, and what only we may say of the caller: a handler
+// that reads Pavise-Identity or Client-Cert must not take a stranger's word for ours.
+// The Client-Cert of a trusted terminator (RFC 9440) stays.
+func (x *exchange) stripClaims() {
+	h := x.request.Header
+	for _, name := range x.guard.carriers {
+		delete(h, name)
+	}
+	for name := range h {
+		if isClaim(name, x.vouched) {
+			delete(h, name)
+		}
+	}
+}
+
+// isClaim looks for Pavise-…, Client-Cert and Client-Cert-Chain, also as readers of
+// CGI's variables see them: X_User is X-User.
+func isClaim(name string, vouched bool) bool {
+	const ours, cert, chain = "pavise-", "client-cert", "client-cert-chain"
+	switch {
+	case len(name) >= len(ours) && isLike(name[:len(ours)], ours):
+		return true
+	case len(name) == len(cert):
+		return !vouched && isLike(name, cert)
+	case len(name) == len(chain):
+		return !vouched && isLike(name, chain)
+	}
+	return false
+}
+
+// isLike compares with a name in lower case.
+func isLike(name, lower string) bool {
+	for i := range len(lower) {
+		if c := name[i]; c != lower[i] && c|0x20 != lower[i] && (c != '_' || lower[i] != '-') {
+			return false
+		}
+	}
+	return true
 }
 
 // TLSConfig returns base with Pavise's TLS policy (versions 1.2 and 1.3, AEAD

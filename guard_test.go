@@ -2,6 +2,7 @@ package pavise_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/shield"
 )
 
@@ -288,6 +290,42 @@ func TestGuardRemovesEveryCredential(t *testing.T) {
 		func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
 	if len(seen) != 1 || seen.Get("Accept") == "" {
 		t.Errorf("the handler sees %v, want only Accept", seen)
+	}
+}
+
+func TestNobodySpeaksForTheGuard(t *testing.T) {
+	attacktest.Rows(t, 79, 121)
+	claims := func() http.Header {
+		return http.Header{
+			"Client-Cert": {":AAAA:"}, "Client-Cert-Chain": {":AAAA:"}, "Pavise-Identity": {"forged"}, "Pavise-Client": {"admin"}, "pavise-user": {"root"},
+			"Pavise_tenant": {"all"}, "Client_Cert": {":AAAA:"}, "Client-Certificate-Hint": {"a"}, "Accept": {"*/*"}, "Paviseur": {"a"}, "Content-Type": {"a/b"},
+		}
+	}
+	handed := func(change func(*pavise.Policy)) http.Header {
+		events := &sink{}
+		var seen http.Header
+		r := get("/v1/orders/7")
+		r.Header = claims()
+		send(t, one(t, events, says{id: shop()}, func(p *pavise.Policy) {
+			p.APIs[0].Lenient.InsecureUnderscoreHeaders = true
+			if change != nil {
+				change(p)
+			}
+		}), events, r, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
+		return seen
+	}
+	presented := func(ok bool) func(*pavise.Policy) {
+		return func(p *pavise.Policy) {
+			p.Presented = func(*http.Request) ([]*x509.Certificate, bool, error) { return nil, ok, nil }
+		}
+	}
+	for name, change := range map[string]func(*pavise.Policy){"no terminator": nil, "a caller who is no terminator": presented(false)} {
+		if seen := handed(change); len(seen) != 4 || seen["Accept"] == nil || seen["Paviseur"] == nil || seen["Content-Type"] == nil || seen["Client-Certificate-Hint"] == nil {
+			t.Errorf("%s: the handler sees %v", name, seen)
+		}
+	}
+	if seen := handed(presented(true)); len(seen) != 7 || seen["Client-Cert"] == nil || seen["Client-Cert-Chain"] == nil || seen["Pavise-Identity"] != nil {
+		t.Errorf("behind a terminator the handler sees %v", seen)
 	}
 }
 

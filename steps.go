@@ -80,7 +80,7 @@ func (x *exchange) readyBody() error {
 		return nil
 	}
 	if r.ContentLength < 0 || r.ContentLength > 0 {
-		r.Body = http.MaxBytesReader(x.answer.under, r.Body, e.MaxBody)
+		r.Body = http.MaxBytesReader(x.passage.answer.under, r.Body, e.MaxBody)
 	}
 	if e.body > 0 {
 		r.Body = shield.NewBody(r.Body, min(e.body, e.MaxBody))
@@ -214,7 +214,7 @@ func (x *exchange) admit() error {
 			return rateLimited(x.writer().Header(), applied...)
 		}
 	}
-	limit.SetHeaders(x.writer().Header(), applied)
+	x.rates = applied
 	return nil
 }
 

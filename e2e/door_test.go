@@ -181,3 +181,31 @@ func TestBlanksAroundValuesAreRefusedOverHTTP2(t *testing.T) {
 		}
 	}
 }
+
+// What the guard says of itself is not the service's to say.
+func TestAServiceCannotSpeakForTheGuard(t *testing.T) {
+	attacktest.Rows(t, 124, 131)
+	yaml := strings.Replace(openYAML, "    shield: api_key\n", "    shield: api_key\n    limit: 10/minute per client\n", 1)
+	g := harness.Start(t, harness.Config{YAML: yaml, Upstream: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for name, value := range map[string]string{
+			"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "Strict-Transport-Security": "max-age=0",
+			"RateLimit": `"theirs";r=9999`, "RateLimit-Policy": `"theirs";q=9999`, "RateLimit-Remaining": "9999", "X-Request-Id": "theirs", "Pavise-Identity": "theirs",
+		} {
+			w.Header().Set(name, value)
+		}
+	})})
+	key := g.Issue("api_key", "shop")
+	for _, answer := range []harness.Answer{g.Send(key, "GET", "/files/a", ""), overHTTP2(g, whole(g, key.Secret)...)} {
+		g.Accepted(answer)
+		h := answer.Header
+		if h.Get("Access-Control-Allow-Origin") != "" || h.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("origins: %v", h)
+		}
+		if len(h.Values("Strict-Transport-Security")) != 1 || h.Get("Strict-Transport-Security") != "max-age=31536000" {
+			t.Errorf("HSTS: %q", h.Values("Strict-Transport-Security"))
+		}
+		if len(h.Values("Ratelimit")) != 1 || strings.Contains(h.Get("Ratelimit")+h.Get("Ratelimit-Policy")+h.Get("Ratelimit-Remaining")+h.Get("X-Request-Id")+h.Get("Pavise-Identity"), "theirs") || h.Get("Ratelimit-Remaining") != "" {
+			t.Errorf("rates: %v", h)
+		}
+	}
+}
