@@ -103,6 +103,8 @@ func TestConditionsDecide(t *testing.T) {
 		{"a name with spaces", `context.body["a b"].c == 1`, `{"a b":{"c":1}}`, true},
 		{"has, and it is missing", `!(context.body has tenant)`, `{"x":1.5}`, true},
 		{"has, and it is null", `!(context.body has tenant)`, `{"tenant":null}`, false},
+		{"has, and nothing else, and it is null", `context.body has tenant`, `{"tenant":null}`, false},
+		{"has deep, and nothing else, and it is null", `context.body has a.b`, `{"a":{"b":null}}`, false},
 		{"has of a value nobody names", `context.body has rate`, `{"rate":0.5}`, true},
 		{"has deep", `context.body has a.b && context.body.a.b == 1`, `{"a":{"b":1}}`, true},
 		{"has deep, and it is missing", `context.body has a.b`, `{"a":{}}`, false},
@@ -111,6 +113,10 @@ func TestConditionsDecide(t *testing.T) {
 		{"a set with a fraction", `context.body.roles.contains("x")`, `{"roles":["x",0.5]}`, false},
 		{"a set with a null", `context.body.roles.contains("x")`, `{"roles":["x",null]}`, false},
 		{"a whole object", `context.body.a == {"b": 1}`, `{"a":{"b":1}}`, true},
+		{"a whole object with two names that differ in case", `context.body.a == {"b": 1} || true`, `{"a":{"b":1,"B":2}}`, false},
+		{"a whole object with two names that differ as Kelvin and K do", `context.body.a == {"b": 1} || true`, `{"a":{"k":1,"K":2}}`, false},
+		{"a whole object, and a name of it in another case", `context.body == {"a": 1} || context.body.a == 1`, `{"A":1}`, false},
+		{"a whole object in a list with such names", `context.body.a.contains({"b": 1})`, `{"a":[{"b":1},{"c":1,"C":2}]}`, false},
 		{"a whole object with a null", `context.body.a == {"b": 1} || true`, `{"a":{"b":1,"c":null}}`, false},
 		{"the context by another name, and a parameter twice", `{"c": context}.c.body.tenant == "acme"`, `{"tenant":"acme"}`, false},
 		{"the context by another name, and a null", `{"c": context}.c.body.tenant == "acme"`, `{"tenant":"acme","x":null}`, false},
@@ -144,6 +150,68 @@ func TestConditionsDecide(t *testing.T) {
 				t.Errorf("%v, want it denied", err)
 			}
 		})
+	}
+}
+
+// Attributes come from a store and from claims of tokens: they are read as strictly
+// as bodies.
+func TestAttributesHaveOneReading(t *testing.T) {
+	attacktest.Rows(t, 159)
+	const whole = `Client::"shop".attributes == {"level": 3}`
+	tests := []struct {
+		name, condition string
+		attributes      map[string]any
+		allowed         bool
+	}{
+		{"attributes by another way", `Client::"shop".attributes.level == 3`, map[string]any{"level": 3}, true},
+		{"attributes by another way, with a fraction", `Client::"shop".attributes.level == 3`, map[string]any{"level": 3, "x": 0.5}, false},
+		{"attributes by another way, with a null", `Client::"shop".attributes.level == 3`, map[string]any{"level": 3, "x": nil}, false},
+		{"all attributes", whole, map[string]any{"level": 3}, true},
+		{"all attributes, and two that differ in case", whole + ` || true`, map[string]any{"level": 3, "Level": 9}, false},
+		{"all attributes, and two that differ in case below", whole + ` || true`, map[string]any{"level": 3, "x": map[string]any{"a": 1, "A": 2}}, false},
+		{"the attributes themselves by another way", `[principal.attributes].contains({"level": 3})`, map[string]any{"level": 3}, true},
+		{"one, and another that differs in case", `principal.attributes.level == 3`, map[string]any{"level": 3, "Level": 9}, false},
+		{"one that is there only in another case", `!(principal.attributes has level)`, map[string]any{"Level": 9}, false},
+		{"one below, and another that differs in case", `principal.attributes.a.level == 3`, map[string]any{"a": map[string]any{"level": 3, "LEVEL": 9}}, false},
+		{"two that differ in case where nobody looks", `principal.attributes.level == 3`, map[string]any{"level": 3, "x": 1, "X": 2}, true},
+		{"has, and nothing else, and it is null", `principal.attributes has level`, map[string]any{"level": nil}, false},
+		{"has, and nothing else", `principal.attributes has level`, map[string]any{"level": 0.5}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			id, d := acme(), compile(t, test.condition)
+			id.Attributes = test.attributes
+			err := d.Check(request(d, ""), id)
+			if test.allowed && err != nil || !test.allowed && !isDenied(err) {
+				t.Errorf("%v, want allowed %v", err, test.allowed)
+			}
+		})
+	}
+}
+
+func TestAWholeQueryHasOneReading(t *testing.T) {
+	attacktest.Rows(t, 159)
+	d := compile(t, `context.query == {"a": "1"} || true`)
+	for query, allowed := range map[string]bool{"a=1": true, "a=1&b=2": true, "a=1&A=2": false, "a=1&a=1": false} {
+		r := request(d, "")
+		r.URL.RawQuery = query
+		if err := d.Check(r, acme()); allowed && err != nil || !allowed && !isDenied(err) {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+}
+
+func TestTheHostIsTheConfiguredOne(t *testing.T) {
+	attacktest.Rows(t, 159)
+	d := compile(t, `context.host == "api.example.com"`)
+	for sent, allowed := range map[string]bool{
+		"api.example.com": true, "API.example.COM": true, "api.example.com:8443": true, "api.example.com.": false, "evil.example.com": false, "[api.example.com]": false, "": false,
+	} {
+		r := request(d, "")
+		r.Host = sent
+		if err := d.Check(r, acme()); allowed && err != nil || !allowed && !isDenied(err) {
+			t.Errorf("%q: %v", sent, err)
+		}
 	}
 }
 

@@ -144,6 +144,9 @@ func queryOf(raw string, want *strictjson.Want) (types.Value, error) {
 	if err != nil {
 		return nil, &unreadable{"the query, which a policy names, cannot be parsed"}
 	}
+	if want.All && hasTwins(values) {
+		return nil, unfit("the query", "one with two parameters that differ only in case")
+	}
 	record := types.RecordMap{}
 	for name, all := range values {
 		switch {

@@ -3,6 +3,8 @@ package cedar
 import (
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/cedar-policy/cedar-go/types"
 
@@ -25,14 +27,18 @@ func convert(name string, v any, want *strictjson.Want) (types.Value, error) {
 	if v == nil {
 		return nil, unfit(name, "null")
 	}
-	if want.All {
-		return convertAll(name, v)
-	}
-	if len(want.Members) == 0 {
-		return types.True, nil // somebody asks only whether it is there
-	}
 	object, ok := v.(map[string]any)
-	if !ok {
+	for member := range object {
+		if resembles(member, want) {
+			return nil, unfit("a member of "+name, "there in another case")
+		}
+	}
+	switch {
+	case want.All:
+		return convertAll(name, v)
+	case len(want.Members) == 0:
+		return types.True, nil // somebody asks only whether it is there
+	case !ok:
 		return nil, unfit(name, "no object")
 	}
 	record := make(types.RecordMap, len(want.Members))
@@ -101,6 +107,9 @@ func convertList(name string, list []any) (types.Value, error) {
 }
 
 func convertObject(name string, object map[string]any) (types.Value, error) {
+	if len(object) > 1 && hasTwins(object) {
+		return nil, unfit(name, "an object with two names that differ only in case")
+	}
 	record := make(types.RecordMap, len(object))
 	for member, item := range object {
 		converted, err := convertAll(name, item)
@@ -110,4 +119,27 @@ func convertObject(name string, object map[string]any) (types.Value, error) {
 		record[types.String(member)] = converted
 	}
 	return types.NewRecord(record), nil
+}
+
+// hasTwins reports whether two names differ only in case: readers that ignore it,
+// Go's own among them, take one for the other.
+func hasTwins[V any](object map[string]V) bool {
+	seen := make(map[string]bool, len(object))
+	for name := range object {
+		folded := strings.Map(fold, name)
+		if seen[folded] {
+			return true
+		}
+		seen[folded] = true
+	}
+	return false
+}
+
+// fold returns the least of the characters that differ from r only in case.
+func fold(r rune) rune {
+	least := r
+	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+		least = min(least, other)
+	}
+	return least
 }
