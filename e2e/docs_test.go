@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +30,8 @@ import (
 // that ends in " &" goes on until the page ends or says `kill %1`; "# exit 3" behind
 // a command is the code that it must end with. Programs in Go are built inside this
 // module, so that `go run server.go` finds it. Each address 127.0.0.1:PORT becomes
-// one that is free.
+// one that is free; unless the page runs an api.go of its own, an API that answers
+// METHOD PATH listens where the examples have theirs, on ports 3000 and 9000.
 func TestPagesDoWhatTheySay(t *testing.T) {
 	told := 0
 	for _, page := range pages(t) {
@@ -45,6 +48,9 @@ func TestPagesDoWhatTheySay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStory(t)
+			if !strings.Contains(string(text), "file=api.go") {
+				s.serveAPI()
+			}
 			for _, one := range steps {
 				one.run(s)
 			}
@@ -180,6 +186,17 @@ func newStory(t *testing.T) *story {
 	return s
 }
 
+// serveAPI is the service behind the gateway.
+func (s *story) serveAPI() {
+	for _, port := range []string{"3000", "9000"} {
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprintln(w, r.Method, r.URL.Path) // the caller may be gone
+		}))
+		s.t.Cleanup(api.Close)
+		s.ports["127.0.0.1:"+port] = strings.TrimPrefix(api.URL, "http://")
+	}
+}
+
 var loopback = regexp.MustCompile(`127\.0\.0\.1:\d{2,5}\b`)
 
 // real puts free addresses in the place of those of the page.
@@ -252,6 +269,7 @@ func (s *story) command(text string, printed []string) {
 		return
 	}
 	run := goRun.ReplaceAllString(s.real(text), "./$1")
+	run = strings.ReplaceAll(run, "go build -o pavise ./cmd/pavise", `ln -s "$(command -v pavise)" pavise`)
 	if background, ok := strings.CutSuffix(run, " &"); ok {
 		s.begin(text, background, printed)
 		return
@@ -263,8 +281,31 @@ func (s *story) command(text string, printed []string) {
 	if got := command.ProcessState.ExitCode(); got != want {
 		s.t.Fatalf("$ %s\nended with %d (%v), want %d:\n%s", text, got, err, want, out)
 	}
+	s.moveIn()
 	if missing := lacks(s.written(string(out)), printed); missing != "" {
 		s.t.Fatalf("$ %s\nprinted\n%s\nand not, behind what stands before it,\n%s", text, s.written(string(out)), missing)
+	}
+}
+
+// moveIn gives configurations that a command has written the page's free addresses.
+func (s *story) moveIn() {
+	s.t.Helper()
+	names, err := filepath.Glob(filepath.Join(s.dir, "*.yaml"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		moved := s.real(s.written(string(text)))
+		if moved == string(text) {
+			continue
+		}
+		if err := os.WriteFile(name, []byte(moved), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 }
 
