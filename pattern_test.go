@@ -118,7 +118,7 @@ func TestNoSpellingOfASecretIsLogged(t *testing.T) {
 		method := rapid.SampledFrom([]string{"GET", "POST", "DELETE", "OPTIONS", "TRACE", "get"}).Draw(t, "method")
 		host := rapid.SampledFrom([]string{"api.test", "evil.test", "api.test:0", "api.test."}).Draw(t, "host")
 		if query != "" {
-			query = fmt.Sprintf(query, spelled)
+			query = fmt.Sprintf(query, strings.ReplaceAll(spelled, "=", "%3D")) // raw, it ends a name
 		}
 		e := logged(t, guard, events, method, host, fmt.Sprintf(path, spelled), query, nil)
 		text, err := json.Marshal(e)

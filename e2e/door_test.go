@@ -15,6 +15,7 @@ import (
 
 	"pavise.dev/pavise/e2e/harness"
 	"pavise.dev/pavise/internal/attacktest"
+	"pavise.dev/pavise/internal/issuer/issuertest"
 	"pavise.dev/pavise/shield"
 )
 
@@ -206,6 +207,85 @@ func TestAServiceCannotSpeakForTheGuard(t *testing.T) {
 		}
 		if len(h.Values("Ratelimit")) != 1 || strings.Contains(h.Get("Ratelimit")+h.Get("Ratelimit-Policy")+h.Get("Ratelimit-Remaining")+h.Get("X-Request-Id")+h.Get("Pavise-Identity"), "theirs") || h.Get("Ratelimit-Remaining") != "" {
 			t.Errorf("rates: %v", h)
+		}
+	}
+}
+
+const mixedYAML = `
+limits: {wrong_tries: 100000}
+hosts: {127.0.0.1: {certificate: local}}
+fetch: {allow: [127.0.0.1]}
+issuers:
+  corp: {url: "{{issuer}}", may_grant: ["orders:*"], ca: issuer-ca.pem}
+apis:
+  orders:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    shield: {any: [{jwt: {issuer: corp}}, api_key]}
+    endpoints:
+      GET /v1/any: {scopes: any}
+      GET /v1/nested: {scopes: any, shield: {any: [hmac, {all: [{jwt: {issuer: corp}}, api_key]}]}}
+      POST /v1/signed: {scopes: any, shield: {any: [{jwt: {issuer: corp}}, hmac]}}
+      POST /v1/streamed: {scopes: any, shield: {jwt: {issuer: corp}}}
+scopes: {}
+`
+
+// A credential in the URL is known to logs and proxies, whatever else is there.
+func TestACredentialInTheURLIsExposedBesideAGoodOne(t *testing.T) {
+	attacktest.Rows(t, 6, 7, 45, 157)
+	corp := issuertest.Start(t)
+	g := harness.Start(t, harness.Config{
+		YAML: strings.ReplaceAll(mixedYAML, "{{issuer}}", corp.URL), Files: map[string]string{"issuer-ca.pem": string(corp.CA())},
+	})
+	key, other, token := g.Issue("api_key", "shop"), g.Issue("api_key", "shop"), bearer(g, corp.Token(nil))
+	signed := g.Issue("hmac", "shop")
+	escaped := strings.Replace(other.Secret, "pvs_", "%70vs%5F", 1)
+	for _, target := range []string{
+		"/v1/any?api_key=" + other.Secret, "/v1/any?note=" + other.Secret, "/v1/any?a=1&%61pi%5Fkey=x", "/v1/any?note=" + escaped,
+		"/v1/any?" + other.Secret, "/v1/any?" + escaped + "=1", "/v1/any?access_token=x", "/v1/nested?api_key=x", "/v1/nested?access%5Ftoken=x",
+	} {
+		for name, good := range map[string]shield.Credential{"a token": token, "a key": key, "a signature": signed, "nothing": {}} {
+			answer := g.Send(good, "GET", target, "")
+			if e := g.Refused(answer, 400, shield.ExposedCredential); !e.Exposed {
+				t.Errorf("%.30s beside %s: the event does not flag it", target, name)
+			}
+		}
+	}
+	if n := len(g.Upstream.Requests()); n != 0 {
+		t.Errorf("%d requests reached the upstream", n)
+	}
+	g.Accepted(g.Send(token, "GET", "/v1/any?key=7&token=8", "")) // names that services use for other things
+	g.Accepted(g.Send(key, "GET", "/v1/any?a=1", ""))
+}
+
+func TestASecondTokenInAFormIsRefusedWhereTheBodyIsKept(t *testing.T) {
+	attacktest.Rows(t, 45)
+	corp := issuertest.Start(t)
+	g := harness.Start(t, harness.Config{
+		YAML: strings.ReplaceAll(mixedYAML, "{{issuer}}", corp.URL), Files: map[string]string{"issuer-ca.pem": string(corp.CA())},
+	})
+	token := bearer(g, corp.Token(nil))
+	post := func(target, media, body string) harness.Answer {
+		r := g.Request("POST", target, body)
+		r.Header.Set("Content-Type", media)
+		if err := g.Signer(token).Sign(r); err != nil {
+			t.Fatal(err)
+		}
+		return g.Do(r)
+	}
+	const form = "application/x-www-form-urlencoded"
+	for _, body := range []string{"access_token=x", "a=1&access%5Ftoken=x", "access_token", "access_token=x&b=%zz"} {
+		g.Refused(post("/v1/signed", form+"; charset=utf-8", body), 400, shield.MalformedCredential)
+	}
+	for _, c := range []struct{ target, media, body string }{
+		{"/v1/signed", form, "a=access_token"},
+		{"/v1/signed", "text/plain", "access_token=x"},
+		{"/v1/signed", form, "a=" + strings.Repeat("x", 2<<20)}, // more than is looked at streams through
+		{"/v1/streamed", form, "access_token=x"},                // README of shield/jwt, Limits
+	} {
+		g.Accepted(post(c.target, c.media, c.body))
+		if seen := g.Upstream.Last(t); string(seen.Body) != c.body {
+			t.Errorf("the upstream got %d bytes of %d", len(seen.Body), len(c.body))
 		}
 	}
 }

@@ -3,7 +3,9 @@ package shield
 import (
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
+	"net/url"
 )
 
 // Body is a request's body that a shield may look at before the upstream gets
@@ -86,3 +88,26 @@ func (b *Body) Rewind() bool {
 
 // Close closes the stream below.
 func (b *Body) Close() error { return b.source.Close() }
+
+// maxForm is the longest form that [FormOf] looks at, in bytes.
+const maxForm = 64 << 10
+
+// FormOf returns the parameters of a body that is a form
+// (application/x-www-form-urlencoded), where the guard keeps the body anyway and its
+// announced length is at most 64 KiB and within what may be kept; otherwise nil, and
+// nothing was read. What can be parsed of a broken form counts.
+func FormOf(r *http.Request) url.Values {
+	body, ok := r.Body.(*Body)
+	if !ok || r.ContentLength <= 0 || r.ContentLength > min(maxForm, body.limit) {
+		return nil
+	}
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/x-www-form-urlencoded" {
+		return nil
+	}
+	text, err := body.Bytes()
+	if err != nil {
+		return nil // whoever needs the body gets the same error
+	}
+	values, _ := url.ParseQuery(string(text))
+	return values
+}

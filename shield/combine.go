@@ -33,6 +33,9 @@ func Any(shields ...Shield) (Shield, error) {
 type anyOf []Shield
 
 func (a anyOf) Verify(r *http.Request) (*Identity, error) {
+	if refusal := a.Exposed(r); refusal != nil {
+		return nil, refusal
+	}
 	var final Refusal
 	for i, s := range a {
 		id, err := s.Verify(r)
@@ -49,6 +52,23 @@ func (a anyOf) Verify(r *http.Request) (*Identity, error) {
 		final.Challenge = mergeChallenges(final.Challenge, refusal.Challenge)
 	}
 	return nil, &final
+}
+
+// Exposed implements [Exposer] for all of them.
+func (a anyOf) Exposed(r *http.Request) *Refusal {
+	for _, s := range a {
+		if refusal := exposedBy(s, r); refusal != nil {
+			return refusal
+		}
+	}
+	return nil
+}
+
+func exposedBy(s Shield, r *http.Request) *Refusal {
+	if e, ok := s.(Exposer); ok {
+		return e.Exposed(r)
+	}
+	return nil
 }
 
 func (a anyOf) Needs() Needs {
@@ -86,6 +106,9 @@ func All(parts ...Part) (Shield, error) {
 type allOf []Part
 
 func (a allOf) Verify(r *http.Request) (*Identity, error) {
+	if refusal := a.Exposed(r); refusal != nil {
+		return nil, refusal
+	}
 	proofs := make([]*Identity, 0, len(a))
 	var lacking *Refusal
 	for _, part := range a {
@@ -142,6 +165,16 @@ func (a allOf) join(proofs []*Identity) (*Identity, error) {
 		}
 	}
 	return &joined, nil
+}
+
+// Exposed implements [Exposer] for all parts.
+func (a allOf) Exposed(r *http.Request) *Refusal {
+	for _, part := range a {
+		if refusal := exposedBy(part.Shield, r); refusal != nil {
+			return refusal
+		}
+	}
+	return nil
 }
 
 func (a allOf) Needs() Needs {

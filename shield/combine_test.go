@@ -193,3 +193,38 @@ func TestScopesWithinACeiling(t *testing.T) {
 		}
 	}
 }
+
+// exposing is a shield whose credential stands in the URL.
+type exposing struct{ fixed }
+
+func (exposing) Exposed(*http.Request) *shield.Refusal {
+	return shield.Refuse(shield.ExposedCredential, "detail")
+}
+
+func TestACredentialInTheURLIsSeenBeforeAnyProof(t *testing.T) {
+	asked := 0
+	good := proves("a")
+	good.asked = &asked
+	wrong := refuses(shield.BadSignature)
+	for name, build := range map[string]func() (shield.Shield, error){
+		"any": func() (shield.Shield, error) { return shield.Any(good, exposing{refuses(shield.Absent)}) },
+		"all": func() (shield.Shield, error) {
+			return shield.All(shield.Part{Shield: wrong}, shield.Part{Shield: exposing{proves("a")}})
+		},
+		"any of all": func() (shield.Shield, error) {
+			all, err := shield.All(shield.Part{Shield: good}, shield.Part{Shield: exposing{proves("a")}})
+			if err != nil {
+				return nil, err
+			}
+			return shield.Any(good, all)
+		},
+	} {
+		s, err := build()
+		if _, refusal := verify(t, s, err); refusal == nil || refusal.Code != shield.ExposedCredential {
+			t.Errorf("%s: %v", name, refusal)
+		}
+	}
+	if asked != 0 {
+		t.Errorf("a shield was asked %d times", asked)
+	}
+}

@@ -48,6 +48,16 @@ type Needy interface {
 	Needs() Needs
 }
 
+// Exposer is a [Shield] that knows its credentials where others can read them: in a
+// URL, which logs and proxies keep.
+type Exposer interface {
+	// Exposed returns a refusal with the code [ExposedCredential], or nil. It is
+	// as pure as Verify, and Verify asks it first. [Any] and [All] ask it of all
+	// their shields before any of them verifies, because a credential in the URL
+	// is known to others whatever else the request carries.
+	Exposed(r *http.Request) *Refusal
+}
+
 // NeedsOf returns what s wants; the zero Needs if it wants nothing.
 func NeedsOf(s Shield) Needs {
 	if n, ok := s.(Needy); ok {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"strings"
 	"time"
 
@@ -131,11 +132,20 @@ func (k *keys) Verify(r *http.Request) (*shield.Identity, error) {
 	return record.Identity(now), nil
 }
 
+// Exposed implements [shield.Exposer]: no key may stand in the query.
+func (k *keys) Exposed(r *http.Request) *shield.Refusal {
+	name := inQuery(r.URL.RawQuery, k.header)
+	if name == "" {
+		return nil
+	}
+	refusal := shield.Refuse(shield.ExposedCredential, "a key stands in the query (%s), where logs and proxies keep it", name)
+	refusal.Exposed = true
+	return refusal
+}
+
 // carried returns the key, from the only place where it may stand.
 func (k *keys) carried(r *http.Request) (string, error) {
-	if name := inQuery(r.URL.RawQuery, k.header); name != "" {
-		refusal := shield.Refuse(shield.ExposedCredential, "a key stands in the query parameter %s, where logs and proxies keep it", name)
-		refusal.Exposed = true
+	if refusal := k.Exposed(r); refusal != nil {
 		return "", refusal
 	}
 	switch values := r.Header[k.header]; len(values) {
@@ -214,22 +224,32 @@ func sentByBrowser(h http.Header) bool {
 	return len(h["Sec-Fetch-Site"]) > 0 || len(h["Origin"]) > 0
 }
 
-// inQuery returns the name of a query parameter that looks like it carries a
-// key: one of the usual names, the header's name, or any value with our prefix.
+// inQuery says where a query looks like it carries a key, or nothing; however it is
+// escaped: one of the usual names, the header's name, or anything with our prefix.
 func inQuery(query, header string) string {
 	if query == "" {
 		return ""
 	}
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")
+		name, value = unescaped(name), unescaped(value)
 		if strings.HasPrefix(value, prefix) && len(value) >= tailLength {
-			return name
+			return "a value with our prefix" // its name may hold anything
 		}
-		base := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(name), "%5b%5d"), "[]")
-		switch base {
+		switch base := strings.ToLower(strings.TrimSuffix(name, "[]")); base {
 		case "api_key", "apikey", "api-key", "x-api-key", "access_key", strings.ToLower(header):
-			return name
+			return "parameter " + base
+		}
+		if strings.HasPrefix(name, prefix) && len(name) >= tailLength {
+			return "a name with our prefix"
 		}
 	}
 	return ""
+}
+
+func unescaped(s string) string {
+	if plain, err := url.QueryUnescape(s); err == nil {
+		return plain
+	}
+	return s
 }

@@ -19,10 +19,8 @@ const (
 // carried returns the bearer token of a request, from the only place where it may
 // stand (RFC 6750 §2.1).
 func (t *tokens) carried(r *http.Request) (string, error) {
-	if queryHolds(r.URL.RawQuery) {
-		refusal := shield.Refuse(shield.ExposedCredential, "a token stands in the query parameter %s, where logs and proxies keep it", inQuery)
-		refusal.Exposed = true
-		return "", refusal.With(t.malformed)
+	if refusal := t.Exposed(r); refusal != nil {
+		return "", refusal
 	}
 	values := r.Header["Authorization"]
 	switch len(values) {
@@ -32,6 +30,25 @@ func (t *tokens) carried(r *http.Request) (string, error) {
 		return t.bearer(values[0])
 	}
 	return "", shield.Refuse(shield.MalformedCredential, "header Authorization stands %d times", len(values)).With(t.malformed)
+}
+
+// Exposed implements [shield.Exposer]: no token may stand in the query.
+func (t *tokens) Exposed(r *http.Request) *shield.Refusal {
+	if !queryHolds(r.URL.RawQuery) {
+		return nil
+	}
+	refusal := shield.Refuse(shield.ExposedCredential, "a token stands in the query parameter %s, where logs and proxies keep it", inQuery)
+	refusal.Exposed = true
+	return refusal.With(t.malformed)
+}
+
+// alone refuses a second token in a form, where the body is kept for other reasons
+// (RFC 6750 §2: one method for each request).
+func (t *tokens) alone(r *http.Request) error {
+	if shield.FormOf(r).Has(inQuery) {
+		return shield.Refuse(shield.MalformedCredential, "a second token stands in the form of the body").With(t.malformed)
+	}
+	return nil
 }
 
 // queryHolds looks for the parameter of RFC 6750 §2.3, however it is written.

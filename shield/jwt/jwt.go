@@ -238,10 +238,16 @@ func (t *tokens) Verify(r *http.Request) (*shield.Identity, error) {
 	}
 	now := t.now()
 	id, err := t.judge(r, v, now)
-	if err == nil && fresh {
+	if err != nil {
+		return nil, err
+	}
+	if fresh {
 		t.cache.put(v, now)
 	}
-	return id, err
+	if err := t.alone(r); err != nil {
+		return nil, err
+	}
+	return id, nil
 }
 
 // remembered returns what is known of a token whose signature was good, if the
