@@ -403,3 +403,78 @@ func lacks(out string, printed []string) string {
 	}
 	return ""
 }
+
+// TestPagesNameCommandsThatThereAre asks the program for the help of every command
+// that a page names, with every flag that stands behind it.
+func TestPagesNameCommandsThatThereAre(t *testing.T) {
+	dir, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]map[string]bool{} // command → flags
+	for _, page := range pages(t) {
+		if filepath.Base(page) == "attacks.md" {
+			continue // the catalogue tells of what is not due yet, too
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range commandLine.FindAllStringSubmatch(string(text), -1) {
+			command, flags := parseCommand(m[1])
+			if command == "" {
+				continue
+			}
+			if named[command] == nil {
+				named[command] = map[string]bool{}
+			}
+			for _, flag := range flags {
+				named[command][flag] = true
+			}
+		}
+	}
+	if len(named) < 20 {
+		t.Errorf("only %d commands were found", len(named))
+	}
+	for command, flags := range named {
+		out, err := exec.Command(filepath.Join(dir, "pavise"), append(strings.Fields(command), "--help")...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "pavise "+command) {
+			t.Errorf("a page names `pavise %s`, which there is not", command)
+		}
+		for flag := range flags {
+			if !regexp.MustCompile(`(?m)\s` + regexp.QuoteMeta(flag) + `\b`).Match(out) {
+				t.Errorf("a page names `pavise %s %s`, which there is not", command, flag)
+			}
+		}
+	}
+}
+
+var (
+	commandLine = regexp.MustCompile("(?m)(?:^\\$ (?:\\./|[A-Z_]+=\\$\\()?|`)pavise ([a-z-][^`\n]*)")
+	flagForm    = regexp.MustCompile(`(?:^|\s)(--[a-z][a-z-]*)`)
+	word        = regexp.MustCompile(`^[a-z-]+$`)
+)
+
+// parseCommand returns the words of a command and its flags.
+func parseCommand(line string) (command string, flags []string) {
+	line, _, _ = strings.Cut(line, " #")
+	line, _, _ = strings.Cut(line, " | ")
+	words := strings.Fields(line)
+	if len(words) > 1 && (words[0] == "-c" || words[0] == "--config") {
+		words = words[min(2, len(words)):]
+	}
+	if len(words) == 0 || !word.MatchString(words[0]) {
+		return "", nil
+	}
+	command = words[0]
+	switch command {
+	case "client", "key", "log", "master-key":
+		if len(words) > 1 && word.MatchString(words[1]) && words[1][0] != '-' {
+			command += " " + words[1]
+		}
+	}
+	for _, m := range flagForm.FindAllStringSubmatch(line, -1) {
+		flags = append(flags, m[1])
+	}
+	return command, flags
+}
