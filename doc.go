@@ -15,6 +15,7 @@
 //
 // What the guard cannot see in a server of your own: net/http repairs some
 // malformed requests before any handler runs (folded headers, a Content-Length
-// beside chunked framing, absolute targets). The gateway `pavise serve` has an
-// edge of its own that refuses these; a library user keeps net/http's reading.
+// beside chunked framing, absolute targets), and it does not tell the :scheme of
+// HTTP/2. The gateway `pavise serve` has an edge of its own that refuses these; a
+// library user keeps net/http's reading.
 package pavise

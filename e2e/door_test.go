@@ -15,6 +15,7 @@ import (
 
 	"pavise.dev/pavise/e2e/harness"
 	"pavise.dev/pavise/internal/attacktest"
+	"pavise.dev/pavise/internal/edge"
 	"pavise.dev/pavise/internal/issuer/issuertest"
 	"pavise.dev/pavise/shield"
 )
@@ -73,9 +74,15 @@ func overHTTP2(g *harness.Gateway, fields ...field) harness.Answer {
 		}
 	}
 	a.ID = a.Header.Get("X-Request-Id")
-	var problem struct{ Code string }
+	var problem struct {
+		Code      string
+		RequestID string `json:"request_id"`
+	}
 	if json.Unmarshal(a.Body, &problem) == nil {
 		a.Code = problem.Code
+		if a.ID == "" {
+			a.ID = problem.RequestID
+		}
 	}
 	return a
 }
@@ -288,4 +295,17 @@ func TestASecondTokenInAFormIsRefusedWhereTheBodyIsKept(t *testing.T) {
 			t.Errorf("the upstream got %d bytes of %d", len(seen.Body), len(c.body))
 		}
 	}
+}
+
+func TestTheSchemeIsTheConnections(t *testing.T) {
+	attacktest.Rows(t, 115)
+	g := harness.Start(t, harness.Config{YAML: openYAML})
+	key := g.Issue("api_key", "shop")
+	for _, scheme := range []string{"http"} {
+		g.Refused(overHTTP2(g, whole(g, key.Secret, field{":scheme", scheme})...), 400, shield.Code(edge.BadStream))
+	}
+	if n := len(g.Upstream.Requests()); n != 0 {
+		t.Errorf("%d requests reached the upstream", n)
+	}
+	g.Accepted(overHTTP2(g, whole(g, key.Secret)...))
 }

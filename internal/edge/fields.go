@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"sync/atomic"
 
 	"golang.org/x/net/http2/hpack"
 
@@ -18,7 +19,8 @@ type fields struct {
 	limit   int // bytes of one block, as net/http counts them
 	size    int
 	bad     *reject
-	report  *reject // of a block that has ended
+	report  *reject     // of a block that has ended
+	strange atomic.Bool // a request was made for another scheme than https
 }
 
 // tableSize of the decoder is the one that newHTTP2 announces.
@@ -66,6 +68,10 @@ func (f *fields) field(h hpack.HeaderField) {
 		return
 	}
 	switch h.Name {
+	case ":scheme":
+		if h.Value != "https" {
+			f.strange.Store(true)
+		}
 	case "connection", "proxy-connection", "transfer-encoding", "upgrade", "keep-alive":
 		f.bad = &reject{BadStream, 400, "a field of HTTP/1.1 connections"}
 	case "te":

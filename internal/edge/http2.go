@@ -78,6 +78,12 @@ func (s *Server) overHTTP2(next http.Handler) http.Handler {
 			c.refuse(w, bad)
 			return
 		}
+		if c.fields.strange.Load() {
+			// net/http does not say which of the connection's requests it was; it
+			// was one that was read before this one began, by the same peer.
+			c.refuse(w, &reject{BadStream, 400, "the connection has TLS, a request's :scheme says otherwise"})
+			return
+		}
 		delete(r.Header, "Host") // as over HTTP/1.1; it equals r.Host
 		r.TLS = c.sock.tls
 		st := &stream{

@@ -128,6 +128,9 @@ func TestMalformedStreams(t *testing.T) {
 		"an empty :authority":           {":method", "GET", ":scheme", "https", ":authority", "", ":path", "/"},
 		":authority with a user":        {":method", "GET", ":scheme", "https", ":authority", "a@edge.test", ":path", "/"},
 		"a credential as a trailer":     with(get, "trailer", "x-a, authorization"),
+		":scheme http":                  {":method", "GET", ":scheme", "http", ":authority", "edge.test", ":path", "/"},
+		":scheme HTTPS":                 {":method", "GET", ":scheme", "HTTPS", ":authority", "edge.test", ":path", "/"},
+		":scheme of a file":             {":method", "GET", ":scheme", "file", ":authority", "edge.test", ":path", "/"},
 		"another host":                  with(get, "host", "other.test"),
 		"two hosts":                     with(get, "host", "edge.test", "host", "edge.test"),
 	} {
