@@ -190,6 +190,7 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // dress adds the headers that every answer gets.
 func (x *exchange) dress(h http.Header) {
 	said := &x.passage.said
+	x.dropOrigins(h)
 	said.set(h, "X-Request-Id", x.passage.requestID)
 	said.setDefault(h, "X-Content-Type-Options", "nosniff")
 	said.setDefault(h, "X-Frame-Options", "DENY")

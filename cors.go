@@ -70,17 +70,9 @@ func (x *exchange) preflightEndpoint(method string) *endpoint {
 	return e
 }
 
-// dressOrigin lets a listed origin read the answer. What the service says about
-// origins does not count where a credential opened the answer, or where the policy
-// lists origins.
+// dressOrigin lets a listed origin read the answer.
 func (x *exchange) dressOrigin(h http.Header) {
-	if x.endpoint == nil {
-		return
-	}
-	if x.handed && (x.endpoint.guarded || len(x.endpoint.origins) > 0) {
-		deleteCORS(h)
-	}
-	if len(x.endpoint.origins) == 0 {
+	if x.endpoint == nil || len(x.endpoint.origins) == 0 {
 		return
 	}
 	h.Add("Vary", "Origin")
@@ -92,10 +84,15 @@ func (x *exchange) dressOrigin(h http.Header) {
 	h.Set("Access-Control-Expose-Headers", "X-Request-Id, RateLimit, RateLimit-Policy, Retry-After")
 }
 
-func deleteCORS(h http.Header) {
+// dropOrigins removes what the service says about origins, where a credential opened
+// the answer or the policy lists origins.
+func (x *exchange) dropOrigins(h http.Header) {
+	if !x.handed || !x.endpoint.guarded && len(x.endpoint.origins) == 0 {
+		return
+	}
 	const prefix = "Access-Control-"
 	for name := range h {
-		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+		if len(name) > len(prefix) && name[0]|0x20 == 'a' && strings.EqualFold(name[:len(prefix)], prefix) {
 			delete(h, name)
 		}
 	}

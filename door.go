@@ -268,13 +268,22 @@ func (x *exchange) checkLenient(lenient Lenient) error {
 	case !lenient.InsecureTrailers && len(r.Trailer) > 0:
 		return shield.Refuse(shield.BadHeader, "request trailers are not accepted here")
 	}
-	if lenient.InsecureUnderscoreHeaders {
-		return nil
-	}
-	for name := range r.Header {
-		if !isPlainName(name) {
+	return x.checkFields(lenient)
+}
+
+// checkFields refuses names that readers confuse and values that they trim or do
+// not, and notes whether there is a header that only we may set.
+func (x *exchange) checkFields(lenient Lenient) error {
+	for name, values := range x.request.Header {
+		if !isPlainName(name) && !lenient.InsecureUnderscoreHeaders {
 			return shield.Refuse(shield.BadHeader, "header name %q has characters outside A-Z, a-z, 0-9 and -", clip(name, 64))
 		}
+		for _, value := range values {
+			if hasBlankEnd(value) {
+				return shield.Refuse(shield.BadHeader, "the value of header %s begins or ends with a blank", clip(name, 64))
+			}
+		}
+		x.claims = x.claims || isClaim(name)
 	}
 	return nil
 }
@@ -309,8 +318,8 @@ func isPlainName(name string) bool {
 	return name != ""
 }
 
-// checkHeaders refuses duplicates of headers that have one value, values that
-// readers trim or do not, and what would take headers away on the way.
+// checkHeaders refuses duplicates of headers that have one value, and what would
+// take headers away on the way.
 func (x *exchange) checkHeaders() error {
 	h := x.request.Header
 	for _, name := range singleHeaders() {
@@ -321,13 +330,6 @@ func (x *exchange) checkHeaders() error {
 	for _, name := range x.guard.carriers {
 		if len(h[name]) > 1 {
 			return shield.Refuse(shield.MalformedCredential, "header %s stands %d times", name, len(h[name]))
-		}
-	}
-	for name, values := range h {
-		for _, value := range values {
-			if hasBlankEnd(value) {
-				return shield.Refuse(shield.BadHeader, "the value of header %s begins or ends with a blank", clip(name, 64))
-			}
 		}
 	}
 	return checkConnection(h["Connection"])

@@ -28,6 +28,7 @@ type exchange struct {
 	identity *shield.Identity
 	passage  *passage
 	rates    []limit.Applied // what the limits said, if any counted
+	claims   bool            // there is a header that only we may set
 	handed   bool            // the handler has the request
 	vouched  bool            // a trusted terminator said which certificates the caller has
 	started  time.Time
@@ -42,6 +43,7 @@ type passage struct {
 	identity  *shield.Identity
 	answer    answer
 	said      said
+	random    [10]byte // of the ID; here it needs no memory of its own
 }
 
 // record changes the event, unless the request is over.
@@ -117,8 +119,9 @@ func (g *Guard) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		x = new(exchange)
 	}
 	now := g.now()
-	*x = exchange{guard: g, started: now}
-	x.passage = &passage{requestID: g.newID()}
+	x.guard, x.started = g, now // all else is as new: end left it so
+	x.passage = &passage{}
+	x.passage.requestID = g.newID(&x.passage.random)
 	x.passage.answer.under, x.passage.answer.exchange = w, x
 	x.request = r.WithContext(context.WithValue(r.Context(), contextKey{}, x.passage))
 	x.describe(now)
@@ -127,12 +130,13 @@ func (g *Guard) begin(w http.ResponseWriter, r *http.Request) *exchange {
 
 // newID returns 80 random bits as 16 letters and digits: unique, short enough to
 // be read out over a telephone.
-func (g *Guard) newID() string {
-	var random [10]byte
+func (g *Guard) newID(random *[10]byte) string {
 	if _, err := io.ReadFull(g.rand, random[:]); err != nil {
 		panic(fmt.Sprintf("no randomness for a request ID: %v", err)) // nothing was decided: the server aborts the connection
 	}
-	return idEncoding().EncodeToString(random[:])
+	var letters [16]byte
+	idEncoding().Encode(letters[:], random[:])
+	return string(letters[:])
 }
 
 func idEncoding() *base32.Encoding { return base32.HexEncoding }

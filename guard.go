@@ -123,8 +123,11 @@ func (x *exchange) stripClaims() {
 	for _, name := range x.guard.carriers {
 		delete(h, name)
 	}
+	if !x.claims {
+		return
+	}
 	for name := range h {
-		if isClaim(name, x.vouched) {
+		if isClaim(name) && (!x.vouched || isLike(name, "pavise-")) {
 			delete(h, name)
 		}
 	}
@@ -132,21 +135,16 @@ func (x *exchange) stripClaims() {
 
 // isClaim looks for Pavise-…, Client-Cert and Client-Cert-Chain, also as readers of
 // CGI's variables see them: X_User is X-User.
-func isClaim(name string, vouched bool) bool {
-	const ours, cert, chain = "pavise-", "client-cert", "client-cert-chain"
-	switch {
-	case len(name) >= len(ours) && isLike(name[:len(ours)], ours):
-		return true
-	case len(name) == len(cert):
-		return !vouched && isLike(name, cert)
-	case len(name) == len(chain):
-		return !vouched && isLike(name, chain)
-	}
-	return false
+func isClaim(name string) bool {
+	const cert, chain = "client-cert", "client-cert-chain"
+	return isLike(name, "pavise-") || len(name) == len(cert) && isLike(name, cert) || len(name) == len(chain) && isLike(name, chain)
 }
 
-// isLike compares with a name in lower case.
+// isLike compares the beginning of a name with a word in lower case.
 func isLike(name, lower string) bool {
+	if len(name) < len(lower) {
+		return false
+	}
 	for i := range len(lower) {
 		if c := name[i]; c != lower[i] && c|0x20 != lower[i] && (c != '_' || lower[i] != '-') {
 			return false

@@ -34,13 +34,15 @@ func maskQuery(query string) string {
 
 // maskName returns the decoded name of a parameter, if it looks like a name.
 func maskName(name string) string {
-	name = string(unescape(name))
+	if strings.IndexByte(name, '%') >= 0 {
+		name = string(unescape(name))
+	}
 	for i := range len(name) {
 		if c := name[i]; !isAlphanumeric(c) && strings.IndexByte("-._[]$:", c) < 0 {
 			return masked
 		}
 	}
-	if len(name) > 64 || hasSecretLike(name) {
+	if len(name) > 64 || maskText(name) != name {
 		return masked
 	}
 	return name
