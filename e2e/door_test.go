@@ -309,3 +309,32 @@ func TestTheSchemeIsTheConnections(t *testing.T) {
 	}
 	g.Accepted(overHTTP2(g, whole(g, key.Secret)...))
 }
+
+// Found on 2026-11-23: a {token} was logged where it was escaped, where the method
+// was another, and in a preflight.
+func TestSecretsInPathsAreInNoFile(t *testing.T) {
+	attacktest.Rows(t, 144)
+	g := harness.Start(t, harness.Config{YAML: strings.Replace(openYAML, "POST /files: {scopes: any}", "GET /reset/{token}: {scopes: any}", 1)})
+	key := g.Issue("api_key", "shop")
+	const spelled = "hunter!secret%40pw"
+	for _, secret := range []string{spelled, "hunter!secret@pw", "hunter%21secret%40pw"} {
+		g.Plant(secret)
+	}
+	seen := map[string]bool{}
+	for _, request := range []string{
+		"GET /reset/" + spelled, "DELETE /reset/" + spelled, "OPTIONS /reset/" + spelled, "GET /reset/hunter%21secret%40pw", "GET /reset/" + spelled + "/more",
+		"GET /rest/" + spelled, "GET /reset//" + spelled, "GET /reset/" + spelled + "?a;b", "GET /files/a?" + spelled, "GET /files/a?token=" + spelled,
+	} {
+		answer := g.RawAnswer(request + " HTTP/1.1\r\nHost: " + g.Address + "\r\nOrigin: https://app.example.com\r\nAccess-Control-Request-Method: GET\r\n\r\n")
+		seen[g.Event(answer.ID).Path] = true
+	}
+	g.Accepted(g.RawAnswer("GET /reset/" + spelled + " HTTP/1.1\r\nHost: " + g.Address + "\r\nX-API-Key: " + key.Secret + "\r\n\r\n"))
+	if got := g.Upstream.Last(t).Target; got != "/reset/"+spelled {
+		t.Errorf("the upstream got %q", got)
+	}
+	for _, path := range []string{"/reset/*", "/reset/*/*", "/*/*", "/reset//*", "/files/a"} {
+		if !seen[path] {
+			t.Errorf("no event has the path %s: %v", path, seen)
+		}
+	}
+}
