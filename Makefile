@@ -29,8 +29,10 @@ e2e:             ## the running program against real clients and peers
 soak:            ## ten minutes of full load with reloads, revocations and failures
 	SOAK=$${SOAK:-10m} go test -count=1 -timeout 30m -run TestSoak -v ./e2e/soak
 
-bench:           ## each step of the path, by itself
+bench:           ## each step of the path by itself, then side by side with nginx and HAProxy
+	tools/install.sh
 	go test -run '^$$' -bench . -benchmem ./... | grep -v -e 'no test files' -e '^ok'
+	go run ./bench
 
 attacks:         ## rows of docs/attacks.md without a test
 	go run -C tools ./attacks ..

@@ -1,0 +1,60 @@
+package main
+
+import "time"
+
+// row is one kind of call, made of every program that can guard it.
+type row struct {
+	id    string
+	title string
+	path  string
+	proof string // what the callers carry: "", key, rs256, es256, hmac
+	many  int    // how many different credentials the callers take turns with
+	body  int    // bytes of a POST's body; 0: GET
+	tls   bool   // with a client certificate
+	fresh bool   // a new connection for each request
+
+	bare string // row of the bare program that it is compared with
+}
+
+// callers are the connections that are open at once.
+const callers = 64
+
+// rows are all rows of the page, in its order.
+func rows() []row {
+	return []row{
+		{id: "open", title: "no shield", path: "/open", bare: "open"},
+		{id: "key", title: "API key, 100 keys", path: "/key", proof: "key", many: 100, bare: "open"},
+		{id: "jwt-rs256-1", title: "JWT RS256, one token", path: "/rs256", proof: "rs256", many: 1, bare: "open"},
+		{id: "jwt-rs256-1000", title: "JWT RS256, 1,000 tokens", path: "/rs256", proof: "rs256", many: 1000, bare: "open"},
+		{id: "jwt-es256-1", title: "JWT ES256, one token", path: "/es256", proof: "es256", many: 1, bare: "open"},
+		{id: "jwt-es256-1000", title: "JWT ES256, 1,000 tokens", path: "/es256", proof: "es256", many: 1000, bare: "open"},
+		{id: "hmac", title: "HMAC, 256-byte body, 10 keys", path: "/hmac", proof: "hmac", many: 10, body: 256, bare: "open"},
+		{id: "tls-new", title: "TLS 1.3, a new connection each", path: "/open", fresh: true, bare: "tls-new"},
+		{id: "mtls", title: "mutual TLS, kept connections", path: "/mtls", tls: true, bare: "mtls"},
+		{id: "mtls-new", title: "mutual TLS, a new connection each", path: "/mtls", tls: true, fresh: true, bare: "mtls-new"},
+	}
+}
+
+// figure is what one measurement of a row gave.
+type figure struct {
+	Requests int           `json:"requests"`
+	Failed   int           `json:"failed"`
+	Failure  string        `json:"failure,omitempty"` // the first
+	Elapsed  time.Duration `json:"elapsed"`
+	CPU      time.Duration `json:"cpu"` // of the gateway's processes, in all
+	P50      time.Duration `json:"p50"`
+	P99      time.Duration `json:"p99"`
+	Memory   int64         `json:"memory"` // resident, of all its processes, bytes
+}
+
+func (f figure) perRequest() time.Duration {
+	if f.Requests == 0 {
+		return 0
+	}
+	return f.CPU / time.Duration(f.Requests)
+}
+
+// busy is how much of its core the gateway used.
+func (f figure) busy() float64 { return float64(f.CPU) / float64(f.Elapsed) }
+
+func (f figure) perSecond() float64 { return float64(f.Requests) / f.Elapsed.Seconds() }

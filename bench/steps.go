@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// step is one step of the path by itself, and how good it is meant to be.
+type step struct {
+	title     string
+	pkg       string // of its benchmark
+	benchmark string // its name; sub-benchmarks behind slashes
+	aim       float64
+	aimAllocs int // -1: none
+
+	ns     float64
+	allocs int
+}
+
+func allSteps() []step {
+	return []step{
+		{title: "API key", pkg: "./shield/apikey", benchmark: "BenchmarkVerify", aim: 1500, aimAllocs: 3},
+		{title: "JWT RS256, seen before", pkg: "./shield/jwt", benchmark: "BenchmarkVerify/RS256/cached", aim: 1500, aimAllocs: -1},
+		{title: "HMAC, 256-byte body", pkg: "./shield/hmac", benchmark: "BenchmarkVerify/sha256", aim: 4000, aimAllocs: -1},
+		{title: "client certificate, kept connection", pkg: "./shield/mtls", benchmark: "BenchmarkKeptConnection", aim: 1000, aimAllocs: -1},
+		{title: "one event", pkg: "./audit", benchmark: "BenchmarkEvent", aim: 2000, aimAllocs: 0},
+	}
+}
+
+// measureSteps runs the benchmarks of the packages.
+func measureSteps(ctx context.Context) ([]step, error) {
+	steps := allSteps()
+	for i := range steps {
+		s := &steps[i]
+		say("step: %s", s.title)
+		text, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", anchored(s.benchmark), "-benchmem", "-count", "3", s.pkg).CombinedOutput()
+		if err != nil {
+			return nil, fmt.Errorf("benchmark %s of %s: %w\n%s", s.benchmark, s.pkg, err, text)
+		}
+		if s.ns, s.allocs, err = parseBench(string(text), s.benchmark); err != nil {
+			return nil, fmt.Errorf("benchmark of %s: %w", s.pkg, err)
+		}
+	}
+	return steps, nil
+}
+
+// anchored makes a -bench pattern that matches the name alone.
+func anchored(name string) string {
+	return "^" + strings.ReplaceAll(name, "/", "$/^") + "$"
+}
+
+// parseBench returns the fastest of the runs of one benchmark: what disturbs a run
+// only makes it slower.
+func parseBench(text, name string) (ns float64, allocs int, err error) {
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 8 || withoutCores(fields[0]) != name {
+			continue
+		}
+		one, err := strconv.ParseFloat(fields[2], 64)
+		if err != nil || fields[3] != "ns/op" {
+			return 0, 0, fmt.Errorf("line %q is not understood", lines.Text())
+		}
+		at := len(fields) - 2
+		n, err := strconv.Atoi(fields[at])
+		if err != nil || fields[at+1] != "allocs/op" {
+			return 0, 0, fmt.Errorf("line %q is not understood", lines.Text())
+		}
+		if ns == 0 || one < ns {
+			ns, allocs = one, n
+		}
+	}
+	if ns == 0 {
+		return 0, 0, fmt.Errorf("there is no line of %s", name)
+	}
+	return ns, allocs, lines.Err()
+}
+
+// withoutCores takes the number of cores off a benchmark's name.
+func withoutCores(name string) string {
+	at := strings.LastIndexByte(name, '-')
+	if at < 0 {
+		return name
+	}
+	if _, err := strconv.Atoi(name[at+1:]); err != nil {
+		return name
+	}
+	return name[:at]
+}
+
+// signingCost is what the HMAC row cannot do without, in nanoseconds: the digest of
+// its 256-byte body, and one HMAC over some 400 bytes of canonical text.
+func signingCost() int64 {
+	body, text, key := make([]byte, 256), make([]byte, 400), make([]byte, 32)
+	var sum [sha256.Size]byte
+	return testing.Benchmark(func(b *testing.B) {
+		for b.Loop() {
+			digest := sha256.Sum256(body)
+			text[0] = digest[0]
+			h := hmac.New(sha256.New, key)
+			_, _ = h.Write(text) // a hash takes everything
+			h.Sum(sum[:0])
+		}
+	}).NsPerOp()
+}
