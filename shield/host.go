@@ -26,7 +26,7 @@ func HostName(authority string) (name string, ok bool) {
 	} else if i := strings.IndexByte(authority, ':'); i >= 0 {
 		name, rest = authority[:i], authority[i:]
 	}
-	if name == "" || strings.IndexByte(name, ']') >= 0 || rest != "" && !isPort(rest) {
+	if name == "" || strings.ContainsAny(name, "[]") || rest != "" && !isPort(rest) {
 		return "", false
 	}
 	return strings.ToLower(name), true

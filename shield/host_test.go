@@ -18,7 +18,7 @@ func TestOneHostHasOneName(t *testing.T) {
 	}
 	for _, sent := range []string{
 		"", ":443", "api.test:", "api.test:0", "api.test:080", "api.test:65536", "api.test:99999", "api.test:4 3", "api.test:+43", "api.test:443:443",
-		"[api.test]", "[api.test]:443", "[api.test", "api.test]", "[127.0.0.1]", "[127.0.0.1]:443", "[::1", "::1", "::1]", "[::1]443", "[::1]:0", "[fe80::1%eth0]", "[[::1]]", "[]",
+		"[api.test]", "[api.test]:443", "[api.test", "api.test]", "api[.test", "[127.0.0.1]", "[127.0.0.1]:443", "[::1", "::1", "::1]", "[::1]443", "[::1]:0", "[fe80::1%eth0]", "[[::1]]", "[]",
 	} {
 		if name, ok := shield.HostName(sent); ok {
 			t.Errorf("%q was taken for the host %q", sent, name)
