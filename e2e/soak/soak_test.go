@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/e2e/harness"
+	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/shield"
 )
 
@@ -101,16 +102,16 @@ func load(g *harness.Gateway, key, signing shield.Credential, c *counts, d time.
 			credential, method, body = signing, "POST", `{"n":1}`
 		}
 		target := map[string]string{"GET": "/v1/orders/7", "POST": "/v1/orders"}[method]
-		signer, client := g.Signer(credential), g.Client()
+		signer, caller := g.Signer(credential), g.Client()
 		all.Go(func() {
-			defer client.CloseIdleConnections()
+			defer caller.CloseIdleConnections()
 			for time.Now().Before(end) {
 				r := g.Request(method, target, body)
 				if err := signer.Sign(r); err != nil {
 					c.other.Add(1)
 					return
 				}
-				c.note(client.Do(r))
+				c.note(caller.Do(r))
 			}
 		})
 	}
@@ -155,7 +156,7 @@ func disturb(t *testing.T, g *harness.Gateway, failing *atomic.Bool, stop <-chan
 		if err := g.Reload(); err != nil {
 			t.Errorf("reload: %v", err)
 		}
-		g.Revoke(g.Issue("api_key", "shop").ID)
+		g.Revoke(g.IssueUnplanted(client.Credential{Kind: "api_key", Client: "shop"}).ID)
 	}
 }
 
