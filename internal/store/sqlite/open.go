@@ -79,7 +79,7 @@ const applicationID = 0x50415653 // "PAVS", as in the first migration
 // inspect refuses a file that is not to be used, through a connection that cannot
 // write.
 func (s *Store) inspect(ctx context.Context) (err error) {
-	db, err := connect(s.name, "mode=ro", 1)
+	db, err := s.connectToLook(ctx)
 	if err != nil {
 		return s.explain("inspect", err)
 	}
@@ -110,6 +110,28 @@ func (s *Store) inspect(ctx context.Context) (err error) {
 	}
 	return err
 }
+
+// connectToLook connects without leave to write. Only where a process was killed in
+// the middle of a transaction SQLite has to take back what was not committed first,
+// which it may not do then; it does that, and nothing else, on a connection that may.
+func (s *Store) connectToLook(ctx context.Context) (*sql.DB, error) {
+	db, err := connect(s.name, "mode=ro", 1)
+	if err != nil {
+		return nil, err
+	}
+	var version int64
+	err = db.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version)
+	if fault, ok := errors.AsType[*sqlite.Error](err); ok && isUnfinished(fault.Code()) {
+		if err := db.Close(); err != nil {
+			return nil, err
+		}
+		return connect(s.name, "_pragma=query_only(1)", 1)
+	}
+	return db, nil // any other error comes back with the next statement
+}
+
+// isUnfinished names SQLITE_READONLY_ROLLBACK and SQLITE_READONLY_RECOVERY.
+func isUnfinished(code int) bool { return code == 776 || code == 264 }
 
 // schema returns how many tables there are, and the version of the last
 // migration, 0 if none was finished.
