@@ -307,6 +307,16 @@ func (l *loader) checkOrigin(path, origin string) {
 	}
 }
 
+// checkKept refuses headers that callers can never send: only the gateway says them.
+func (l *loader) checkKept(path string, kept []Kept) {
+	for i, one := range kept {
+		name := strings.ToLower(one.What)
+		if name == "client-cert" || name == "client-cert-chain" || strings.HasPrefix(name, "pavise-") {
+			l.at(fmt.Sprintf("%s.%d.header", path, i), "remove it; trusted_proxies.terminators names who may say Client-Cert", "callers may never send %s to the upstream", one.What)
+		}
+	}
+}
+
 func (l *loader) checkUpstream(path string, u Upstream) {
 	schemes := map[string]bool{}
 	each(path+".url", u.URL, func(own, word string) {
@@ -335,6 +345,7 @@ func (l *loader) checkUpstream(path string, u Upstream) {
 			}
 		}
 	}
+	l.checkKept(path+".insecure_keep_headers", u.KeepHeaders)
 	if u.CA != "" {
 		l.checkFile(path+".ca", u.CA, authorities)
 	}
