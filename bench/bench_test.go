@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,10 @@ func TestStatIsRead(t *testing.T) {
 	}
 }
 
-func TestOurOwnUsageIsFound(t *testing.T) {
+func TestUsageIsFoundOfAProcessThatThereIs(t *testing.T) {
+	if u, err := usageOf(os.Getpid()); err != nil || u.memory == 0 {
+		t.Errorf("%+v, %v", u, err)
+	}
 	if u, err := usageOf(1 << 30); err == nil {
 		t.Errorf("a process that there is not has used %+v", u)
 	}
@@ -89,7 +93,7 @@ func TestEveryRowComparesWithOneThatThereIs(t *testing.T) {
 // it was missed.
 func TestThePageHidesNothing(t *testing.T) {
 	p := &page{results: results{
-		"Pavise":   {"open": {{Requests: 100, CPU: 90 * time.Microsecond * 100, Elapsed: time.Second}}, "key": {{Requests: 10, Failed: 1, Failure: "answered 503", Elapsed: time.Second}}},
+		"Pavise":   {"open": {{Requests: 100, CPU: 90 * time.Microsecond * 100, Elapsed: time.Second}}, "key": {{Requests: 10, Sent: 9, Failed: 1, Failure: "answered 503", Elapsed: time.Second}}},
 		"net/http": {"open": {{Requests: 100, CPU: 50 * time.Microsecond * 100, Elapsed: time.Second}}},
 	}}
 	all := rows()

@@ -26,6 +26,7 @@ type track struct {
 	self     string // this program
 	upstream string // host:port
 	pavise   string // the binary
+	profiles string // folder for CPU profiles; empty: none
 }
 
 // running is a contender that serves.
@@ -142,12 +143,12 @@ func bare() contender {
 			if err != nil {
 				return nil, err
 			}
-			r, err := launch(ctx, t.path("bare.out"), gatewayCore, t.self, "bare", addresses[0], addresses[1], t.upstream, t.dir)
+			r, err := launch(ctx, t.path("bare.out"), gatewayCore, t.self, "bare", addresses[0], addresses[1], t.upstream, t.dir, t.profileOf("bare"))
 			if err != nil {
 				return nil, err
 			}
 			r.open, r.mutual = addresses[0], addresses[1]
-			r.setup = "`bench/bare.go`: `http.Server` over TLS with one `httputil.ReverseProxy`, whose transport keeps as many connections as it likes, and a line for each request written to a file."
+			r.setup = "`bench/bare.go`: `http.Server` over TLS with one `httputil.ReverseProxy`, whose transport keeps as many connections as it likes and whose copying buffers are pooled; a line for each request goes to a file through a buffer of 64 KiB. `GOMAXPROCS=1`, else Go's defaults, as for Pavise."
 			return r, r.ready(ctx, r.open, r.mutual)
 		},
 	}

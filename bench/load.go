@@ -74,6 +74,7 @@ type load struct {
 	next      atomic.Int64
 	measuring atomic.Bool
 	done      atomic.Bool
+	agreed    atomic.Pointer[string]
 }
 
 func newLoad(o order) (*load, error) {
@@ -152,9 +153,10 @@ func (l *load) request() ([]byte, error) {
 	return []byte(l.head("POST", more) + "\r\n" + l.body), nil
 }
 
-// tally is what one caller has seen while it was measured.
+// tally is what one caller has seen.
 type tally struct {
-	times   []time.Duration
+	times   []time.Duration // while it was measured
+	sent    int             // answered, whenever
 	failed  int
 	failure string
 }
@@ -184,6 +186,9 @@ func (l *load) measure(ctx context.Context) (figure, error) {
 	}
 	f := sum(tallies)
 	f.Elapsed, f.CPU, f.Memory = elapsed, after.cpu-before.cpu, after.memory
+	if agreed := l.agreed.Load(); agreed != nil {
+		f.TLS = *agreed
+	}
 	return f, ctx.Err()
 }
 
@@ -200,6 +205,7 @@ func sum(tallies []tally) figure {
 	for _, t := range tallies {
 		times = append(times, t.times...)
 		f.Failed += t.failed
+		f.Sent += t.sent
 		if f.Failure == "" {
 			f.Failure = t.failure
 		}
@@ -231,10 +237,12 @@ func (l *load) call(ctx context.Context, t *tally) {
 		}
 		if l.measuring.Load() && !l.done.Load() {
 			t.times = append(t.times, time.Since(begin))
-			if err != nil {
-				t.failed++
-				t.failure = err.Error()
-			}
+		}
+		if err != nil {
+			t.failed++ // while it got warm too
+			t.failure = err.Error()
+		} else {
+			t.sent++
 		}
 		if c != nil && (err != nil || l.Fresh) {
 			_ = c.conn.Close() // it served its turn
@@ -261,6 +269,9 @@ func (l *load) connect(ctx context.Context) (*caller, error) {
 		_ = plain.Close()
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
+	state := conn.ConnectionState()
+	agreed := tls.VersionName(state.Version) + ", " + tls.CipherSuiteName(state.CipherSuite) + ", " + state.CurveID.String()
+	l.agreed.Store(&agreed)
 	return &caller{conn, bufio.NewReader(conn)}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 // machine is where the figures were measured.
 type machine struct {
 	Date, CPU, Kernel, Memory, Go string
+	Load                          string // averages over 1, 5 and 15 minutes before the run
 	Cores                         int
 }
 
@@ -19,12 +20,15 @@ func describeMachine() (machine, error) {
 	if m.Cores < 2 {
 		return m, fmt.Errorf("want two cores: one for the gateway, one for the load; there is %d", m.Cores)
 	}
-	for name, into := range map[string]*string{"/proc/cpuinfo": &m.CPU, "/proc/meminfo": &m.Memory, "/proc/sys/kernel/osrelease": &m.Kernel} {
+	for name, into := range map[string]*string{"/proc/cpuinfo": &m.CPU, "/proc/meminfo": &m.Memory, "/proc/sys/kernel/osrelease": &m.Kernel, "/proc/loadavg": &m.Load} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return m, fmt.Errorf("describe the machine: %w", err)
 		}
 		*into = strings.TrimSpace(string(text))
+	}
+	if words := strings.Fields(m.Load); len(words) > 3 {
+		m.Load = strings.Join(words[:3], ", ")
 	}
 	m.CPU, m.Memory = valueOf(m.CPU, "model name"), valueOf(m.Memory, "MemTotal")
 	return m, nil

@@ -30,6 +30,7 @@ type settings struct {
 	rounds int
 	out    string
 	steps  bool
+	pprof  string
 }
 
 func main() {
@@ -50,6 +51,8 @@ func run(args []string) error {
 			return serveUpstream(ctx, args[1:])
 		case "bare":
 			return serveBare(ctx, args[1:])
+		case "profiled":
+			return serveProfiled(ctx, args[1:])
 		case "load":
 			return loadAsAsked(ctx, os.Stdin, os.Stdout)
 		}
@@ -69,6 +72,7 @@ func parse(args []string) (settings, error) {
 	flags.DurationVar(&s.time, "time", 5*time.Second, "how long each row is measured in each round, after one second to get warm")
 	flags.IntVar(&s.rounds, "rounds", 3, "how often each row is measured; the median counts")
 	flags.StringVar(&s.out, "out", "docs/benchmarks.md", "page to write; - for the terminal")
+	flags.StringVar(&s.pprof, "profiles", "", "folder for CPU profiles of the Go programs (take no figures from such a run)")
 	flags.BoolVar(&s.steps, "steps", true, "measure each step of the path by itself too")
 	if err := flags.Parse(args); err != nil {
 		return s, err

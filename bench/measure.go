@@ -24,7 +24,10 @@ type page struct {
 	setups     map[string]string
 	results    results
 	steps      []step
-	signing    int64 // nanoseconds of the HMAC row's own cryptography
+	primitives primitives
+	agreed     map[string]string // TLS, by the name of the program
+	events     int               // that Pavise's log holds of its requests
+	answered   int               // requests that Pavise answered
 }
 
 func measureAll(ctx context.Context, s settings) error {
@@ -33,7 +36,8 @@ func measureAll(ctx context.Context, s settings) error {
 		return err
 	}
 	defer done()
-	p := &page{settings: s, versions: map[string]string{}, setups: map[string]string{}, results: results{}}
+	t.profiles = s.pprof
+	p := &page{settings: s, versions: map[string]string{}, setups: map[string]string{}, agreed: map[string]string{}, results: results{}}
 	if p.machine, err = describeMachine(); err != nil {
 		return err
 	}
@@ -50,8 +54,13 @@ func measureAll(ctx context.Context, s settings) error {
 			return err
 		}
 	}
-	p.signing = signingCost()
-	return p.write()
+	if p.primitives, err = measurePrimitives(); err != nil {
+		return err
+	}
+	if err := p.write(); err != nil {
+		return err
+	}
+	return p.failures()
 }
 
 // readyTrack builds and starts what all contenders need.
@@ -102,6 +111,7 @@ func (p *page) measure(ctx context.Context, t *track, c contender) error {
 	}
 	own := *t
 	own.dir = dir
+	defer func() { _ = os.RemoveAll(dir) }() // a log of a million events is no small thing
 	if err := os.CopyFS(dir, os.DirFS(t.dir+"/given")); err != nil {
 		return err
 	}
@@ -112,8 +122,14 @@ func (p *page) measure(ctx context.Context, t *track, c contender) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = r.stop() }()
+	stopped := false
+	defer func() {
+		if !stopped {
+			_ = r.stop() // something else went wrong before
+		}
+	}()
 	p.setups[c.name] = r.setup
+	answered := 0
 	for _, row := range rows() {
 		if !p.settings.rows.MatchString(row.id) || c.rows != nil && !slices.Contains(c.rows, row.id) {
 			continue
@@ -128,8 +144,19 @@ func (p *page) measure(ctx context.Context, t *track, c contender) error {
 			p.results[c.name] = map[string][]figure{}
 		}
 		p.results[c.name][row.id] = append(p.results[c.name][row.id], f)
+		p.agreed[c.name] = f.TLS
+		answered += f.Sent
 	}
-	return nil
+	stopped = true
+	if err := r.stop(); err != nil {
+		return err
+	}
+	if c.name != "Pavise" {
+		return nil
+	}
+	events, err := countEvents(dir)
+	p.events, p.answered = p.events+events, p.answered+answered
+	return err
 }
 
 // load lets the other core call.

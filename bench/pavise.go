@@ -76,7 +76,11 @@ func startPavise(ctx context.Context, t *track) (*running, error) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	r, err := launch(ctx, t.path("pavise.out"), gatewayCore, t.pavise, "serve", "-c", file)
+	command := []string{t.pavise, "serve", "-c", file}
+	if profile := t.profileOf("pavise"); profile != "" {
+		command = []string{t.self, "profiled", file, profile}
+	}
+	r, err := launch(ctx, t.path("pavise.out"), gatewayCore, command[0], command[1:]...)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +104,7 @@ func (t *track) credentials(ctx context.Context, file string) (map[string][]secr
 	for proof, kind := range map[string]struct {
 		name string
 		many int
-	}{"key": {"api_key", 100}, "hmac": {"hmac", 10}} {
+	}{"key": {"api_key", 100}, "hmac": {"hmac", 100}} {
 		for range kind.many {
 			text, err := t.pv(ctx, file, "key", "create", "--client", "shop", "--kind", kind.name, "--json")
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -17,10 +18,11 @@ var templates embed.FS
 func (p *page) write() error {
 	made, err := template.New("page.md.tmpl").Funcs(template.FuncMap{
 		"cell": p.cell, "added": p.added, "version": func(name string) string { return p.versions[name] },
-		"setup": func(name string) string { return p.setups[name] },
-		"name":  func(c contender) string { return c.name },
-		"title": func(r row) string { return r.title },
-		"us":    func(ns float64) string { return fmt.Sprintf("%.2f µs", ns/1e3) },
+		"setup":  func(name string) string { return p.setups[name] },
+		"name":   func(c contender) string { return c.name },
+		"title":  func(r row) string { return r.title },
+		"agreed": func(c contender) string { return p.agreed[c.name] },
+		"us":     func(ns float64) string { return fmt.Sprintf("%.2f µs", ns/1e3) },
 	}).ParseFS(templates, "page.md.tmpl")
 	if err != nil {
 		return fmt.Errorf("read the page's template: %w", err)
@@ -28,7 +30,7 @@ func (p *page) write() error {
 	var b strings.Builder
 	err = made.Execute(&b, map[string]any{
 		"Machine": p.machine, "Contenders": p.contenders, "Rows": p.measuredRows(), "Steps": stepLines(p.steps),
-		"Time": p.settings.time, "Rounds": p.settings.rounds, "Callers": callers, "Signing": float64(p.signing),
+		"Time": p.settings.time, "Rounds": p.settings.rounds, "Callers": callers, "Primitives": p.primitives, "Events": p.events, "Answered": p.answered,
 	})
 	if err != nil {
 		return fmt.Errorf("write the page: %w", err)
@@ -70,7 +72,7 @@ func (p *page) cell(c contender, r row, what string) string {
 	}
 	for _, one := range rounds {
 		if one.Failed > 0 {
-			return fmt.Sprintf("%d of %d failed: %s", one.Failed, one.Requests, one.Failure)
+			return fmt.Sprintf("%d of %d failed: %s", one.Failed, one.Sent+one.Failed, one.Failure)
 		}
 	}
 	switch what {
@@ -104,7 +106,7 @@ func (p *page) added(r row) string {
 	}
 	crypto := 0.0
 	if r.proof == "hmac" {
-		crypto = float64(p.signing) / 1e3
+		crypto = p.primitives.HMAC / 1e3
 	}
 	more := micros(ours.perRequest()) - micros(theirs.perRequest()) - crypto
 	if more <= mayAdd {
@@ -133,4 +135,23 @@ func stepLines(steps []step) (lines []string) {
 		lines = append(lines, fmt.Sprintf("| %s | %.2f µs | %d | %s |", s.title, s.ns/1e3, s.allocs, aimOf(s)))
 	}
 	return lines
+}
+
+// failures is an error if the page that was just written has a row with failed calls,
+// or if Pavise did not write an event for each request that it answered.
+func (p *page) failures() error {
+	var all []error
+	for _, c := range p.contenders {
+		for _, r := range rows() {
+			for _, f := range p.results[c.name][r.id] {
+				if f.Failed > 0 || f.Requests == 0 {
+					all = append(all, fmt.Errorf("%s, %s: %d of %d calls failed: %s", c.name, r.title, f.Failed, f.Sent+f.Failed, f.Failure))
+				}
+			}
+		}
+	}
+	if p.events < p.answered {
+		all = append(all, fmt.Errorf("the log of Pavise holds %d events of %d requests", p.events, p.answered))
+	}
+	return errors.Join(all...)
 }

@@ -3,13 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
-	"testing"
 )
 
 // step is one step of the path by itself, and how good it is meant to be.
@@ -94,20 +91,4 @@ func withoutCores(name string) string {
 		return name
 	}
 	return name[:at]
-}
-
-// signingCost is what the HMAC row cannot do without, in nanoseconds: the digest of
-// its 256-byte body, and one HMAC over some 400 bytes of canonical text.
-func signingCost() int64 {
-	body, text, key := make([]byte, 256), make([]byte, 400), make([]byte, 32)
-	var sum [sha256.Size]byte
-	return testing.Benchmark(func(b *testing.B) {
-		for b.Loop() {
-			digest := sha256.Sum256(body)
-			text[0] = digest[0]
-			h := hmac.New(sha256.New, key)
-			_, _ = h.Write(text) // a hash takes everything
-			h.Sum(sum[:0])
-		}
-	}).NsPerOp()
 }
