@@ -63,7 +63,7 @@ func serveBare(ctx context.Context, args []string) error {
 func proxyTo(upstream string, record *records) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite:    func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: upstream}); r.SetXForwarded() },
-		BufferPool: buffers{&sync.Pool{New: func() any { return make([]byte, 32<<10) }}},
+		BufferPool: buffers{&sync.Pool{New: func() any { return new(buffer) }}},
 		Transport:  &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -87,5 +87,7 @@ func (l *records) line(r *http.Request) {
 // buffers spares ReverseProxy 32 KiB of new memory for each answer.
 type buffers struct{ pool *sync.Pool }
 
-func (b buffers) Get() []byte  { return b.pool.Get().([]byte) }
-func (b buffers) Put(p []byte) { b.pool.Put(p) }
+type buffer [32 << 10]byte
+
+func (b buffers) Get() []byte  { return b.pool.Get().(*buffer)[:] }
+func (b buffers) Put(p []byte) { b.pool.Put((*buffer)(p)) }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,9 @@ func TestThePageHidesNothing(t *testing.T) {
 	if text := p.cell(contender{name: "Pavise"}, all[1], "cpu"); text != "1 of 10 failed: answered 503" {
 		t.Errorf("%q", text)
 	}
+	if text := p.added(all[1]); text != "–" {
+		t.Errorf("a row that failed is compared: %q", text)
+	}
 	if text := p.cell(contender{name: "nginx"}, all[0], "cpu"); text != "–" {
 		t.Errorf("%q", text)
 	}
@@ -121,5 +125,49 @@ func TestAnswersAreRead(t *testing.T) {
 		if _, err := c.br.Discard(length); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Events that are missing are a failure of the run, and so is a call that failed while
+// it got warm; the page is written all the same.
+func TestARunWithFailuresEndsWithAnError(t *testing.T) {
+	good := figure{Requests: 10, Sent: 12}
+	for name, c := range map[string]struct {
+		p    page
+		want string
+	}{
+		"good":           {page{events: 12, answered: 12}, ""},
+		"missing events": {page{events: 11, answered: 12}, "11 events of 12 requests"},
+	} {
+		c.p.contenders = []contender{{name: "Pavise"}}
+		c.p.results = results{"Pavise": {"open": {good}}}
+		if err := c.p.failures(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	bad := page{contenders: []contender{{name: "nginx"}}, results: results{"nginx": {"open": {{Requests: 10, Sent: 9, Failed: 1, Failure: "answered 503"}}}}}
+	if err := bad.failures(); err == nil || !strings.Contains(err.Error(), "1 of 10 calls failed: answered 503") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEventsOfRequestsAreCounted(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "pavise-data", "log")
+	if err := os.MkdirAll(log, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := "{\"id\":\"a\",\"class\":\"request\"}\n{\"id\":\"b\",\"class\":\"admin\"}\n{\"id\":\"c\",\"class\":\"request\"}\n"
+	if err := os.WriteFile(filepath.Join(log, "1.jsonl"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := countEvents(dir); n != 2 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func TestAPrimitiveThatDoesNotSucceedHasNoCost(t *testing.T) {
+	if ns := costOf(func() bool { return false }); ns != 0 {
+		t.Errorf("%v", ns)
 	}
 }

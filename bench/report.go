@@ -71,7 +71,7 @@ func (p *page) cell(c contender, r row, what string) string {
 		return "–"
 	}
 	for _, one := range rounds {
-		if one.Failed > 0 {
+		if one.bad() {
 			return fmt.Sprintf("%d of %d failed: %s", one.Failed, one.Sent+one.Failed, one.Failure)
 		}
 	}
@@ -93,6 +93,9 @@ func (p *page) cell(c contender, r row, what string) string {
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
+// failed reports whether a round is no measurement of what the row is about.
+func failed(rounds []figure) bool { return slices.ContainsFunc(rounds, figure.bad) }
+
 // mayAdd is how much Pavise may add to the bare program, in microseconds, besides the
 // row's own cryptography.
 const mayAdd = 12.0
@@ -101,7 +104,7 @@ const mayAdd = 12.0
 func (p *page) added(r row) string {
 	ours, ok := median(p.results["Pavise"][r.id])
 	theirs, has := median(p.results["net/http"][r.bare])
-	if !ok || !has {
+	if !ok || !has || failed(p.results["Pavise"][r.id]) || failed(p.results["net/http"][r.bare]) {
 		return "–"
 	}
 	crypto := 0.0
@@ -144,7 +147,7 @@ func (p *page) failures() error {
 	for _, c := range p.contenders {
 		for _, r := range rows() {
 			for _, f := range p.results[c.name][r.id] {
-				if f.Failed > 0 || f.Requests == 0 {
+				if f.bad() {
 					all = append(all, fmt.Errorf("%s, %s: %d of %d calls failed: %s", c.name, r.title, f.Failed, f.Sent+f.Failed, f.Failure))
 				}
 			}

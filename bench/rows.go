@@ -49,6 +49,9 @@ type figure struct {
 	TLS      string        `json:"tls"`    // what was agreed on
 }
 
+// bad reports whether a call failed, or none was made.
+func (f figure) bad() bool { return f.Failed > 0 || f.Requests == 0 }
+
 func (f figure) perRequest() time.Duration {
 	if f.Requests == 0 {
 		return 0
