@@ -33,7 +33,7 @@ import (
 // one that is free; unless the page runs an api.go of its own, an API that answers
 // METHOD PATH listens where the examples have theirs, on ports 3000 and 9000.
 func TestPagesDoWhatTheySay(t *testing.T) {
-	told := 0
+	programs, told := buildProgram(t), 0
 	for _, page := range pages(t) {
 		text, err := os.ReadFile(page)
 		if err != nil {
@@ -47,7 +47,7 @@ func TestPagesDoWhatTheySay(t *testing.T) {
 		name, _ := filepath.Rel("..", page)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStory(t)
+			s := newStory(t, programs)
 			if !strings.Contains(string(text), "file=api.go") {
 				s.serveAPI()
 			}
@@ -123,10 +123,11 @@ func (b step) run(s *story) {
 
 // story is the folder and the processes of one page.
 type story struct {
-	t     *testing.T
-	dir   string
-	ports map[string]string // as written → the one that is free
-	jobs  []*job
+	t        *testing.T
+	dir      string
+	programs string            // folder with the command line
+	ports    map[string]string // as written → the one that is free
+	jobs     []*job
 }
 
 type job struct {
@@ -163,25 +164,19 @@ func (o *output) String() string {
 // stepTime is how long one command may take.
 const stepTime = time.Minute
 
-// program is the command line, built once for all pages.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "pavise-docs")
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "pavise"), "../cmd/pavise").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return dir, nil
-})
-
-func newStory(t *testing.T) *story {
+// buildProgram puts the command line into a folder that goes with the test.
+func buildProgram(t *testing.T) string {
 	t.Helper()
-	if _, err := program(); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "pavise"), "../cmd/pavise").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
 	}
-	s := &story{t: t, dir: t.TempDir(), ports: map[string]string{}}
+	return dir
+}
+
+func newStory(t *testing.T, programs string) *story {
+	t.Helper()
+	s := &story{t: t, dir: t.TempDir(), programs: programs, ports: map[string]string{}}
 	t.Cleanup(s.kill)
 	return s
 }
@@ -311,10 +306,9 @@ func (s *story) moveIn() {
 
 // bash runs a script with the variables that earlier commands of the page have set.
 func (s *story) bash(ctx context.Context, script string) *exec.Cmd {
-	dir, _ := program() // it was built when the story began
 	command := exec.CommandContext(ctx, "bash", "-c", "set -u -o pipefail; [ ! -e .variables ] || . ./.variables; "+script)
 	command.Dir = s.dir
-	command.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir+"/.config", "NO_COLOR=1", "LC_ALL=C.UTF-8")
+	command.Env = append(os.Environ(), "PATH="+s.programs+":"+os.Getenv("PATH"), "HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir+"/.config", "NO_COLOR=1", "LC_ALL=C.UTF-8")
 	command.WaitDelay = time.Second
 	return command
 }
@@ -407,10 +401,7 @@ func lacks(out string, printed []string) string {
 // TestPagesNameCommandsThatThereAre asks the program for the help of every command
 // that a page names, with every flag that stands behind it.
 func TestPagesNameCommandsThatThereAre(t *testing.T) {
-	dir, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := buildProgram(t)
 	named := map[string]map[string]bool{} // command → flags
 	for _, page := range pages(t) {
 		if filepath.Base(page) == "attacks.md" {
