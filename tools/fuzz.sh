@@ -11,4 +11,4 @@ for dir in $(git grep -l 'func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -
 	done
 done
 DIFFERENTIAL=${DIFFERENTIAL:-1000000} PAVISE_DIFFERENTIAL=${DIFFERENTIAL:-1000000} \
-	go test -count=1 -timeout 60m -v -run 'Differential|WhatArrives' ./internal/edge ./internal/gateway
+	go test -count=1 -timeout 60m -v -run 'Differential|WhatArrives' ./internal/edge ./internal/gateway ./e2e/differential

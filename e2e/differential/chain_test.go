@@ -3,6 +3,8 @@ package differential
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -14,6 +16,7 @@ import (
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/e2e/harness"
 	"pavise.dev/pavise/internal/edge"
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/shield"
@@ -69,18 +72,19 @@ type nowhere struct{}
 func (nowhere) Begin(*audit.Event) error { return nil }
 func (nowhere) Complete(*audit.Event)    {}
 
-// chain is edge, guard and gateway as they are built into the program, without TLS.
-type chain struct {
-	addr    string
-	witness witness
+// door is where callers come in.
+type door struct {
+	dial    func() (net.Conn, error)
+	witness *witness // nil: what was checked is not looked at
 }
 
 // methods are those that pass; PUT is one whose body the shield looks at.
 const methods = "GET POST PUT PATCH DELETE M-SEARCH TRACE"
 
-func startChain(t *testing.T, upstream string) *chain {
+// startChain is edge, guard and gateway as they are built into the program, without TLS.
+func startChain(t *testing.T, upstream string) door {
 	t.Helper()
-	c := &chain{witness: witness{mu: new(sync.Mutex), seen: map[string][]reading{}}}
+	w := witness{mu: new(sync.Mutex), seen: map[string][]reading{}}
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +104,7 @@ func startChain(t *testing.T, upstream string) *chain {
 	}
 	api := pavise.API{Name: "orders", Hosts: []string{"api.example.com"}, Lenient: pavise.Lenient{InsecureTrailers: true}}
 	for method := range strings.FieldsSeq(methods) {
-		looks := c.witness
+		looks := w
 		if method == "PUT" {
 			looks.body = 1 << 20
 		}
@@ -121,7 +125,6 @@ func startChain(t *testing.T, upstream string) *chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.addr = l.Addr().String()
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(l) })
 	t.Cleanup(func() {
@@ -131,5 +134,28 @@ func startChain(t *testing.T, upstream string) *chain {
 		_ = server.Shutdown(ctx)
 		serving.Wait()
 	})
-	return c
+	return door{func() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }, &w}
+}
+
+// startProgram is the whole program over TLS, with one API for each upstream.
+func startProgram(t *testing.T, upstreams map[string]upstream) door {
+	t.Helper()
+	var yaml strings.Builder
+	yaml.WriteString("limits: {address: 100000000/minute, wrong_tries: 100000, connections_per_address: 10000}\nhosts: {api.example.com: {certificate: local}}\nscopes: {}\napis:\n")
+	for prefix, u := range upstreams {
+		fmt.Fprintf(&yaml, `  %s:
+    host: api.example.com
+    upstream: {url: "%s", preserve_host: true, retries: 0, breaker_failures: 1000}
+    insecure_allow: [{what: trailers, reason: they are compared too}]
+    shield: {public: nobody is asked for a credential here}
+    endpoints:
+`, prefix[1:], u.url)
+		for method := range strings.FieldsSeq("GET POST PUT PATCH DELETE") {
+			fmt.Fprintf(&yaml, "      %s %s/{rest...}: {scopes: any}\n", method, prefix)
+		}
+	}
+	g := harness.Start(t, harness.Config{YAML: yaml.String()})
+	config := g.TLS()
+	config.ServerName = "api.example.com"
+	return door{dial: func() (net.Conn, error) { return tls.Dial("tcp", g.Address, config) }}
 }

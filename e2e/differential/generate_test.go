@@ -10,10 +10,14 @@ import (
 
 // generator makes connections out of the words of HTTP, half of them wounded. The same
 // seed makes the same connections.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	prefix string // of every path
+	most   int    // requests of one connection
+}
 
 func newGenerator(seed uint64) *generator {
-	return &generator{rand.New(rand.NewPCG(seed, 0))}
+	return &generator{Rand: rand.New(rand.NewPCG(seed, 0)), most: 4}
 }
 
 func pick[T any](g *generator, of ...T) T { return of[g.IntN(len(of))] }
@@ -23,7 +27,7 @@ func (g *generator) one(in int) bool { return g.IntN(in) == 0 }
 // connection returns what one caller sends on one connection.
 func (g *generator) connection() string {
 	var b strings.Builder
-	for range 1 + g.IntN(4) {
+	for range 1 + g.IntN(g.most) {
 		b.WriteString(g.request())
 	}
 	text := b.String()
@@ -45,7 +49,7 @@ func (g *generator) request() string {
 		lines = append(lines, framing)
 	}
 	g.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
-	return g.method() + " " + g.target() + " HTTP/1.1\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\n" + body
+	return g.method() + " " + g.prefix + g.target() + " HTTP/1.1\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\n" + body
 }
 
 func (g *generator) method() string {
