@@ -26,6 +26,7 @@ type track struct {
 	self     string // this program
 	upstream string // host:port
 	pavise   string // the binary
+	built    string // from what
 	profiles string // folder for CPU profiles; empty: none
 }
 

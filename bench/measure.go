@@ -78,6 +78,10 @@ func readyTrack(ctx context.Context) (_ *track, done func(), err error) {
 		return nil, nil, err
 	}
 	say("build Pavise")
+	t.built = "no checkout"
+	if commit, err := output(ctx, "git", "describe", "--always", "--dirty=, with changes not committed"); err == nil {
+		t.built = "commit " + commit
+	}
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", t.pavise, "./cmd/pavise")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {

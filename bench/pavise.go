@@ -11,15 +11,9 @@ import (
 
 func pavise() contender {
 	return contender{
-		name: "Pavise",
-		version: func(ctx context.Context, t *track) (string, error) {
-			commit, err := output(ctx, "git", "rev-parse", "--short", "HEAD")
-			if err != nil {
-				return "this tree", nil // not a checkout
-			}
-			return "commit " + commit, nil
-		},
-		start: startPavise,
+		name:    "Pavise",
+		version: func(_ context.Context, t *track) (string, error) { return t.built, nil },
+		start:   startPavise,
 	}
 }
 
