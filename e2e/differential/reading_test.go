@@ -188,7 +188,7 @@ func bodyOf(fields map[string][]string, text string) (body string, trailers map[
 	case length == nil:
 		return "", nil, text, whole
 	}
-	n, err := strconv.ParseUint(length[0], 10, 31)
+	n, err := strconv.ParseUint(length[0], 10, 62)
 	switch {
 	case err != nil:
 		return "", nil, "", broken
@@ -206,7 +206,7 @@ func chunksOf(text string) (body string, trailers map[string][]string, rest stri
 			return "", nil, "", wants
 		}
 		size, _, _ := strings.Cut(line, ";")
-		n, err := strconv.ParseUint(strings.TrimRight(size, " \t"), 16, 31)
+		n, err := strconv.ParseUint(strings.TrimRight(size, " \t"), 16, 62)
 		if err != nil {
 			return "", nil, "", broken
 		}
