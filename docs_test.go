@@ -134,7 +134,7 @@ func TestLogsPageTellsOfEveryCode(t *testing.T) {
 		known[m[1]] = true
 	}
 	source := sources(t)
-	for _, form := range []string{`\.note\("([a-z_]+)"`, `tell\(&Event\{\s*Code: +"([a-z_]+)"`, `append\(found, &Event\{\s*Code: +"([a-z_]+)"`, `codeRemoved = "([a-z_]+)"`} {
+	for _, form := range []string{`\.note\("([a-z_]+)"`, `audit\.System, Decision: audit\.Noted, Code: "([a-z_]+)"`, `tell\(&Event\{\s*Code: +"([a-z_]+)"`, `append\(found, &Event\{\s*Code: +"([a-z_]+)"`, `codeRemoved = "([a-z_]+)"`} {
 		found := regexp.MustCompile(form).FindAllStringSubmatch(source, -1)
 		if len(found) == 0 {
 			t.Errorf("no code of the form %s is in the sources any more", form)

@@ -16,6 +16,9 @@ func checkCommand() *cobra.Command {
 		Use: "check", Short: "Is the configuration valid, and what in it is insecure?", Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			file, err := app.Load(configPath(command))
+			if err == nil {
+				err = whole(file)
+			}
 			if asJSON {
 				return checkJSON(command, file, err)
 			}
@@ -27,6 +30,14 @@ func checkCommand() *cobra.Command {
 	}
 	jsonFlag(command, &asJSON)
 	return command
+}
+
+// whole finds what only shows when the parts are put together.
+func whole(file *config.File) error {
+	if err := app.Check(file); err != nil {
+		return config.Problems{{Pos: config.Pos{File: file.Path}, Message: err.Error(), Hint: "pavise serve would not start with it"}}
+	}
+	return nil
 }
 
 // checked is the form for programs.
@@ -42,7 +53,7 @@ func checkJSON(command *cobra.Command, file *config.File, err error) error {
 		return err
 	}
 	if file != nil {
-		c.Valid = true
+		c.Valid = err == nil
 		c.Insecure = append(c.Insecure, file.Insecure()...)
 	}
 	if fault := writeJSON(command.OutOrStdout(), c); fault != nil {

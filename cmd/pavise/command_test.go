@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -155,6 +156,19 @@ func TestAsksTheGatewayThatRuns(t *testing.T) {
 		} else if secret != "" && strings.Contains(out+errs, secret) {
 			t.Errorf("%s shows the secret again", c.args)
 		}
+	}
+	// A file that is half edited keeps nobody from revoking.
+	if err := os.WriteFile(name, []byte("hosts: {127.0.0.1: {certif\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := pavise(t, "revoke", "--client", "shop", "-c", name); code != 0 || !strings.Contains(errs, "warning: ") {
+		t.Errorf("revoke with a file that is half edited: %d %q %q", code, out, errs)
+	}
+	if code, out, _ := pavise(t, "key", "list", "-c", name); code != 0 || !strings.Contains(out, "revoked") {
+		t.Errorf("the key is not revoked: %d %q", code, out)
+	}
+	if code, _, _ := pavise(t, "check", "-c", name); code != exitUsage {
+		t.Errorf("check of such a file: %d", code)
 	}
 	if reloaded != 1 {
 		t.Errorf("reloaded %d times", reloaded)

@@ -19,7 +19,7 @@ import (
 func administer(command *cobra.Command, do func(context.Context, *admin.Client) error) error {
 	file, err := app.Load(configPath(command))
 	if err != nil {
-		return err
+		return despite(command, err, do)
 	}
 	ctx := command.Context()
 	transport, err := admin.Dial(ctx, file.State.Socket)
@@ -30,6 +30,26 @@ func administer(command *cobra.Command, do func(context.Context, *admin.Client) 
 		return err
 	}
 	return offline(command, file, do)
+}
+
+// despite asks the gateway that runs although the file cannot be read: its own is in
+// force, and what has to be revoked cannot wait for somebody's editing. Nothing else is
+// done with such a file.
+func despite(command *cobra.Command, wrong error, do func(context.Context, *admin.Client) error) error {
+	var problems config.Problems
+	if !errors.As(wrong, &problems) {
+		return wrong
+	}
+	socket, err := config.Socket(configPath(command))
+	if err != nil {
+		return wrong
+	}
+	transport, err := admin.Dial(command.Context(), socket)
+	if err != nil {
+		return wrong
+	}
+	_, _ = fmt.Fprintf(command.ErrOrStderr(), "warning: %s has %d problems (`pavise check` lists them); the gateway that runs is asked all the same\n", configPath(command), len(problems))
+	return do(command.Context(), admin.Connect(transport))
 }
 
 func offline(command *cobra.Command, file *config.File, do func(context.Context, *admin.Client) error) (err error) {

@@ -20,8 +20,8 @@ import (
 )
 
 func logCommand() *cobra.Command {
-	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, verify"}
-	command.AddCommand(logFollow(), logSearch(), logVerify())
+	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, verify, and its keys"}
+	command.AddCommand(logFollow(), logSearch(), logVerify(), logKey())
 	return command
 }
 

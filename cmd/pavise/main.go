@@ -66,7 +66,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 	root.AddCommand(
 		demoCommand(), initCommand(), serveCommand(), checkCommand(), schemaCommand(),
 		clientCommand(), keyCommand(), revokeCommand(), reloadCommand(), statusCommand(),
-		callCommand(), explainCommand(), logCommand(), versionCommand(),
+		callCommand(), explainCommand(), logCommand(), jwksCommand(), versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	return root
@@ -141,7 +141,7 @@ func hintFor(err error) string {
 	case errors.Is(err, seal.ErrWrongKey):
 		return "state.master_key must name the key file that this data folder was made with; restore it from where you keep a copy"
 	case errors.Is(err, client.ErrRolledBack):
-		return "if a backup was restored on purpose, credentials that were revoked since then would be in force again; nothing was written"
+		return "if a backup was restored on purpose, `pavise serve --accept-restored` starts once more: credentials that were revoked since then are in force again. Nothing was written"
 	case errors.Is(err, client.ErrCorrupt), errors.Is(err, seal.ErrTampered):
 		return "restore the data folder from a backup; nothing was written"
 	case errors.Is(err, os.ErrPermission):

@@ -53,6 +53,7 @@ type Service struct {
 	Running   bool                         // a gateway serves, not just this call
 	Healthy   func() map[string]error      // parts by name, nil when well; may be nil
 	Installed string                       // path of the configuration, for status
+	Identity  []byte                       // JWK Set of the keys that sign Pavise-Identity
 }
 
 // Actor is who is at the other end.
@@ -127,6 +128,8 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/events/verify", serve(s.verify))
 	mux.HandleFunc("GET /v1/explain/{id}", serve(s.explainRequest))
 	mux.HandleFunc("POST /v1/explain", serve(s.whatIf))
+	mux.HandleFunc("GET /v1/keys", serve(s.publicKeys))
+	mux.HandleFunc("POST /v1/keys/chain", act(s, "log.export_chain_key", s.chainKey))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, nil, problem(http.StatusNotFound, "unknown_call", "there is no %s %.80q", r.Method, r.URL.Path))
 	})

@@ -121,7 +121,8 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 
 // Status asks how the installation is.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
-	return s, c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+	err = c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return s, err
 }
 
 // Reload puts the configuration file in force.
@@ -212,4 +213,16 @@ func (c *Client) Explain(ctx context.Context, id string) (x Explanation, err err
 func (c *Client) WhatIf(ctx context.Context, q WhatIf) (a Answer, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/explain", q, &a)
 	return a, err
+}
+
+// PublicKeys returns what others need to verify what the installation says.
+func (c *Client) PublicKeys(ctx context.Context) (k PublicKeys, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/keys", nil, &k)
+	return k, err
+}
+
+// ChainKey returns the secret key of the event log's chain; that leaves an event.
+func (c *Client) ChainKey(ctx context.Context) (k ChainKey, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/keys/chain", struct{}{}, &k)
+	return k, err
 }

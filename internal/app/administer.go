@@ -20,9 +20,10 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 	public, _ := s.Signing.Public().(ed25519.PublicKey) // an Ed25519 key's public half is one
 	return &admin.Service{
 		Registry: s.Registry, Refresh: s.View.Refresh, Kinds: Kinds(),
-		Env:    shield.Env{Now: now, Rand: rand.Reader, Credentials: s.View, Revoked: s.View, Issuers: named{func() *config.File { return f }}},
-		Record: func(e audit.Event) error { return audit.Record(s.Log, &e) },
-		LogDir: f.Log.Folder, KeptDir: f.Log.Kept,
+		Env:      shield.Env{Now: now, Rand: rand.Reader, Credentials: s.View, Revoked: s.View, Issuers: named{func() *config.File { return f }}},
+		Record:   func(e audit.Event) error { return audit.Record(s.Log, &e) },
+		Identity: s.Signer.JWKS(),
+		LogDir:   f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {
 			return admin.Foresee(context.Background(), f, s.Registry, now(), q)
@@ -30,7 +31,8 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 	}
 }
 
-// named knows the issuers of a configuration by name; nothing is fetched.
+// named knows the issuers of a configuration by name; nothing is fetched, so that no
+// token of theirs can be judged.
 type named struct{ file func() *config.File }
 
 // Issuer implements shield.Issuers.
@@ -39,7 +41,7 @@ func (n named) Issuer(name string) (*shield.Issuer, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no issuer %q in %s", name, n.file().Path)
 	}
-	return &shield.Issuer{Name: name, URL: issuer.URL, Audience: issuer.Audience}, nil
+	return &shield.Issuer{Name: name, URL: issuer.URL, Audience: issuer.Audience, Keys: nobody{}}, nil
 }
 
 // administer serves the administration of the running gateway on its socket.

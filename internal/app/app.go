@@ -105,14 +105,13 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	if a.tries, err = newTries(f, a.now); err != nil {
 		return nil, err
 	}
-	if a.signer, err = openSigner(ctx, a.State.Registry, a.now); err != nil {
-		return nil, err
-	}
+	a.signer = a.State.Signer
 	first, err := a.build(f, nil)
 	if err != nil {
 		return nil, err
 	}
 	a.generation.Store(first)
+	a.retiring.Go(a.watchFiles)
 	a.note("started", f.Path, "")
 	if a.State.Registry.Restored() {
 		a.note("restored", f.State.Folder, "the store was put back on purpose; credentials revoked since then are in force again")

@@ -34,6 +34,7 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 	if g.issuers, err = a.openIssuers(f, g.files, previous); err != nil {
 		return nil, err
 	}
+	g.trusts = g.issuers
 	policy, err := a.policy(f, g)
 	if err != nil {
 		return nil, err
@@ -252,7 +253,7 @@ func (a *App) openShield(g *generation, api string, s config.Shield) (shield.Shi
 
 // env is what the shields of a generation may use.
 func (a *App) env(g *generation) shield.Env {
-	return shield.Env{Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: nil, Issuers: g.issuers, Files: g.files}
+	return shield.Env{Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: nil, Issuers: g.trusts, Files: g.files}
 }
 
 // TLSConfig is the TLS policy of the listener; certificates and questions for

@@ -12,6 +12,7 @@ import (
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/issuer"
 	"pavise.dev/pavise/internal/tlsconf"
+	"pavise.dev/pavise/shield"
 )
 
 // generation is everything that one configuration made: it is built whole, then
@@ -23,6 +24,7 @@ type generation struct {
 	handler  http.Handler // the guard, in front of the upstreams
 	certs    *tlsconf.Certificates
 	issuers  *issuer.Set
+	trusts   shield.Issuers // the issuers, as shields see them
 	files    *files
 	upstream []*gateway.Upstream
 	pairs    []*tlsconf.Pair // our certificates towards upstreams

@@ -27,13 +27,12 @@ type Server struct {
 
 	running sync.WaitGroup
 	failed  chan error
-	stop    chan struct{}
 }
 
-// Listen starts the listeners of the configuration, and the watch over files.
+// Listen starts the listeners of the configuration.
 func (a *App) Listen() (*Server, error) {
 	f := a.current().file
-	s := &Server{app: a, failed: make(chan error, 2), stop: make(chan struct{})}
+	s := &Server{app: a, failed: make(chan error, 2)}
 	secure, err := listen(f.Listen.HTTPS)
 	if err != nil {
 		return nil, err
@@ -53,7 +52,6 @@ func (a *App) Listen() (*Server, error) {
 		s.serve(s.plain, open)
 		s.HTTP = open.Addr()
 	}
-	s.running.Go(s.watchFiles)
 	return s, nil
 }
 
@@ -119,20 +117,21 @@ func (s *Server) Failed() <-chan error { return s.failed }
 // lookEvery is how often files that settings name are looked at.
 const lookEvery = time.Second
 
-// watchFiles tells shields and certificates of files that have changed.
-func (s *Server) watchFiles() {
+// watchFiles tells shields and certificates of files that have changed, until the
+// installation is closed.
+func (a *App) watchFiles() {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-s.stop:
+		case <-a.life.Done():
 			return
 		case <-ticker.C:
-			g := s.app.current()
+			g := a.current()
 			g.files.look()
-			if err := g.reloadCertificates(s.app.now()); err != nil {
-				s.app.note("certificate_warning", "", err.Error())
-				s.app.warn(err)
+			if err := g.reloadCertificates(a.now()); err != nil {
+				a.note("certificate_warning", "", err.Error())
+				a.warn(err)
 			}
 		}
 	}
@@ -162,8 +161,10 @@ func (g *generation) reloadCertificates(now time.Time) error {
 // Shutdown drains requests under way until ctx ends, and stops listening. The App
 // stays open.
 func (s *Server) Shutdown(ctx context.Context) error {
-	close(s.stop)
-	err := errors.Join(s.https.Shutdown(ctx), s.plain.Shutdown(ctx))
+	err := s.https.Shutdown(ctx)
+	if also := s.plain.Shutdown(ctx); err == nil || !errors.Is(also, ctx.Err()) {
+		err = errors.Join(err, also) // one word is enough of a time that is over
+	}
 	s.running.Wait()
 	return err
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/once"
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/store/lock"
@@ -25,7 +27,8 @@ type State struct {
 	Log      *audit.Log
 	Once     *once.Mapped
 
-	ChainKey []byte // of the event log
+	Signer   *gateway.Signer // of identity tokens
+	ChainKey []byte          // of the event log
 	Signing  ed25519.PrivateKey
 	Created  bool // the data folder was made by this start
 
@@ -71,6 +74,9 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 	if err != nil {
 		return nil, err
 	}
+	if s.Signer, err = openSigner(ctx, s.Registry, o.Now); err != nil {
+		return nil, err
+	}
 	if err := s.openLog(ctx, f, o); err != nil {
 		return nil, err
 	}
@@ -78,8 +84,24 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 	if err != nil {
 		return nil, err
 	}
-	s.View, err = s.Registry.View(ctx, client.ViewOptions{MaxStaleness: f.State.MaxStaleness.Duration, Warn: o.Warn})
+	s.View, err = s.Registry.View(ctx, client.ViewOptions{MaxStaleness: f.State.MaxStaleness.Duration, Warn: s.unconfirmed(o)})
 	return s, err
+}
+
+// unconfirmed tells the operator, and the log, what keeps revocations from being known.
+func (s *State) unconfirmed(o StateOptions) func(error) {
+	return func(fault error) {
+		e := audit.Event{
+			Class: audit.System, Decision: audit.Noted, Code: "state_unconfirmed", Time: o.Now(), ID: newID(rand.Reader),
+			Detail: fault.Error(),
+		}
+		if err := audit.Record(s.Log, &e); err != nil {
+			fault = errors.Join(fault, fmt.Errorf("record it: %w", err))
+		}
+		if o.Warn != nil {
+			o.Warn(fault)
+		}
+	}
 }
 
 const storeFile = "store.db"

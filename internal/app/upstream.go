@@ -100,16 +100,39 @@ func (a *App) secureUpstream(f *config.File, g *generation, u config.Upstream, s
 	if u.ClientCertificate == "" {
 		return nil
 	}
-	name := filepath.Join(f.State.Folder, "gateway.pem")
-	if u.ClientCertificate != "own" {
-		name = f.Abs(u.ClientCertificate)
+	if u.ClientCertificate == "own" {
+		return a.ownCertificate(f, s)
 	}
+	name := f.Abs(u.ClientCertificate)
 	pair, err := tlsconf.OpenPair(name, name, a.now())
 	if err != nil {
 		return fmt.Errorf("upstream.client_certificate: %w", err)
 	}
 	g.pairs = append(g.pairs, pair)
 	s.TLS.Certificate = func() *tls.Certificate { return pair.Certificate() }
+	return nil
+}
+
+// ownName is the name in certificates by which the gateway proves who it is.
+const ownName = "pavise"
+
+// ownCertificate lets the gateway prove who it is by its local CA.
+func (a *App) ownCertificate(f *config.File, s *gateway.Settings) error {
+	local, err := tlsconf.OpenLocal(filepath.Join(f.State.Folder, "local-ca"), a.now)
+	if err != nil {
+		return fmt.Errorf("upstream.client_certificate: %w", err)
+	}
+	if _, err := local.Own(ownName); err != nil {
+		return fmt.Errorf("upstream.client_certificate: %w", err)
+	}
+	s.TLS.Certificate = func() *tls.Certificate {
+		cert, err := local.Own(ownName)
+		if err != nil {
+			a.warn(fmt.Errorf("upstream.client_certificate: %w", err))
+			return nil
+		}
+		return cert
+	}
 	return nil
 }
 
@@ -136,10 +159,6 @@ func openSigner(ctx context.Context, r *client.Registry, now clock) (*gateway.Si
 	}
 	return gateway.NewSigner(gateway.SignerSettings{Issuer: "pavise", Key: ed25519.NewKeyFromSeed(seed), Now: now})
 }
-
-// IdentityKeys returns the public keys (a JWK Set) by which upstreams verify
-// Pavise-Identity tokens.
-func (a *App) IdentityKeys() []byte { return a.signer.JWKS() }
 
 // newID returns the ID of an event that belongs to no request.
 func newID(random io.Reader) string {

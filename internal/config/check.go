@@ -279,6 +279,9 @@ func (l *loader) checkAPI(name string, api API) {
 		}
 	})
 	l.checkUpstream(path+".upstream", api.Upstream)
+	if api.Audit == "required" {
+		l.at(path+".audit", "remove it: whatever is answered is in the local log first, or refused", "there is no other place to which events go, so that nothing more could be required")
+	}
 	each(path+".cors", api.CORS, l.checkOrigin)
 	for _, header := range sortedKeys(api.Identity.Headers) {
 		l.checkIdentityHeader(path+".identity.headers."+header, header)

@@ -150,7 +150,7 @@ type Limit struct {
 // Upstream is where requests go: "http://127.0.0.1:9000", a list of such, or a block.
 type Upstream struct {
 	URL               Words    `yaml:"url" doc:"One address or several: scheme, host and port, no path." required:"yes"`
-	ClientCertificate string   `yaml:"client_certificate" doc:"own: present this gateway's certificate; or a file with certificate and key, PEM."`
+	ClientCertificate string   `yaml:"client_certificate" doc:"own: present a certificate of this installation's local CA (CN=pavise, URI spiffe://pavise/gateway), renewed by itself; or a file with certificate and key, PEM."`
 	CA                string   `yaml:"ca" doc:"File with the CA that its certificate chains to. Default: the system's."`
 	ServerName        string   `yaml:"server_name" doc:"Name that its certificate must carry. Default: the host of the address."`
 	Protocol          string   `yaml:"protocol" doc:"h2c: HTTP/2 without TLS, for gRPC in the clear. auto: by the TLS handshake, else HTTP/1.1." default:"auto" enum:"auto,h2c"`

@@ -115,6 +115,7 @@ func changes() []change {
 		{"a host without certificate", "{certificate: local}", "{client_certificates: ask}", "2:3", "certificate is missing", "acme"},
 		{"acme for an address of one's own", "api.example.com: {certificate: local}", "api.example.com: {certificate: local}\n  10.0.0.1: {certificate: acme}", "3:27", "no public authority certifies 10.0.0.1", "local"},
 		{"a kept header that only we say", "upstream: http://127.0.0.1:9000", "upstream: {url: \"http://127.0.0.1:9000\", insecure_keep_headers: [{header: Client-Cert, reason: the old proxy says it}]}", "9:79", "callers may never send Client-Cert", "terminators"},
+		{"more than there is required", "    upstream: http://127.0.0.1:9000", "    audit: required\n    upstream: http://127.0.0.1:9000", "9:12", "no other place to which events go", "remove it"},
 		{"acme without a plain listener", "api.example.com: {certificate: local}", "api.example.com: {certificate: local}\n  b.example.com: {certificate: acme}", "3:32", "there is no plain listener", "http: \":80\""},
 		{"acme for a short name", "api.example.com: {certificate: local}", "api.example.com: {certificate: local}\n  intern: {certificate: acme}", "3:25", "no public authority", ""},
 		{"a certificate without key", "certificate: local}", "certificate: {cert: a.pem}}", "2:34", "key is missing", ""},

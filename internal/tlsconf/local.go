@@ -157,6 +157,24 @@ func (l *Local) Server(name string) (*tls.Certificate, error) {
 	return made, nil
 }
 
+// Own returns the certificate by which the gateway itself proves who it is to
+// upstreams: for the name, and a SPIFFE ID under it. It is made when it is first asked
+// for, and again when less than a third of its life is left.
+func (l *Local) Own(name string) (*tls.Certificate, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	place := "own " + name // no name of a host has a space
+	if kept := l.leaves[place]; kept != nil && l.now().Before(kept.Leaf.NotAfter.Add(-leafLife/3)) {
+		return kept, nil
+	}
+	made, err := l.Client(name, "spiffe://"+name+"/gateway")
+	if err != nil {
+		return nil, err
+	}
+	l.leaves[place] = made
+	return made, nil
+}
+
 // Client returns a new client certificate with a URI name (SPIFFE, for example).
 func (l *Local) Client(commonName, uri string) (*tls.Certificate, error) {
 	template := l.leaf(commonName, x509.ExtKeyUsageClientAuth)

@@ -429,3 +429,33 @@ func TestACMESaysWhatIsWrongWithAKeptCertificate(t *testing.T) {
 		t.Errorf("%v, want an error that says what to do", err)
 	}
 }
+
+// The gateway's own certificate proves a client, under a name that upstreams can ask
+// for, and is made anew before it ends.
+func TestTheGatewaysOwnCertificate(t *testing.T) {
+	now := time.Now()
+	local, err := OpenLocal(t.TempDir(), func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := func() *x509.Certificate {
+		cert, err := local.Own("pavise")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert.Leaf
+	}
+	first := own()
+	if _, err := first.Verify(x509.VerifyOptions{Roots: local.Pool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		t.Error(err)
+	}
+	if len(first.URIs) != 1 || first.URIs[0].String() != "spiffe://pavise/gateway" || len(first.DNSNames) > 0 {
+		t.Errorf("names %v %v", first.URIs, first.DNSNames)
+	}
+	if now = now.Add(50 * 24 * time.Hour); !own().Equal(first) {
+		t.Error("made anew long before its end")
+	}
+	if now = now.Add(15 * 24 * time.Hour); own().Equal(first) {
+		t.Error("not made anew before its end")
+	}
+}

@@ -1,0 +1,67 @@
+package app
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"pavise.dev/pavise"
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/tlsconf"
+	"pavise.dev/pavise/limit"
+	"pavise.dev/pavise/shield"
+)
+
+// Check finds what a configuration that was read would be refused for at the start:
+// conditions that do not compile, shields that cannot be told apart, endpoints that
+// the guard does not take, certificates that are over. Nothing is opened, listened to,
+// fetched or written.
+func Check(f *config.File) error {
+	a := &App{now: time.Now, rand: rand.Reader, library: true, sink: &audit.Memory{}, lookup: nobody{}, revoked: nobody{}, once: nobody{}}
+	var err error
+	if a.limiter, err = limit.NewMemory(limit.MemoryOptions{Now: a.now}); err != nil {
+		return err
+	}
+	if a.tries, err = newTries(f, a.now); err != nil {
+		return err
+	}
+	g := &generation{file: f, files: &files{dir: f.Dir}, trusts: named{func() *config.File { return f }}}
+	policy, err := a.policy(f, g)
+	if err == nil {
+		_, err = pavise.New(policy)
+	}
+	return errors.Join(err, checkCertificates(f, a.now()))
+}
+
+func checkCertificates(f *config.File, now time.Time) error {
+	var faults []error
+	for name, host := range f.Hosts {
+		if c := host.Certificate; c.Source == "files" {
+			if _, err := tlsconf.OpenPair(f.Abs(c.Cert), f.Abs(c.Key), now); err != nil {
+				faults = append(faults, fmt.Errorf("host %s: %w", name, err))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// nobody knows no credential, no token, no key, and no claim that was used.
+type nobody struct{}
+
+func (nobody) Credential(string, string) (*shield.Record, error) { return nil, shield.ErrUnknown }
+
+func (nobody) Holder(string, []byte) (*shield.Record, error) { return nil, shield.ErrUnknown }
+
+func (nobody) Token(string, string, string, time.Time) (bool, error) { return false, nil }
+
+func (nobody) Generation() uint64 { return 0 }
+
+func (nobody) Consume(context.Context, []shield.Once) error { return nil }
+
+func (nobody) Key(context.Context, string, string) (crypto.PublicKey, error) {
+	return nil, shield.Refuse(shield.InvalidCredential, "nobody's keys are known here")
+}
