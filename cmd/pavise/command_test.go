@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -175,5 +176,25 @@ func TestAsksTheGatewayThatRuns(t *testing.T) {
 	}
 	if code, _, errs := pavise(t, "client", "show", "nobody", "-c", name); code != exitRefused || !strings.Contains(errs, "hint: ") {
 		t.Errorf("refused: %d %s", code, errs)
+	}
+}
+
+// Commands that come at once wait for each other: a script may start them in parallel.
+func TestCommandsAtOnceWaitForEachOther(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pavise.yaml")
+	if code, _, errs := pavise(t, "init", "--upstream", "http://127.0.0.1:3000", "--out", name); code != 0 {
+		t.Fatalf("%d %s", code, errs)
+	}
+	var all sync.WaitGroup
+	for i := range 6 {
+		all.Go(func() {
+			if code, _, errs := pavise(t, "client", "create", fmt.Sprint("c", i), "-c", name); code != 0 {
+				t.Errorf("%d %s", code, errs)
+			}
+		})
+	}
+	all.Wait()
+	if code, out, _ := pavise(t, "client", "list", "--json", "-c", name); code != 0 || strings.Count(out, `"id"`) != 6 {
+		t.Errorf("%d %s", code, out)
 	}
 }

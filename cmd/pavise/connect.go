@@ -11,6 +11,7 @@ import (
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/store/lock"
 )
 
 // administer calls do with the administration of the installation: of the gateway
@@ -22,15 +23,31 @@ func administer(command *cobra.Command, do func(context.Context, *admin.Client) 
 		return despite(command, err, do)
 	}
 	ctx := command.Context()
-	transport, err := admin.Dial(ctx, file.State.Socket)
-	if err == nil {
-		return do(ctx, admin.Connect(transport))
+	for tries := lockTries; ; tries-- {
+		transport, err := admin.Dial(ctx, file.State.Socket)
+		if err == nil {
+			return do(ctx, admin.Connect(transport))
+		}
+		if !errors.Is(err, admin.ErrNoGateway) {
+			return err
+		}
+		if err = offline(command, file, do); tries == 0 || !errors.Is(err, lock.ErrLocked) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(lockPause):
+		}
 	}
-	if !errors.Is(err, admin.ErrNoGateway) {
-		return err
-	}
-	return offline(command, file, do)
 }
+
+// Another command holds the data folder for a moment, and a gateway that starts has no
+// socket yet: both are waited for, five seconds at most.
+const (
+	lockTries = 50
+	lockPause = 100 * time.Millisecond
+)
 
 // despite asks the gateway that runs although the file cannot be read: its own is in
 // force, and what has to be revoked cannot wait for somebody's editing. Nothing else is

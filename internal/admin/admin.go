@@ -43,6 +43,7 @@ type Service struct {
 	Kinds     []shield.Kind
 	Env       shield.Env // Now, Rand, Credentials, Issuers
 	Record    func(audit.Event) error
+	Ready     func() error // whether an event can be recorded now; nil: always
 	LogDir    string
 	KeptDir   string // where checkpoints are kept beside the log's own; empty: nowhere
 	ChainKey  []byte
@@ -148,6 +149,10 @@ func serve(answer func(*http.Request) (any, error)) http.HandlerFunc {
 // whether it was done or refused.
 func act(s *Service, action string, do func(*http.Request) (any, client.Change, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if fault := s.ready(); fault != nil {
+			reply(w, nil, fault)
+			return
+		}
 		value, change, err := do(r)
 		if err == nil && s.Refresh != nil {
 			if fault := s.Refresh(r.Context()); fault != nil {
@@ -163,6 +168,18 @@ func act(s *Service, action string, do func(*http.Request) (any, client.Change, 
 		}
 		reply(w, value, err)
 	}
+}
+
+// ready refuses an act of which there could be no event: nothing is changed then. What
+// fails between this and the event is answered as "unrecorded".
+func (s *Service) ready() error {
+	if s.Ready == nil {
+		return nil
+	}
+	if fault := s.Ready(); fault != nil {
+		return problem(http.StatusServiceUnavailable, "log_unavailable", "the event log can keep no event, so that nothing was changed: %v", fault)
+	}
+	return nil
 }
 
 // note records an act.

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +36,41 @@ type world struct {
 	service *admin.Service
 	view    *client.View
 	log     *audit.Log
+	store   *failing
+}
+
+// failing is a store that can be made to fail.
+type failing struct {
+	client.Store
+	fault atomic.Pointer[error]
+}
+
+func (f *failing) now() error {
+	if fault := f.fault.Load(); fault != nil {
+		return *fault
+	}
+	return nil
+}
+
+func (f *failing) Since(ctx context.Context, revision int64) ([]client.Row, int64, error) {
+	if err := f.now(); err != nil {
+		return nil, 0, err
+	}
+	return f.Store.Since(ctx, revision)
+}
+
+func (f *failing) Get(ctx context.Context, table, id string) (client.Row, bool, error) {
+	if err := f.now(); err != nil {
+		return client.Row{}, false, err
+	}
+	return f.Store.Get(ctx, table, id)
+}
+
+func (f *failing) Commit(ctx context.Context, rows ...client.Row) (int64, error) {
+	if err := f.now(); err != nil {
+		return 0, err
+	}
+	return f.Store.Commit(ctx, rows...)
 }
 
 func newWorld(t *testing.T) *world {
@@ -41,7 +78,8 @@ func newWorld(t *testing.T) *world {
 	ctx := t.Context()
 	master, err := seal.NewMaster(bytes.Repeat([]byte{7}, 32))
 	must(t, err)
-	registry, err := client.OpenRegistry(ctx, client.Options{Store: memory.New(), Master: master})
+	store := &failing{Store: memory.New()}
+	registry, err := client.OpenRegistry(ctx, client.Options{Store: store, Master: master})
 	must(t, err)
 	view, err := registry.View(ctx, client.ViewOptions{})
 	must(t, err)
@@ -57,7 +95,7 @@ func newWorld(t *testing.T) *world {
 		Env:    shield.Env{Now: time.Now, Rand: rand.Reader, Credentials: view},
 		Record: func(e audit.Event) error { return audit.Record(log, &e) },
 		LogDir: dir, ChainKey: key, Public: public, Flush: log.Flush,
-	}, view, log}
+	}, view, log, store}
 }
 
 func must(t *testing.T, err error) {
@@ -220,6 +258,42 @@ func TestAChangeWithoutAnEventIsNotAnsweredAsDone(t *testing.T) {
 	var p *admin.Problem
 	if !errors.As(err, &p) || p.Code != "unrecorded" {
 		t.Errorf("answer %v", err)
+	}
+}
+
+func TestNothingIsChangedWhileNoEventCanBeKept(t *testing.T) {
+	w := newWorld(t)
+	var fault error
+	w.service.Ready = func() error { return fault }
+	for _, fault = range []error{errors.New("disk full"), nil} {
+		_, err := w.client().CreateClient(t.Context(), admin.NewClient{ID: "shop"})
+		list, listErr := w.client().Clients(t.Context())
+		if listErr != nil {
+			t.Fatal(listErr)
+		}
+		var p *admin.Problem
+		switch {
+		case fault == nil && (err != nil || len(list) != 1):
+			t.Errorf("when events can be kept again: %v, %d clients", err, len(list))
+		case fault != nil && (!errors.As(err, &p) || p.Code != "log_unavailable" || p.Status != 503 || p.Hint == "" || len(list) != 0):
+			t.Errorf("answer %v, %d clients", err, len(list))
+		}
+	}
+}
+
+func TestAStoreThatFailsIsNoFaultOfTheCaller(t *testing.T) {
+	w := newWorld(t)
+	w.service.Refresh = func(context.Context) error { return nil }
+	broken := fmt.Errorf("%w: disk I/O error", client.ErrUnavailable)
+	w.store.fault.Store(&broken)
+	for what, call := range map[string]func() error{
+		"a question": func() error { _, err := w.client().Clients(t.Context()); return err },
+		"an act":     func() error { _, err := w.client().CreateClient(t.Context(), admin.NewClient{ID: "shop"}); return err },
+	} {
+		var p *admin.Problem
+		if err := call(); !errors.As(err, &p) || p.Code != "store_unavailable" || p.Status != 503 || p.Hint == "" {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 

@@ -54,6 +54,8 @@ func problemOf(err error) *Problem {
 		status, code = http.StatusConflict, "conflict"
 	case errors.Is(err, client.ErrCorrupt), errors.Is(err, client.ErrRolledBack), errors.Is(err, seal.ErrTampered):
 		status, code = http.StatusInternalServerError, "store_damaged"
+	case errors.Is(err, client.ErrUnavailable):
+		status, code = http.StatusServiceUnavailable, "store_unavailable"
 	}
 	return problem(status, code, "%v", err)
 }
@@ -73,6 +75,8 @@ func hintOf(code string) string {
 		return "choose another name, or use the one that there is"
 	case "conflict":
 		return "somebody changed it in the meantime: look at it, and try again"
+	case "store_unavailable":
+		return "look at the free space, the permissions and the system's log; what was not answered as done may be tried again"
 	case "store_damaged":
 		return "stop the gateway and restore the data folder from a backup; nothing was written"
 	case "not_running":
@@ -81,7 +85,7 @@ func hintOf(code string) string {
 		return "`pavise check` shows every problem with its place"
 	case "not_in_force":
 		return "it takes effect when the store can be read again; look at `pavise log search --class system`"
-	case "unrecorded":
+	case "unrecorded", "log_unavailable":
 		return "look at the free space and the permissions of the log's folder"
 	case "unknown_field":
 		return "look at the spelling; nothing was changed"

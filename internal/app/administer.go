@@ -22,6 +22,7 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		Registry: s.Registry, Refresh: s.View.Refresh, Kinds: Kinds(),
 		Env:      shield.Env{Now: now, Rand: rand.Reader, Credentials: s.View, Revoked: s.View, Issuers: named{func() *config.File { return f }}},
 		Record:   func(e audit.Event) error { return audit.Record(s.Log, &e) },
+		Ready:    s.Log.Healthy,
 		Identity: s.Signer.JWKS(),
 		LogDir:   f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,

@@ -39,6 +39,10 @@ type Row struct {
 // ErrConflict says that a row had another version than the change expected.
 var ErrConflict = errors.New("somebody else changed this in the meantime")
 
+// ErrUnavailable says that the store could not be read or written now: a full disk, a
+// lost permission, a fault of the disk.
+var ErrUnavailable = errors.New("the store cannot be used now")
+
 // ErrCorrupt says that what was read is not what was written.
 var ErrCorrupt = errors.New("the store is damaged")
 

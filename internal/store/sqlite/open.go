@@ -202,13 +202,13 @@ func (s *Store) explain(doing string, err error) error {
 	case 11, 26: // SQLITE_CORRUPT, SQLITE_NOTADB
 		return fmt.Errorf("%w: %w; restore it from a backup", client.ErrCorrupt, wrapped)
 	case 13: // SQLITE_FULL
-		return fmt.Errorf("%w; the disk is full and nothing was written: make room", wrapped)
+		return fmt.Errorf("%w: %w; the disk is full and nothing was written: make room", client.ErrUnavailable, wrapped)
 	case 10: // SQLITE_IOERR
-		return fmt.Errorf("%w; the disk refuses: look for a full disk, a quota, a limit on file sizes, or a fault in the system's log", wrapped)
+		return fmt.Errorf("%w: %w; the disk refuses: look for a full disk, a quota, a limit on file sizes, or a fault in the system's log", client.ErrUnavailable, wrapped)
 	case 8, 14, 3: // SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_PERM
-		return fmt.Errorf("%w; see that the user that Pavise runs as may write the file and its folder", wrapped)
+		return fmt.Errorf("%w: %w; see that the user that Pavise runs as may write the file and its folder", client.ErrUnavailable, wrapped)
 	case 5, 6: // SQLITE_BUSY, SQLITE_LOCKED
-		return fmt.Errorf("%w; another process holds it: stop that one", wrapped)
+		return fmt.Errorf("%w: %w; another process holds it: stop that one", client.ErrUnavailable, wrapped)
 	}
 	return wrapped
 }
