@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for FUZZTIME (default 30s), then the differential tests
-# with DIFFERENTIAL requests each (default 1000000).
+# with DIFFERENTIAL requests each (default 1000000), from DIFFERENTIAL_SEED on (default
+# the time; every run logs it).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${FUZZTIME:-30s}
@@ -10,5 +11,5 @@ for dir in $(git grep -l 'func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -
 		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "./$dir"
 	done
 done
-DIFFERENTIAL=${DIFFERENTIAL:-1000000} PAVISE_DIFFERENTIAL=${DIFFERENTIAL:-1000000} \
+DIFFERENTIAL=${DIFFERENTIAL:-1000000} PAVISE_DIFFERENTIAL=${DIFFERENTIAL:-1000000} DIFFERENTIAL_SEED=${DIFFERENTIAL_SEED:-$(date +%s)} \
 	go test -count=1 -timeout 60m -v -run 'Differential|WhatArrives' ./internal/edge ./internal/gateway ./e2e/differential
