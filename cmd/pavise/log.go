@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -107,14 +108,17 @@ func logSearch() *cobra.Command {
 				return err
 			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
-				records, err := a.Events(ctx, q)
+				found, err := a.Events(ctx, q)
 				if err != nil {
 					return err
 				}
-				for _, r := range records {
+				for _, r := range found.Records {
 					if err := showEvent(command.OutOrStdout(), r.Event, f.asJSON); err != nil {
 						return err
 					}
+				}
+				if found.Damage != "" {
+					return &hinted{errors.New("what could be read is shown, but not all could: " + found.Damage), "`pavise log verify` names the first bad record"}
 				}
 				return nil
 			})
@@ -247,6 +251,9 @@ func showVerified(command *cobra.Command, v admin.Verified, asJSON bool) error {
 		return nil
 	}
 	text := fmt.Sprintf("the log is whole: records %d to %d, %d signed checkpoints", v.First, v.Last, v.Checkpoints)
+	if v.Last > v.Covered {
+		text += fmt.Sprintf("; the newest %d rest on the chain's key alone until the next checkpoint", v.Last-v.Covered)
+	}
 	if v.Torn > 0 {
 		text += fmt.Sprintf("; an unfinished last record of %d bytes is left from a process that died", v.Torn)
 	}

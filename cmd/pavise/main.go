@@ -19,6 +19,7 @@ import (
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/seal"
+	"pavise.dev/pavise/internal/store/lock"
 )
 
 // The exit codes.
@@ -66,7 +67,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 	root.AddCommand(
 		demoCommand(), initCommand(), serveCommand(), checkCommand(), schemaCommand(),
 		clientCommand(), keyCommand(), revokeCommand(), reloadCommand(), statusCommand(),
-		callCommand(), explainCommand(), logCommand(), jwksCommand(), versionCommand(),
+		callCommand(), explainCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	return root
@@ -138,6 +139,8 @@ func hintFor(err error) string {
 		return usage.hint
 	case errors.As(err, &p):
 		return p.Hint
+	case errors.Is(err, lock.ErrLocked):
+		return "let that one end, or stop it; where it is a gateway, use the same -c, so that its socket is found"
 	case errors.Is(err, seal.ErrWrongKey):
 		return "state.master_key must name the key file that this data folder was made with; restore it from where you keep a copy"
 	case errors.Is(err, client.ErrRolledBack):

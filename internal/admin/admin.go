@@ -129,6 +129,7 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/events/verify", serve(s.verify))
 	mux.HandleFunc("GET /v1/explain/{id}", serve(s.explainRequest))
 	mux.HandleFunc("POST /v1/explain", serve(s.whatIf))
+	mux.HandleFunc("POST /v1/store/rotate", act(s, "keys.rotate", s.rotateStore))
 	mux.HandleFunc("GET /v1/keys", serve(s.publicKeys))
 	mux.HandleFunc("POST /v1/keys/chain", act(s, "log.export_chain_key", s.chainKey))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -390,6 +390,29 @@ func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
 	}
 }
 
+// A line that cannot be read hides none of those before it.
+func TestASearchOfADamagedLogShowsWhatItCan(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	a := w.client()
+	for _, id := range []string{"one", "two", "three"} {
+		_, err := a.CreateClient(ctx, admin.NewClient{ID: id})
+		must(t, err)
+	}
+	found, err := a.Events(ctx, audit.Query{})
+	if err != nil || len(found.Records) != 3 || found.Damage != "" {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	names, err := filepath.Glob(filepath.Join(w.service.LogDir, "events-*"))
+	must(t, err)
+	text, err := os.ReadFile(names[0])
+	must(t, err)
+	must(t, os.WriteFile(names[0], bytes.Replace(text, []byte(`"action":"client.create","target":"three"`), []byte(`"action":"client.create,"target":"three"`), 1), 0o600))
+	found, err = a.Events(ctx, audit.Query{})
+	if err != nil || len(found.Records) != 2 || found.Damage == "" {
+		t.Errorf("%d records, damage %q, %v", len(found.Records), found.Damage, err)
+	}
+}
+
 func TestExplainsARefusedRequest(t *testing.T) {
 	w := newWorld(t)
 	e := audit.Event{

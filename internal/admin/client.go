@@ -192,9 +192,9 @@ func (c *Client) Revoke(ctx context.Context, n Revoke) (d Done, err error) {
 }
 
 // Events searches the log, oldest first.
-func (c *Client) Events(ctx context.Context, q audit.Query) (list []Record, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/events?"+QueryValues(q).Encode(), nil, &list)
-	return list, err
+func (c *Client) Events(ctx context.Context, q audit.Query) (found Records, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/events?"+QueryValues(q).Encode(), nil, &found)
+	return found, err
 }
 
 // Verify checks the log.
@@ -225,4 +225,10 @@ func (c *Client) PublicKeys(ctx context.Context) (k PublicKeys, err error) {
 func (c *Client) ChainKey(ctx context.Context) (k ChainKey, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/keys/chain", struct{}{}, &k)
 	return k, err
+}
+
+// RotateStore seals everything in the store again under new data keys.
+func (c *Client) RotateStore(ctx context.Context) (d Done, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/store/rotate", struct{}{}, &d)
+	return d, err
 }

@@ -25,6 +25,12 @@ type Record struct {
 	Event json.RawMessage `json:"event"`
 }
 
+// Records are what a search found.
+type Records struct {
+	Records []Record `json:"records"`
+	Damage  string   `json:"damage,omitempty"` // what could not be read, and was passed over
+}
+
 // Verified is what the check of the log found.
 type Verified struct {
 	Whole       bool   `json:"whole"`
@@ -32,6 +38,8 @@ type Verified struct {
 	First       uint64 `json:"first"`
 	Last        uint64 `json:"last"`
 	Checkpoints int    `json:"checkpoints"`
+	Covered     uint64 `json:"covered"`        // the last record that a signed checkpoint covers
+	Head        uint64 `json:"head"`           // how far the ring says the chain went; 0: there is none beside it
 	Torn        int    `json:"torn,omitempty"` // bytes of an unfinished last record
 	File        string `json:"file,omitempty"`
 	Line        int    `json:"line,omitempty"`
@@ -119,14 +127,17 @@ func (s *Service) events(r *http.Request) (any, error) {
 		return nil, problem(http.StatusBadRequest, "malformed", "%v", err)
 	}
 	found, err := s.search(r, q)
-	if err != nil {
+	if err != nil && len(found) == 0 {
 		return nil, err
 	}
-	records := make([]Record, 0, len(found))
+	answer := Records{Records: make([]Record, 0, len(found))}
 	for _, f := range found {
-		records = append(records, Record{f.Seq, f.JSON})
+		answer.Records = append(answer.Records, Record{f.Seq, f.JSON})
 	}
-	return records, nil
+	if err != nil {
+		answer.Damage = err.Error()
+	}
+	return answer, nil
 }
 
 func (s *Service) search(r *http.Request, q audit.Query) ([]audit.Found, error) {
@@ -135,7 +146,7 @@ func (s *Service) search(r *http.Request, q audit.Query) ([]audit.Found, error) 
 	}
 	found, err := audit.Search(r.Context(), s.LogDir, q)
 	if err != nil {
-		return nil, wrapped("log_unreadable", err, "search the event log")
+		return found, wrapped("log_unreadable", err, "search the event log")
 	}
 	return found, nil
 }
@@ -168,7 +179,7 @@ func (s *Service) verify(r *http.Request) (any, error) {
 	}
 	v := Verified{
 		Whole: report.Fault == nil, Records: report.Lines, First: report.First, Last: report.Last,
-		Checkpoints: report.Checkpoints, Torn: report.Torn,
+		Checkpoints: report.Checkpoints, Covered: report.Covered, Head: report.Head, Torn: report.Torn,
 	}
 	if f := report.Fault; f != nil {
 		v.File, v.Line, v.Bad, v.Why = f.File, f.Line, f.Seq, f.Why
@@ -188,10 +199,11 @@ type Explanation struct {
 
 func (s *Service) explainRequest(r *http.Request) (any, error) {
 	found, err := s.search(r, audit.Query{ID: r.PathValue("id"), Limit: 1})
-	if err != nil {
+	switch {
+	case len(found) > 0: // damage elsewhere does not matter
+	case err != nil:
 		return nil, err
-	}
-	if len(found) == 0 {
+	default:
 		return nil, fmt.Errorf("request %.80q: %w", r.PathValue("id"), errNoRecord)
 	}
 	e := found[0].Event

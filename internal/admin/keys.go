@@ -45,3 +45,12 @@ func (s *Service) chainKey(r *http.Request) (any, client.Change, error) {
 	}
 	return ChainKey{hex.EncodeToString(s.ChainKey)}, change, nil
 }
+
+// rotateStore seals everything in the store again under new data keys.
+func (s *Service) rotateStore(r *http.Request) (any, client.Change, error) {
+	if err := decode(r, &struct{}{}); err != nil {
+		return nil, client.Change{Action: "keys.rotate", Target: "data keys"}, err
+	}
+	change, err := s.Registry.RotateKeys(r.Context())
+	return Done{change.Text}, change, err
+}

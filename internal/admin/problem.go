@@ -46,8 +46,10 @@ func problemOf(err error) *Problem {
 	}
 	status, code := http.StatusUnprocessableEntity, "refused"
 	switch {
-	case errors.Is(err, client.ErrMissing) || errors.Is(err, errNoRecord):
+	case errors.Is(err, client.ErrMissing):
 		status, code = http.StatusNotFound, "missing"
+	case errors.Is(err, errNoRecord):
+		status, code = http.StatusNotFound, "unknown_request"
 	case errors.Is(err, client.ErrExists):
 		status, code = http.StatusConflict, "exists"
 	case errors.Is(err, client.ErrConflict):
@@ -69,6 +71,8 @@ func hintOf(code string) string {
 		return "use the pavise command; nothing else is meant to call here"
 	case "unknown_call":
 		return "the command and the gateway may be of different versions: compare `pavise version`"
+	case "unknown_request":
+		return "compare the id with X-Request-Id of the answer. Of a flood of refusals of strangers most are only counted: `pavise log search --code CODE` shows how many; and old records end with log.keep"
 	case "missing":
 		return "`pavise client list` and `pavise key list` show what there is"
 	case "exists":

@@ -49,6 +49,7 @@ func Foresee(ctx context.Context, f *config.File, registry *client.Registry, now
 	if owner.Disabled {
 		return a.refuse("shield", shield.DisabledClient, "client "+owner.ID+" is disabled"), nil
 	}
+	a.Unknown = append(a.Unknown, actors(*s)...)
 	ways, why := satisfied(*s, usable(credentials, q.Credential, now))
 	if len(ways) == 0 {
 		return a.refuse("shield", shield.MissingCredential, why), nil
@@ -69,6 +70,10 @@ func Foresee(ctx context.Context, f *config.File, registry *client.Registry, now
 	}
 	a.Allowed, a.Why = true, "with "+strings.Join(names(held), " and ")
 	a.Unknown = append(a.Unknown, "that the credential is sent, and sent correctly")
+	for _, c := range held {
+		a.Unknown = append(a.Unknown, proofOf(c.Kind)...)
+	}
+	a.Unknown = append(a.Unknown, "lock-outs, bodies and how many requests are under way")
 	return a, nil
 }
 
@@ -194,6 +199,22 @@ func together(parts []config.Part, held []client.Credential) ([][]client.Credent
 	return ways, ""
 }
 
+// actors are the parts of a shield that another client proves: whether he does is
+// not this client's matter.
+func actors(s config.Shield) (unknown []string) {
+	for _, part := range s.Any {
+		unknown = append(unknown, actors(part)...)
+	}
+	for _, part := range s.All {
+		if part.Actor {
+			unknown = append(unknown, "that whoever acts for the client proves himself by "+describe(part.Shield))
+			continue
+		}
+		unknown = append(unknown, actors(part.Shield)...)
+	}
+	return unknown
+}
+
 // granted are the scopes that the client has with all of these credentials.
 func granted(owner client.Client, held []client.Credential) shield.Scopes {
 	scopes := owner.Scopes
@@ -203,6 +224,19 @@ func granted(owner client.Client, held []client.Credential) shield.Scopes {
 		}
 	}
 	return scopes
+}
+
+// proofOf says what of a kind's proof only shows in the request itself.
+func proofOf(kind string) []string {
+	switch kind {
+	case "hmac":
+		return []string{"that the signature covers the request, is of this minute and was not used before"}
+	case "mtls":
+		return []string{"that the certificate chains to the endpoint's authorities, meets its rules and is not on their lists"}
+	case "jwt":
+		return []string{"that the token is the issuer's, for this API, in force, and bound as the endpoint demands"}
+	}
+	return nil
 }
 
 func names(held []client.Credential) []string {

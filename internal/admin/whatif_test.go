@@ -3,6 +3,7 @@ package admin_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ apis:
       GET /v1/orders/{id}: {scopes: orders:read}
       POST /v1/orders: {scopes: orders:write}
       POST /v1/pay: {scopes: any, shield: {all: [api_key, hmac]}}
+      GET /v1/behalf: {scopes: any, shield: {all: [api_key, {hmac: {}, actor: true}]}}
       GET /v1/either: {scopes: any, shield: {any: [hmac, api_key]}}
 `
 
@@ -92,5 +94,24 @@ func TestForeseesWhatTheGuardWouldSay(t *testing.T) {
 		if _, err := a.WhatIf(ctx, admin.WhatIf{Client: "shop", Method: "GET", Path: path}); err == nil {
 			t.Errorf("path %q was taken", path)
 		}
+	}
+}
+
+// What another client proves is never taken as granted.
+func TestForeseesNothingOfAnActor(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	name := filepath.Join(t.TempDir(), "pavise.yaml")
+	must(t, os.WriteFile(name, []byte(orders), 0o600))
+	file, err := config.Load(name, []shield.Kind{apikey.Kind(), hmac.Kind(), public.Kind()})
+	must(t, err)
+	a := w.client()
+	_, err = a.CreateClient(ctx, admin.NewClient{ID: "shop"})
+	must(t, err)
+	_, err = a.CreateCredential(ctx, admin.NewCredential{Kind: "api_key", Client: "shop", Environment: "live"})
+	must(t, err)
+	answer, err := admin.Foresee(ctx, file, w.service.Registry, time.Now(), admin.WhatIf{Client: "shop", Method: "GET", Path: "/v1/behalf"})
+	must(t, err)
+	if unknown := strings.Join(answer.Unknown, "; "); !strings.Contains(unknown, "whoever acts for the client proves himself by hmac") {
+		t.Errorf("not judged: %s", unknown)
 	}
 }

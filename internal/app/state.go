@@ -67,9 +67,8 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 	if s.store, err = sqlite.Open(ctx, filepath.Join(f.State.Folder, storeFile)); err != nil {
 		return nil, err
 	}
-	s.Registry, err = client.OpenRegistry(ctx, client.Options{
-		Store: s.store, Master: master, Mark: f.State.MasterKey + ".mark", Now: o.Now,
-		AcceptRestored: o.AcceptRestored,
+	s.Registry, err = openRegistry(ctx, f, master, client.Options{
+		Store: s.store, Mark: f.State.MasterKey + ".mark", Now: o.Now, AcceptRestored: o.AcceptRestored,
 	})
 	if err != nil {
 		return nil, err
@@ -112,6 +111,11 @@ func (s *State) master(ctx context.Context, f *config.File) (seal.Master, error)
 	s.Created = errors.Is(err, os.ErrNotExist)
 	if len(f.State.KeyCommand) > 0 {
 		return seal.RunMaster(ctx, f.State.KeyCommand...)
+	}
+	if !seal.Exists(f.State.MasterKey) && !s.Created && seal.Exists(f.State.MasterKey+nextKey) {
+		if err := putInPlace(f.State.MasterKey); err != nil { // a change of keys was broken off in between
+			return seal.Master{}, err
+		}
 	}
 	if seal.Exists(f.State.MasterKey) {
 		return seal.ReadMaster(f.State.MasterKey)
