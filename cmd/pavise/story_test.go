@@ -143,6 +143,7 @@ func api(ts *testscript.TestScript, neg bool, args []string) {
 	server.StartTLS()
 	ts.Defer(server.Close)
 	ts.Setenv("API", server.URL)
+	ts.Setenv("APIHOST", server.Listener.Addr().String())
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), text, 0o600))
 }

@@ -85,7 +85,7 @@ func createFile(path string, h header) (*file, error) {
 		rand.Read(h.key[:]) // never fails (crypto/rand)
 	}
 	if err := reserve(f, h.size()); err != nil {
-		return nil, fmt.Errorf("reserve %d bytes for the file of used claims: %w", h.size(), err)
+		return nil, errors.Join(fmt.Errorf("reserve %d MiB for the file of used claims: %w; make room on the disk", h.size()>>20, err), os.Remove(path+".new"))
 	}
 	made, err := mapFile(f, h)
 	if err != nil {
