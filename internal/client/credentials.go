@@ -285,7 +285,7 @@ func (r *Registry) revoke(ctx context.Context, reason string, change Change, fin
 			}
 			return r.nothingToRevoke(ctx, change, before)
 		}
-		change.Text = fmt.Sprintf("%s, reason %q", listed(ended), reason)
+		change.Text = listed(ended) + because(reason)
 		return r.rows.write(ctx, entries...)
 	})
 	if err == nil && foreign != nil {
@@ -329,3 +329,11 @@ func (r *Registry) nothingToRevoke(ctx context.Context, change Change, before ti
 }
 
 func credentialRow(kind, id string) string { return kind + "/" + id }
+
+// because says why, where a reason was given.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return fmt.Sprintf(", reason %q", reason)
+}
