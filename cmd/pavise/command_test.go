@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -196,5 +198,60 @@ func TestCommandsAtOnceWaitForEachOther(t *testing.T) {
 	all.Wait()
 	if code, out, _ := pavise(t, "client", "list", "--json", "-c", name); code != 0 || strings.Count(out, `"id"`) != 6 {
 		t.Errorf("%d %s", code, out)
+	}
+}
+
+// Who asked for JSON gets errors as JSON too.
+func TestErrorsForPrograms(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pavise.yaml")
+	if code, _, errs := pavise(t, "init", "--upstream", "http://127.0.0.1:3000", "--out", name); code != 0 {
+		t.Fatalf("%d %s", code, errs)
+	}
+	for args, want := range map[string]struct {
+		exit       int
+		code, hint string
+	}{
+		"client show nobody --json":     {exitRefused, "missing", "show what there is"},
+		"log search --class x --json":   {exitUsage, "", "request, connection"},
+		"explain 0123456789 --json":     {exitRefused, "unknown_request", "X-Request-Id"},
+		"key create --client x --json ": {exitRefused, "missing", "show what there is"},
+	} {
+		code, out, errs := pavise(t, append(strings.Fields(args), "-c", name)...)
+		lines := strings.Split(strings.TrimSpace(errs), "\n")
+		var told struct {
+			Error, Code, Hint string
+			Exit              int
+		}
+		err := json.Unmarshal([]byte(lines[len(lines)-1]), &told)
+		if err != nil || code != want.exit || told.Exit != code || told.Code != want.code || !strings.Contains(told.Hint, want.hint) || told.Error == "" || out != "" {
+			t.Errorf("%s: %d, %v, %+v, stdout %q", args, code, err, told, out)
+		}
+	}
+}
+
+// Completion works where it is used: in the shell.
+func TestCompletionInTheShell(t *testing.T) {
+	for shell, script := range map[string]string{
+		"bash": "source /dev/stdin; declare -F __start_pavise >/dev/null",
+		"zsh":  "autoload -U compinit; compinit -u; source /dev/stdin; whence _pavise >/dev/null",
+		"fish": "source -; complete -c pavise | string length -q",
+	} {
+		t.Run(shell, func(t *testing.T) {
+			if _, err := exec.LookPath(shell); err != nil {
+				t.Skipf("there is no %s here", shell)
+			}
+			code, text, errs := pavise(t, "completion", shell)
+			if code != 0 {
+				t.Fatalf("%d %s", code, errs)
+			}
+			run := exec.Command(shell, "-c", script)
+			run.Stdin = strings.NewReader(text)
+			if out, err := run.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	if code, out, _ := pavise(t, "__complete", "client", "cr"); code != 0 || !strings.Contains(out, "create") {
+		t.Errorf("%d %q", code, out)
 	}
 }

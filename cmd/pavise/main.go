@@ -7,10 +7,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,7 +41,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetOut(out)
 	root.SetErr(errs)
 	if err := root.ExecuteContext(ctx); err != nil {
-		tell(errs, err)
+		if slices.Contains(args, "--json") {
+			tellJSON(errs, err)
+		} else {
+			tell(errs, err)
+		}
 		return exitOf(err)
 	}
 	return 0
@@ -125,6 +131,22 @@ func tell(w io.Writer, err error) {
 	if hint := hintFor(err); hint != "" {
 		_, _ = fmt.Fprintf(w, "hint: %s\n", printable(hint))
 	}
+}
+
+// tellJSON writes an error for a program, on one line.
+func tellJSON(w io.Writer, err error) {
+	told := struct {
+		Error string `json:"error"`
+		Code  string `json:"code,omitempty"` // of the gateway's answer
+		Hint  string `json:"hint,omitempty"`
+		Exit  int    `json:"exit"`
+	}{Error: err.Error(), Hint: hintFor(err), Exit: exitOf(err)}
+	if p, ok := errors.AsType[*admin.Problem](err); ok {
+		told.Code = p.Code
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(told) // there is nobody else to tell
 }
 
 // hintFor is the next thing to try.
