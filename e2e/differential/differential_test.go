@@ -140,10 +140,27 @@ func (r *run) failed() bool {
 	return r.found >= 10
 }
 
-// connection sends one connection's bytes and compares. Behind whole requests comes one
-// that must arrive: nothing may have eaten it. Bytes that end in the middle of a request
-// end there, and must never arrive as one.
+// connection sends one connection's bytes and compares. What differs is kept.
 func (r *run) connection(text string) (requests uint64) {
+	requests, difference := r.send(text)
+	if difference == "" {
+		return requests
+	}
+	r.mu.Lock()
+	r.found++
+	first := r.found <= 3
+	r.mu.Unlock()
+	if first {
+		text, difference = r.smallest(text, difference)
+	}
+	r.report(text, difference)
+	return requests
+}
+
+// send says in what the readings of one connection differ. Behind whole requests comes
+// one that must arrive unless one before it was refused: nothing may have eaten it. Bytes
+// that end in the middle of a request end there, and must never arrive as one.
+func (r *run) send(text string) (requests uint64, difference string) {
 	sent, how := strictly(text)
 	bytes := text
 	if how != wants {
@@ -157,16 +174,32 @@ func (r *run) connection(text string) (requests uint64) {
 	r.connections.Add(1)
 	requests = uint64(max(1, len(sent)))
 	r.sent.Add(int64(requests))
-	if difference := r.compare(bytes, sent, how); difference != "" {
-		r.report(text, difference)
+	return requests, r.compare(bytes, sent, how)
+}
+
+// smallest cuts pieces out of a connection as long as its readings still differ, with at
+// most 500 tries and for half a minute.
+func (r *run) smallest(text, difference string) (string, string) {
+	tries, end := 500, time.Now().Add(30*time.Second)
+	for size := len(text) / 2; size > 0; size /= 2 {
+		for at := 0; at+size <= len(text); {
+			if tries--; tries < 0 || time.Now().After(end) {
+				return text, difference
+			}
+			shorter := text[:at] + text[at+size:]
+			if _, still := r.send(shorter); still != "" {
+				text, difference = shorter, still
+			} else {
+				at += size
+			}
+		}
 	}
-	return requests
+	return text, difference
 }
 
 func (r *run) report(text, difference string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.found++
 	name := filepath.Join("testdata", "seeds", digest(text)[:16])
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		r.t.Error(err)

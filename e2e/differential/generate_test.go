@@ -53,6 +53,12 @@ func (g *generator) request() string {
 	body, framing := g.body()
 	if framing != "" {
 		lines = append(lines, framing)
+		if g.one(15) {
+			lines = append(lines, "Expect: 100-continue")
+		}
+	}
+	if g.one(15) {
+		lines = append(lines, "Connection: "+pick(g, "close", "keep-alive", "x-c", "TE\r\nTe: trailers", "X-A", "keep-alive, x-c\r\nX-C: 1"))
 	}
 	g.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
 	return g.method() + " " + g.prefix + g.target() + " HTTP/1.1\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\n" + body
@@ -112,12 +118,17 @@ func (g *generator) body() (body, framing string) {
 	case 0:
 		return content, "Content-Length: " + strconv.Itoa(len(content))
 	case 1:
+		if g.one(3) { // what is not declared is refused
+			return g.chunks(content, "X-A", "x-b"), "Transfer-Encoding: chunked\r\nTrailer: x-a, X-B"
+		}
 		return g.chunks(content), "Transfer-Encoding: chunked"
 	}
 	return "", ""
 }
 
-func (g *generator) chunks(content string) string {
+// chunks returns content in chunks, then trailers of the declared names; without any,
+// sometimes others.
+func (g *generator) chunks(content string, declared ...string) string {
 	var out strings.Builder
 	extension := func() string {
 		if g.one(30) {
@@ -131,8 +142,12 @@ func (g *generator) chunks(content string) string {
 		content = content[n:]
 	}
 	out.WriteString(pick(g, "0", "0", "00", "000") + extension() + "\r\n")
-	for g.one(8) {
-		out.WriteString(pick(g, "X-A", "x-b", "Host", "Content-Length", "X_A") + ": " + pick(g, "", "1", "a, b") + "\r\n")
+	rarity := 3
+	if declared == nil {
+		rarity, declared = 8, []string{"X-A", "x-b", "Host", "Content-Length", "X_A"}
+	}
+	for g.one(rarity) {
+		out.WriteString(pick(g, declared...) + ": " + pick(g, "", "1", "a, b") + "\r\n")
 	}
 	return out.String() + "\r\n"
 }

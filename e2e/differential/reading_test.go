@@ -109,11 +109,19 @@ func (r reading) differs(later reading) string {
 			return fmt.Sprintf("field %s is %q, then %q", name, r.Fields[name], later.Fields[name])
 		}
 	}
-	if r.Trailers != nil && later.Trailers != nil && !slices.Equal(r.Trailers["x-a"], later.Trailers["x-a"]) {
-		return fmt.Sprintf("trailer x-a is %q, then %q", r.Trailers["x-a"], later.Trailers["x-a"])
+	if r.Trailers == nil || later.Trailers == nil {
+		return ""
+	}
+	for _, name := range trailers() {
+		if !slices.Equal(r.Trailers[name], later.Trailers[name]) {
+			return fmt.Sprintf("trailer %s is %q, then %q", name, r.Trailers[name], later.Trailers[name])
+		}
 	}
 	return ""
 }
+
+// trailers are those that the generator declares.
+func trailers() []string { return []string{"x-a", "x-b"} }
 
 // planted returns a field that the later reading has and the earlier has not: one that
 // an upstream saw, and nobody checked.
@@ -124,7 +132,7 @@ func (r reading) planted(later reading) string {
 		}
 	}
 	for name := range later.Trailers {
-		if name != "x-a" && name != "x-b" {
+		if !slices.Contains(trailers(), name) {
 			return fmt.Sprintf("trailer %s arrived", name)
 		}
 	}

@@ -30,7 +30,10 @@ type upstream struct {
 }
 
 // goUpstream is net/http.
-func goUpstream(t *testing.T) upstream {
+func goUpstream(t *testing.T) upstream { return recorder(t, true) }
+
+// recorder is a service of net/http that says what it got, with or without trailers.
+func recorder(t *testing.T, trailers bool) upstream {
 	t.Helper()
 	var seen atomic.Int64
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,9 +42,11 @@ func goUpstream(t *testing.T) upstream {
 			return // half a request is none
 		}
 		seen.Add(1)
-		saw := wireReading{Method: r.Method, Target: encode(r.RequestURI), Body: hex.EncodeToString(sum.Sum(nil)), Trailers: [][2]string{}}
+		saw := wireReading{Method: r.Method, Target: encode(r.RequestURI), Body: hex.EncodeToString(sum.Sum(nil))}
 		saw.Fields = append(encodeAll(r.Header), [2]string{"Host", encode(r.Host)})
-		saw.Trailers = append(saw.Trailers, encodeAll(r.Trailer)...)
+		if trailers {
+			saw.Trailers = append([][2]string{}, encodeAll(r.Trailer)...)
+		}
 		text, err := json.Marshal(saw)
 		if err != nil {
 			panic(err)
@@ -103,10 +108,10 @@ func nodeUpstream(t *testing.T) upstream {
 }
 
 // nginxUpstream is nginx, with a service behind it that says what nginx passed on:
-// what nginx understood.
+// what nginx understood. It passes no trailers on.
 func nginxUpstream(t *testing.T) upstream {
 	t.Helper()
-	behind := goUpstream(t)
+	behind := recorder(t, false)
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
