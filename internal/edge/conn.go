@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"pavise.dev/pavise/shield"
 )
 
 // conn is an HTTP/1.1 connection under http.Server. Its Read passes on only bytes
@@ -247,12 +249,17 @@ func (c *conn) readAhead(p []byte) (int, error) {
 // refuse ends the connection for a fault in what the client sent.
 func (c *conn) refuse(bad *reject) error {
 	f := c.sock.newFault(StepHTTP1, bad)
-	if c.begun {
-		f.Status = 0 // the handler is at work, and answers
-	} else {
+	var refusal *shield.Refusal
+	switch {
+	case !c.begun:
 		c.send(&f)
+	default: // the handler is at work, and answers
+		f.Status = 0
+		if bad.code != Timeout {
+			refusal = &shield.Refusal{Code: shield.Code(bad.code), Status: bad.status, Detail: bad.detail}
+		}
 	}
-	c.broken = readError(&Error{f})
+	c.broken = readError(&Error{Fault: f, refusal: refusal})
 	c.linger.Store(true)
 	c.sock.server.fault(f)
 	return c.broken
@@ -320,7 +327,7 @@ func (c *conn) writeFailed(err error) error {
 	}
 	f := c.sock.newFault(StepHTTP1, &reject{Timeout, 0, "the client reads the answer too slowly"})
 	c.stall.Do(func() { c.sock.server.fault(f) })
-	return &net.OpError{Op: "write", Net: "tcp", Err: &Error{f}}
+	return &net.OpError{Op: "write", Net: "tcp", Err: &Error{Fault: f}}
 }
 
 // CloseWrite tells the client that nothing more will come.

@@ -89,7 +89,21 @@ type Fault struct {
 // Error is what a handler's read of a request body (or write of an answer) returns
 // when the edge ended the connection. Find it with errors.AsType; a timeout also
 // is os.ErrDeadlineExceeded.
-type Error struct{ Fault Fault }
+type Error struct {
+	Fault Fault
+
+	refusal *shield.Refusal // that the handler answers with, if it has not answered yet; nil: none
+}
+
+// As lets a handler that has not answered yet find the answer, as a *[shield.Refusal].
+func (e *Error) As(target any) bool {
+	into, ok := target.(**shield.Refusal)
+	if !ok || e.refusal == nil {
+		return false
+	}
+	*into = e.refusal
+	return true
+}
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Fault.Code, e.Fault.Detail) }
 

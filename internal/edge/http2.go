@@ -195,7 +195,7 @@ func (st *stream) explain(err error) error {
 	if err == nil || err == io.EOF || !st.stalled.Load() {
 		return err
 	}
-	return &Error{st.conn.sock.newFault(StepHTTP2, &reject{Timeout, 0, "the client was too slow"})}
+	return &Error{Fault: st.conn.sock.newFault(StepHTTP2, &reject{Timeout, 0, "the client was too slow"})}
 }
 
 // streamBody is a request's body whose peer must send at some pace.

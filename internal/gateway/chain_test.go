@@ -250,3 +250,37 @@ func TestTheChainAnswersEarlyAndClosesCleanly(t *testing.T) {
 		t.Errorf("%d events: the rest of a body became a request", n)
 	}
 }
+
+// A body whose framing goes wrong after its head has passed on: the caller, who is
+// still there, is told, nothing whole arrives, and the event says why.
+func TestTheChainTellsOfFramingThatGoesWrongLate(t *testing.T) {
+	began := make(chan struct{}, 1)
+	rest := make(chan string, 1)
+	up := serveRaw(t, func(_ net.Conn, br *bufio.Reader) {
+		if _, err := readHeadOnly(br); err != nil {
+			return
+		}
+		began <- struct{}{}
+		text, _ := io.ReadAll(br)
+		rest <- string(text)
+	})
+	c := startChain(t, gateway.Settings{Addresses: []string{up.url}})
+	conn, br := c.raw("POST /big HTTP/1.1\r\n" + credential + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+	<-began
+	if _, err := io.WriteString(conn, "3;extension=1\r\nabc\r\n0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(br, nil)
+	if err != nil || response.StatusCode != http.StatusBadRequest || !response.Close {
+		t.Fatalf("%+v, %v", response, err)
+	}
+	if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), `"bad_framing"`) {
+		t.Errorf("%s, %v", body, err)
+	}
+	if text := <-rest; strings.Contains(text, "\r\n0\r\n") {
+		t.Errorf("the upstream got a whole body: %q", text)
+	}
+	if e := c.event(1); e.Code != "bad_framing" || e.Decision != audit.Failed || e.Status != http.StatusBadRequest {
+		t.Errorf("event %+v", e)
+	}
+}

@@ -396,14 +396,16 @@ func (x *exchange) dialFault(err error) *fault {
 // bodyFault says whose fault a failed read of the caller's body is.
 func (x *exchange) bodyFault(err error) *fault {
 	f := &fault{err: err, stage: atFault}
-	if x.r.Context().Err() != nil || x.ended.Load() != nil {
-		return f // nobody is there to be told
-	}
-	if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
+	tooLong, isTooLong := errors.AsType[*http.MaxBytesError](err)
+	refusal, isRefused := errors.AsType[*shield.Refusal](err)
+	switch {
+	case x.ended.Load() != nil:
+	case isTooLong:
 		f.refusal = shield.Refuse(shield.TooLarge, "the body is longer than %d bytes", tooLong.Limit)
-	} else if refusal, ok := errors.AsType[*shield.Refusal](err); ok {
-		f.refusal = refusal
-	} else {
+	case isRefused:
+		f.refusal = refusal // the edge's too: net/http ends the context as if the caller had left, but he waits
+	case x.r.Context().Err() != nil: // nobody is there to be told
+	default:
 		f.refusal = shield.Refuse(shield.BadHeader, "read the body: %v", err)
 	}
 	return f

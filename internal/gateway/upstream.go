@@ -287,6 +287,9 @@ func (x *exchange) failed(f *fault) {
 		x.u.s.Report(x.r, x.result)
 		panic(http.ErrAbortHandler) // nobody is there to be answered
 	}
+	if f.stage == atFault {
+		closesAfter(x.w.Header(), x.r) // nothing can follow such a body
+	}
 	x.u.s.Report(x.r, x.result)
 	x.u.s.Fail(x.w, x.r, x.refusalFor(f))
 }
