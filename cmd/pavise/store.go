@@ -44,8 +44,8 @@ func storeRekey() *cobra.Command {
 	command := &cobra.Command{
 		Use: "rekey", Short: "Put the store under a new master key; no gateway may run", Args: cobra.NoArgs,
 		Long: `Put the store under a new master key, while no gateway runs. The key is made beside the
-old one and takes its place; the old one stays as a file that ends in .old, which
-backups made before need. A kill at any moment loses nothing: do it again.
+old one and takes its place; the old one stays beside it (.old- and its id), for
+backups that were made under it. A kill at any moment loses nothing: do it again.
 
 With --to, the key is read from that file (32 bytes in base64, mode 0600) and nothing
 is moved: put it where state.master_key or state.master_key_command will find it
@@ -63,7 +63,7 @@ before the next start.`,
 			if err != nil {
 				return err
 			}
-			where := "it is in " + file.State.MasterKey + ", the old one in " + file.State.MasterKey + ".old"
+			where := "it is in " + file.State.MasterKey + ", the old one beside it"
 			if to != "" {
 				where = "put " + to + " where the next start will find it"
 			}

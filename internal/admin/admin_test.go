@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -284,7 +283,7 @@ func TestNothingIsChangedWhileNoEventCanBeKept(t *testing.T) {
 func TestAStoreThatFailsIsNoFaultOfTheCaller(t *testing.T) {
 	w := newWorld(t)
 	w.service.Refresh = func(context.Context) error { return nil }
-	broken := fmt.Errorf("%w: disk I/O error", client.ErrUnavailable)
+	broken := errors.New("disk I/O error")
 	w.store.fault.Store(&broken)
 	for what, call := range map[string]func() error{
 		"a question": func() error { _, err := w.client().Clients(t.Context()); return err },

@@ -17,8 +17,8 @@ import (
 // it, and takes its place afterwards. A kill at any moment leaves a start that finds
 // the one that opens the store.
 const (
-	nextKey = ".new" // behind the name of the key file: it will be the key
-	lastKey = ".old" // it was the key; backups made under it need it
+	nextKey = ".new"  // behind the name of the key file: it will be the key
+	lastKey = ".old-" // and its id: it was the key, and backups made under it need it
 )
 
 // Rekey puts the store under another master key, while no gateway runs. The key is
@@ -64,10 +64,17 @@ func nextMaster(f *config.File, to string) (seal.Master, error) {
 	return seal.CreateMaster(f.State.MasterKey + nextKey)
 }
 
-// putInPlace makes the new key file the key file. The old one stays beside it.
+// putInPlace makes the new key file the key file. The old one stays beside it, under a
+// name that no other key has.
 func putInPlace(name string) error {
-	if err := os.Rename(name, name+lastKey); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("put the old master key aside: %w", err)
+	if seal.Exists(name) {
+		old, err := seal.ReadMaster(name)
+		if err == nil {
+			err = os.Rename(name, name+lastKey+old.ID())
+		}
+		if err != nil {
+			return fmt.Errorf("put the old master key aside: %w", err)
+		}
 	}
 	if err := os.Rename(name+nextKey, name); err != nil {
 		return fmt.Errorf("put the new master key in its place: %w; rename %s yourself", err, name+nextKey)

@@ -54,7 +54,8 @@ func TestTheMasterKeyCanBeChanged(t *testing.T) {
 	if err != nil || after.ID() == before.ID() {
 		t.Fatalf("the key file is as it was, or cannot be read: %v", err)
 	}
-	if old, err := seal.ReadMaster(f.State.MasterKey + ".old"); err != nil || old.ID() != before.ID() {
+	aside := f.State.MasterKey + ".old-" + before.ID()
+	if old, err := seal.ReadMaster(aside); err != nil || old.ID() != before.ID() {
 		t.Errorf("the old key is lost: %v", err)
 	}
 	if err := kept(t, f); err != nil {
@@ -65,9 +66,7 @@ func TestTheMasterKeyCanBeChanged(t *testing.T) {
 		t.Errorf("events %+v, %v", found, err)
 	}
 	// The old key opens nothing any more.
-	if err := os.Rename(f.State.MasterKey+".old", f.State.MasterKey); err != nil {
-		t.Fatal(err)
-	}
+	rename(t, aside, f.State.MasterKey)
 	if err := kept(t, f); !errors.Is(err, seal.ErrWrongKey) {
 		t.Errorf("with the old key: %v", err)
 	}
@@ -86,8 +85,12 @@ func TestAChangeOfTheMasterKeyMayBeBrokenOff(t *testing.T) {
 			if _, err := Rekey(t.Context(), f, StateOptions{Now: time.Now}, "", "ann"); err != nil {
 				t.Fatal(err)
 			}
+			old, err := filepath.Glob(f.State.MasterKey + lastKey + "*")
+			if err != nil || len(old) != 1 {
+				t.Fatal(old, err)
+			}
 			rename(t, f.State.MasterKey, f.State.MasterKey+nextKey)
-			rename(t, f.State.MasterKey+lastKey, f.State.MasterKey)
+			rename(t, old[0], f.State.MasterKey)
 		},
 		"when the old key was put aside": func(t *testing.T, f *config.File) {
 			if _, err := Rekey(t.Context(), f, StateOptions{Now: time.Now}, "", "ann"); err != nil {
@@ -112,6 +115,30 @@ func TestAChangeOfTheMasterKeyMayBeBrokenOff(t *testing.T) {
 				t.Errorf("a half-made key is left: %v", err)
 			}
 		})
+	}
+}
+
+// Every key that ever was stays: a backup may have been made under any of them.
+func TestNoMasterKeyIsLostByAnotherChange(t *testing.T) {
+	f := newState(t)
+	ids := map[string]bool{}
+	for range 3 {
+		now, err := seal.ReadMaster(f.State.MasterKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[now.ID()] = true
+		if _, err := Rekey(t.Context(), f, StateOptions{Now: time.Now}, "", "ann"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := range ids {
+		if old, err := seal.ReadMaster(f.State.MasterKey + lastKey + id); err != nil || old.ID() != id {
+			t.Errorf("key %s: %v", id, err)
+		}
+	}
+	if len(ids) != 3 {
+		t.Errorf("%d keys", len(ids))
 	}
 }
 

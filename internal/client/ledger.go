@@ -49,6 +49,7 @@ type entry struct {
 }
 
 func openLedger(ctx context.Context, o Options) (*ledger, error) {
+	o.Store = classed{o.Store}
 	rows, _, err := o.Store.Since(ctx, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read the store: %w", err)

@@ -130,7 +130,7 @@ func (m *mark) keep(text markText) error {
 		return fmt.Errorf("keep the store's mark: %w", err)
 	}
 	if err := replaceFile(m.file, append(encoded, '\n')); err != nil {
-		return fmt.Errorf("keep the store's mark: %w; make its folder writable, and see that the disk is not full", err)
+		return fmt.Errorf("%w: keep the store's mark: %w; make its folder writable, and see that the disk is not full", ErrUnavailable, err)
 	}
 	return nil
 }
