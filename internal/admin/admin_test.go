@@ -58,6 +58,13 @@ func (f *failing) Since(ctx context.Context, revision int64) ([]client.Row, int6
 	return f.Store.Since(ctx, revision)
 }
 
+func (f *failing) Table(ctx context.Context, table string) ([]client.Row, error) {
+	if err := f.now(); err != nil {
+		return nil, err
+	}
+	return f.Store.Table(ctx, table)
+}
+
 func (f *failing) Get(ctx context.Context, table, id string) (client.Row, bool, error) {
 	if err := f.now(); err != nil {
 		return client.Row{}, false, err

@@ -25,6 +25,16 @@ func (s classed) Get(ctx context.Context, table, id string) (Row, bool, error) {
 	return row, ok, unavailable(err)
 }
 
+func (s classed) Table(ctx context.Context, table string) ([]Row, error) {
+	rows, err := s.Store.Table(ctx, table)
+	return rows, unavailable(err)
+}
+
+func (s classed) Remove(ctx context.Context, rows ...Row) (int64, error) {
+	revision, err := s.Store.Remove(ctx, rows...)
+	return revision, unavailable(err)
+}
+
 func (s classed) Commit(ctx context.Context, rows ...Row) (int64, error) {
 	if err := CheckRows(rows); err != nil {
 		return 0, err // what no store takes is the caller's fault

@@ -54,12 +54,19 @@ type Store interface {
 	// Since returns every row that changed after revision, ordered by revision,
 	// and the revision that they lead to.
 	Since(ctx context.Context, revision int64) ([]Row, int64, error)
-	// Get returns one row; ok is false if there never was one.
+	// Table returns every row of a table, ordered by id.
+	Table(ctx context.Context, table string) ([]Row, error)
+	// Get returns one row; ok is false if there is none.
 	Get(ctx context.Context, table, id string) (row Row, ok bool, err error)
 	// Commit writes all rows or none, in one step that survives kill -9. Each
 	// row's Version must be one more than the stored one (1 for a new row),
 	// otherwise nothing is written and the error is ErrConflict.
 	Commit(ctx context.Context, rows ...Row) (revision int64, err error)
+	// Remove takes rows away for good, all or none, in one step that survives
+	// kill -9, and raises the revision. Each must be stored with the Version that
+	// it names, otherwise nothing is removed and the error is ErrConflict. Who
+	// follows the changes does not see it.
+	Remove(ctx context.Context, rows ...Row) (revision int64, err error)
 	// Close releases what the store holds.
 	Close() error
 }

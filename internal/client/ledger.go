@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -210,6 +211,15 @@ func (l *ledger) note(row Row) int64 {
 	return seen
 }
 
+// forget lets go of rows that were removed for good.
+func (l *ledger) forget(rows []Row) {
+	l.seenMu.Lock()
+	defer l.seenMu.Unlock()
+	for _, row := range rows {
+		delete(l.seen, nameOf(row))
+	}
+}
+
 // names returns the ids of rows of a table that were seen and that want accepts.
 func (l *ledger) names(table string, want func(id string) bool) (ids []string) {
 	l.seenMu.Lock()
@@ -228,6 +238,9 @@ func (l *ledger) read(ctx context.Context, table, id string, into any) (Row, err
 	row, ok, err := l.store.Get(ctx, table, id)
 	if err != nil {
 		return Row{}, fmt.Errorf("read %s %q: %w", table, id, err)
+	}
+	if !ok && strings.HasPrefix(table, removable) {
+		return Row{}, nil
 	}
 	if !ok {
 		return Row{}, l.notOlder(ctx, Row{Table: table, ID: id}) // a row that was there does not vanish
@@ -285,18 +298,42 @@ func (l *ledger) tagged(e entry) (Row, error) {
 // commit writes rows between two states of the mark, so that a death at any point
 // leaves a store that the mark knows.
 func (l *ledger) commit(ctx context.Context, rows []Row) error {
+	return l.step(ctx, rows, l.announce, func() error {
+		_, err := l.store.Commit(ctx, rows...)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			l.note(row)
+		}
+		return nil
+	})
+}
+
+// remove takes rows away, between two states of the mark as [ledger.commit] does.
+func (l *ledger) remove(ctx context.Context, rows []Row) error {
+	return l.step(ctx, rows, l.announceRemoval, func() error {
+		_, err := l.store.Remove(ctx, rows...)
+		if err != nil {
+			return err
+		}
+		l.forget(rows)
+		return nil
+	})
+}
+
+// step changes the store between the announcement of its next sum and the
+// confirmation.
+func (l *ledger) step(ctx context.Context, rows []Row, announce func(context.Context, []Row) (total, error), change func() error) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	next, err := l.announce(ctx, rows)
+	next, err := announce(ctx, rows)
 	if err != nil {
 		return err
 	}
-	if _, err := l.store.Commit(ctx, rows...); err != nil {
+	if err := change(); err != nil {
 		l.unsure = l.unsure || !errors.Is(err, ErrConflict)
 		return err
-	}
-	for _, row := range rows {
-		l.note(row)
 	}
 	if l.mark == nil || !marked(rows) {
 		return nil
@@ -327,18 +364,43 @@ func (l *ledger) announce(ctx context.Context, rows []Row) (total, error) {
 	next := l.mark.confirmed
 	for _, row := range rows {
 		if row.Version > 1 {
-			old, _, err := l.store.Get(ctx, row.Table, row.ID)
-			if err != nil {
-				return next, fmt.Errorf("read %s/%s: %w", row.Table, row.ID, err)
+			if err := l.without(ctx, &next, row.Table, row.ID, row.Version-1); err != nil {
+				return next, err
 			}
-			if old.Version != row.Version-1 {
-				return next, ErrConflict
-			}
-			next.remove(l.part(old))
 		}
 		next.add(l.part(row))
 	}
 	return next, l.mark.announce(next)
+}
+
+// announceRemoval tells the mark the sum that the store has without rows.
+func (l *ledger) announceRemoval(ctx context.Context, rows []Row) (total, error) {
+	if l.mark == nil {
+		return total{}, nil
+	}
+	if err := l.settle(ctx); err != nil {
+		return total{}, err
+	}
+	next := l.mark.confirmed
+	for _, row := range rows {
+		if err := l.without(ctx, &next, row.Table, row.ID, row.Version); err != nil {
+			return next, err
+		}
+	}
+	return next, l.mark.announce(next)
+}
+
+// without takes the stored version of a row out of a sum.
+func (l *ledger) without(ctx context.Context, sum *total, table, id string, version int64) error {
+	old, _, err := l.store.Get(ctx, table, id)
+	if err != nil {
+		return fmt.Errorf("read %s/%s: %w", table, id, err)
+	}
+	if old.Version != version {
+		return ErrConflict
+	}
+	sum.remove(l.part(old))
+	return nil
 }
 
 // settle finds out whether the last commit was written, if that is not known.
@@ -383,14 +445,14 @@ func (l *ledger) learn(rows []Row) error {
 // all returns every value of a table whose row id keep accepts (nil: all). Rows
 // that are not ours are left out and are its error.
 func all[T any](ctx context.Context, l *ledger, table string, keep func(id string) bool) ([]T, error) {
-	rows, _, err := l.store.Since(ctx, 0)
+	rows, err := l.store.Table(ctx, table)
 	if err != nil {
 		return nil, fmt.Errorf("read the store: %w", err)
 	}
 	var values []T
 	var faults []error
 	for _, row := range rows {
-		if row.Table != table || keep != nil && !keep(row.ID) {
+		if keep != nil && !keep(row.ID) {
 			continue
 		}
 		var value T

@@ -3,8 +3,10 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"pavise.dev/pavise/internal/seal"
 )
@@ -42,10 +44,16 @@ func (r *Registry) retag(ctx context.Context, rows []Row) error {
 	entries := make([]entry, 0, len(rows))
 	for _, row := range rows {
 		e, err := r.again(ctx, row.Table, row.ID)
+		if errors.Is(err, ErrMissing) && strings.HasPrefix(row.Table, removable) {
+			continue // removed in the meantime
+		}
 		if err != nil {
 			return err
 		}
 		entries = append(entries, e)
+	}
+	if len(entries) == 0 {
+		return nil
 	}
 	return r.rows.write(ctx, entries...)
 }
@@ -55,14 +63,14 @@ func (r *Registry) again(ctx context.Context, table, id string) (entry, error) {
 	var value any
 	var row Row
 	var err error
-	switch table {
-	case tableCredential:
+	switch {
+	case table == tableCredential:
 		var s stored
 		if row, err = r.rows.must(ctx, table, id, &s); err == nil {
 			err = r.reseal(&s.Sealed, row)
 		}
 		value = s
-	case tableSecret:
+	case table == tableSecret || strings.HasPrefix(table, removable):
 		var s sealedSecret
 		if row, err = r.rows.must(ctx, table, id, &s); err == nil {
 			err = r.reseal(&s.Sealed, row)

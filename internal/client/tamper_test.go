@@ -62,6 +62,11 @@ func (w *writable) Since(ctx context.Context, revision int64) ([]client.Row, int
 	return seen, latest + w.raised, err
 }
 
+func (w *writable) Table(ctx context.Context, table string) ([]client.Row, error) {
+	rows, _, err := w.Since(ctx, 0)
+	return slices.DeleteFunc(rows, func(row client.Row) bool { return row.Table != table }), err
+}
+
 func (w *writable) Get(ctx context.Context, table, id string) (client.Row, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

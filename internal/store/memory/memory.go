@@ -5,6 +5,7 @@ package memory
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"pavise.dev/pavise/internal/client"
@@ -50,6 +51,20 @@ func (s *Store) Since(ctx context.Context, revision int64) ([]client.Row, int64,
 	return rows, s.revision, nil
 }
 
+// Table implements client.Store.
+func (s *Store) Table(ctx context.Context, table string) ([]client.Row, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var rows []client.Row
+	for key, row := range s.rows {
+		if key[0] == table {
+			rows = append(rows, clone(row))
+		}
+	}
+	slices.SortFunc(rows, func(a, b client.Row) int { return strings.Compare(a.ID, b.ID) })
+	return rows, ctx.Err()
+}
+
 // Get implements client.Store.
 func (s *Store) Get(ctx context.Context, table, id string) (client.Row, bool, error) {
 	s.mu.RLock()
@@ -80,6 +95,26 @@ func (s *Store) Commit(ctx context.Context, rows ...client.Row) (int64, error) {
 		key := [2]string{row.Table, row.ID}
 		s.rows[key] = row
 		s.order = append(s.order, change{s.revision, key})
+	}
+	s.compact()
+	return s.revision, nil
+}
+
+// Remove implements client.Store.
+func (s *Store) Remove(ctx context.Context, rows ...client.Row) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		if known, ok := s.rows[[2]string{row.Table, row.ID}]; !ok || known.Version != row.Version {
+			return 0, client.ErrConflict
+		}
+	}
+	s.revision++
+	for _, row := range rows {
+		delete(s.rows, [2]string{row.Table, row.ID})
 	}
 	s.compact()
 	return s.revision, nil

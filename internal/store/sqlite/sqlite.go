@@ -71,19 +71,34 @@ func (s *Store) since(ctx context.Context, revision int64) (rows []client.Row, l
 	if latest, err = revisionOf(ctx, tx); err != nil {
 		return nil, 0, err
 	}
-	found, err := tx.QueryContext(ctx, "SELECT tbl, id, version, revision, body FROM row WHERE revision > ? ORDER BY revision, tbl, id", revision)
+	rows, err = query(ctx, tx, "SELECT tbl, id, version, revision, body FROM row WHERE revision > ? ORDER BY revision, tbl, id", revision)
+	return rows, latest, err
+}
+
+// Table implements client.Store.
+func (s *Store) Table(ctx context.Context, table string) ([]client.Row, error) {
+	rows, err := query(ctx, s.read, "SELECT tbl, id, version, revision, body FROM row WHERE tbl = ? ORDER BY id", table)
+	return rows, s.explain("read "+table, err)
+}
+
+type lister interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func query(ctx context.Context, q lister, statement string, args ...any) (rows []client.Row, err error) {
+	found, err := q.QueryContext(ctx, statement, args...)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, found.Close()) }()
 	for found.Next() {
 		var row client.Row
 		if err := found.Scan(&row.Table, &row.ID, &row.Version, &row.Revision, &row.Body); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		rows = append(rows, row)
 	}
-	return rows, latest, found.Err()
+	return rows, found.Err()
 }
 
 // Get implements client.Store.
@@ -105,11 +120,20 @@ func (s *Store) Commit(ctx context.Context, rows ...client.Row) (int64, error) {
 	if err := client.CheckRows(rows); err != nil {
 		return 0, err
 	}
-	revision, err := s.commit(ctx, rows)
+	revision, err := s.change(ctx, rows, put)
 	return revision, s.explain("write", err)
 }
 
-func (s *Store) commit(ctx context.Context, rows []client.Row) (revision int64, err error) {
+// Remove implements client.Store.
+func (s *Store) Remove(ctx context.Context, rows ...client.Row) (int64, error) {
+	revision, err := s.change(ctx, rows, remove)
+	return revision, s.explain("remove", err)
+}
+
+type step = func(ctx context.Context, tx *sql.Tx, row client.Row, revision int64) error
+
+// change does the step for every row or for none.
+func (s *Store) change(ctx context.Context, rows []client.Row, do step) (revision int64, err error) {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err
@@ -123,7 +147,7 @@ func (s *Store) commit(ctx context.Context, rows []client.Row) (revision int64, 
 		return 0, err
 	}
 	for _, row := range rows {
-		if err := put(ctx, tx, row, revision); err != nil {
+		if err := do(ctx, tx, row, revision); err != nil {
 			return 0, err
 		}
 	}
@@ -137,6 +161,17 @@ func put(ctx context.Context, tx *sql.Tx, row client.Row, revision int64) error 
 		statement = "INSERT INTO row (tbl, id, version, revision, body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING"
 	}
 	result, err := tx.ExecContext(ctx, statement, row.Table, row.ID, row.Version, revision, row.Body)
+	return one(result, err)
+}
+
+// remove takes one row away if it is stored with its version.
+func remove(ctx context.Context, tx *sql.Tx, row client.Row, _ int64) error {
+	result, err := tx.ExecContext(ctx, "DELETE FROM row WHERE tbl = ? AND id = ? AND version = ?", row.Table, row.ID, row.Version)
+	return one(result, err)
+}
+
+// one holds that a statement changed one row.
+func one(result sql.Result, err error) error {
 	if err != nil {
 		return err
 	}

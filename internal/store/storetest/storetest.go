@@ -33,6 +33,8 @@ func Run(t *testing.T, open func(*testing.T) client.Store) {
 		"takes a body of 64 KiB":                     biggest,
 		"refuses rows without a place":               places,
 		"keeps names apart":                          names,
+		"lists a table":                              table,
+		"removes rows for good":                      removes,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -151,6 +153,44 @@ func tombstones(t *testing.T, s client.Store) {
 	}
 	if rows, _, _ := s.Since(t.Context(), 1); ids(rows) != "a2 " {
 		t.Errorf("since 1: %s", ids(rows))
+	}
+}
+
+func table(t *testing.T, s client.Store) {
+	commit(t, s, row("b", 1, "x"), row("a", 1, "y"), client.Row{Table: "other", ID: "c", Version: 1, Body: []byte("z")})
+	commit(t, s, row("b", 2, "xx"))
+	rows, err := s.Table(t.Context(), "t")
+	if err != nil || ids(rows) != "a1 b2 " || string(rows[1].Body) != "xx" {
+		t.Errorf("%s, %v", ids(rows), err)
+	}
+	if rows, err := s.Table(t.Context(), "none"); err != nil || len(rows) != 0 {
+		t.Errorf("a table that nobody made: %v, %v", rows, err)
+	}
+}
+
+func removes(t *testing.T, s client.Store) {
+	commit(t, s, row("a", 1, "x"), row("b", 1, "y"), row("c", 1, "z"))
+	if _, err := s.Remove(t.Context(), row("a", 1, ""), row("b", 2, "")); !errors.Is(err, client.ErrConflict) {
+		t.Errorf("a version that is not stored: %v", err)
+	}
+	if _, err := s.Remove(t.Context(), row("none", 1, "")); !errors.Is(err, client.ErrConflict) {
+		t.Errorf("a row that is not there: %v", err)
+	}
+	if rows, _ := s.Table(t.Context(), "t"); ids(rows) != "a1 b1 c1 " {
+		t.Fatalf("a removal that failed left %s", ids(rows))
+	}
+	revision, err := s.Remove(t.Context(), row("a", 1, ""), row("b", 1, ""))
+	if err != nil || revision != 2 {
+		t.Errorf("revision %d, %v", revision, err)
+	}
+	if _, ok, err := s.Get(t.Context(), "t", "a"); ok || err != nil {
+		t.Errorf("after its removal: %t, %v", ok, err)
+	}
+	if rows, latest, err := s.Since(t.Context(), 0); ids(rows) != "c1 " || latest != 2 || err != nil {
+		t.Errorf("changes: %s until %d, %v", ids(rows), latest, err)
+	}
+	if revision := commit(t, s, row("a", 1, "again")); revision != 3 {
+		t.Errorf("revision %d", revision)
 	}
 }
 
