@@ -91,7 +91,7 @@ func (k *asking) wanting() want {
 	if !k.signed {
 		return signIn
 	}
-	fresh := k.session.For == k.mark
+	fresh := k.mark != ownMark && k.session.For == k.mark // signed in for this authorization
 	if !fresh && slices.Contains(k.Prompt, "login") {
 		return signIn
 	}
@@ -146,9 +146,7 @@ func (k *asking) consentOrGrant() (Answer, error) {
 // act does what a form says.
 func (k *asking) act() (Answer, error) {
 	if err := k.form(k.visit, k.Action); err != nil {
-		k.event(Event{Action: EventForged, Client: k.Client.ID, Detail: err.Error()})
-		return Answer{}, k.explain(http.StatusForbidden, "This page is too old",
-			"The form does not come from a page that this browser was shown a moment ago. Nothing was done. Go back and try again.", "forged_form")
+		return Answer{}, k.forged(err)
 	}
 	switch k.value("do") {
 	case "cancel":

@@ -17,6 +17,8 @@ import (
 type consent struct {
 	Subject  string        `json:"subject"`
 	Client   string        `json:"client"`
+	Name     string        `json:"name,omitempty"` // of the application, when it was asked for
+	Host     string        `json:"host,omitempty"`
 	Allowed  []string      `json:"allowed"`
 	Declined []string      `json:"declined,omitempty"` // asked for, and left out
 	APIs     []string      `json:"apis,omitempty"`
@@ -111,8 +113,8 @@ func (k *asking) showConsent(status int, wrong string) error {
 func (k *asking) allow() (Answer, error) {
 	chosen := k.r.PostForm["scope"]
 	next := consent{
-		Subject: k.user.Subject, Client: k.Client.ID, Allowed: []string{}, APIs: k.APIs, Offline: k.Offline,
-		Lifetime: k.Lifetime, Given: k.now().UTC(),
+		Subject: k.user.Subject, Client: k.Client.ID, Name: k.Client.Name, Host: k.Client.RedirectHost,
+		Allowed: []string{}, APIs: k.APIs, Offline: k.Offline, Lifetime: k.Lifetime, Given: k.now().UTC(),
 	}
 	some := len(k.Scopes) == 0
 	for _, scope := range k.Scopes {
@@ -140,6 +142,7 @@ func (s *Service) keep(ctx context.Context, now consent) error {
 	id := consentID(now.Subject, now.Client)
 	for range 2 {
 		_, err := s.consents.Change(ctx, id, func(known *consent) error {
+			known.Name, known.Host = now.Name, now.Host
 			known.Allowed = join(now.Allowed, known.Allowed, now.Declined)
 			known.Declined = join(now.Declined, known.Declined, now.Allowed)
 			known.APIs = join(now.APIs, known.APIs, nil)

@@ -96,7 +96,8 @@ type Options struct {
 	Fetch     func() *http.Client // bounded, for providers
 	Grants    Grants
 	Record    func(Event)
-	Templates fs.FS // a theme
+	Fault     func(r *http.Request, err error) (requestID string) // hears of what went wrong on our own pages; may be nil
+	Templates fs.FS                                               // a theme
 	SignIn    SignIn
 	Tries     Tries // nil: one of its own
 }
@@ -113,6 +114,7 @@ type Service struct {
 	pages    *pages.Set
 	grants   Grants
 	record   func(Event)
+	fault    func(*http.Request, error) string
 	tries    Tries
 	seconds  Tries // of second factors, for an account from everywhere: a password was proved before
 	now      func() time.Time
@@ -138,7 +140,10 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		issuer: o.Issuer, origin: at.Scheme + "://" + at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"),
 		records: o.Records, grants: o.Grants, record: o.Record, now: o.Now, random: o.Rand, settings: o.SignIn,
-		consents: rows.NewTable[consent](o.Records, "consent"),
+		fault: o.Fault, consents: rows.NewTable[consent](o.Records, "consent"),
+	}
+	if s.fault == nil {
+		s.fault = func(*http.Request, error) string { return "" }
 	}
 	if err := s.openStores(o); err != nil {
 		return nil, err
@@ -191,9 +196,13 @@ type Page struct {
 
 // Pages returns the service's own addresses.
 func (s *Service) Pages() []Page {
-	return []Page{
-		{"GET " + s.base + "/account/assets/{name}", http.HandlerFunc(s.pages.ServeAsset), 600},
+	all := []Page{{"GET " + s.base + "/account/assets/{name}", http.HandlerFunc(s.pages.ServeAsset), 600}}
+	for _, own := range s.ownPages() {
+		all = append(all,
+			Page{"GET " + s.base + own.path, s.own(own), 120},
+			Page{"POST " + s.base + own.path, s.own(own), 30})
 	}
+	return all
 }
 
 // Collect removes what has ended, and returns how much it was.

@@ -32,9 +32,11 @@ func (k *asking) showSignIn(status int, wrong string) error {
 	if k.r.Method == http.MethodPost && k.value("do") == "sign-in" {
 		login = cut(k.value("username"), 128)
 	}
-	return k.page(status, pages.SignIn, pages.SignInData{
-		Form: k.pageForm("Sign in", wrong), App: k.app(), Login: login, Password: !k.settings.NoPasswords, Device: k.Device,
-	})
+	data := pages.SignInData{Form: k.pageForm("Sign in", wrong), Login: login, Password: !k.settings.NoPasswords, Device: k.Device}
+	if k.Client.ID != "" {
+		data.App = k.app()
+	}
+	return k.page(status, pages.SignIn, data)
 }
 
 // password judges a name and a password.

@@ -4,8 +4,11 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"pavise.dev/pavise/shield"
 )
 
 // bounded returns an application whose texts can be shown: short, on one line, in one
@@ -66,3 +69,44 @@ func texts(all []string) []string {
 
 // noAddress stands for everywhere.
 func noAddress() netip.Addr { return netip.Addr{} }
+
+func remote(v *visit) netip.Addr { return shield.RemoteAddr(v.r) }
+
+func dayText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2 January 2006")
+}
+
+func momentText(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+
+// groups writes a key in groups of four.
+func groups(text string) string {
+	var b strings.Builder
+	for i, r := range text {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// agentText says in words what a browser calls itself.
+func agentText(agent string) string {
+	name, system := "A browser", ""
+	for _, known := range [][2]string{{"Edg", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"Chrom", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"}} {
+		if strings.Contains(agent, known[0]) {
+			name = known[1]
+			break
+		}
+	}
+	for _, known := range [][2]string{{"Android", "Android"}, {"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"CrOS", "ChromeOS"}, {"Linux", "Linux"}} {
+		if strings.Contains(agent, known[0]) {
+			system = " on " + known[1]
+			break
+		}
+	}
+	return name + system
+}

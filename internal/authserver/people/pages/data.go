@@ -140,7 +140,7 @@ type TOTPData struct {
 	Proof   string
 	Secret  string // in groups
 	URI     template.URL
-	Picture string // address of the picture; empty: none
+	Picture template.HTML // an SVG element; empty: none
 }
 
 // CodesData shows recovery codes, once.
@@ -173,7 +173,7 @@ func samples(name string) []any {
 			[]LinkRow{{"Other", "s", "/x", "id", true}, {Name: "O"}},
 			true, true, 3, "/sign-out", "/p", "/t",
 		}},
-		TOTP:  {TOTPData{}, TOTPData{form, "proof", "ABCD EFGH", "otpauth://totp/x", "/x.svg"}},
+		TOTP:  {TOTPData{}, TOTPData{form, "proof", "ABCD EFGH", "otpauth://totp/x", "<svg></svg>"}},
 		Codes: {CodesData{}, CodesData{form, []string{"abcd"}, "/x"}},
 	}[name]
 }

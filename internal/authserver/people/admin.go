@@ -1,0 +1,107 @@
+package people
+
+import (
+	"context"
+	"fmt"
+
+	"pavise.dev/pavise/internal/authserver/people/account"
+	"pavise.dev/pavise/internal/authserver/people/sessions"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/secret"
+)
+
+// CreateUser adds an account.
+func (s *Service) CreateUser(ctx context.Context, n account.NewUser) (account.User, client.Change, error) {
+	return s.accounts.Create(ctx, n)
+}
+
+// ListUsers returns every account, by name.
+func (s *Service) ListUsers(ctx context.Context) ([]account.User, error) {
+	return s.accounts.List(ctx)
+}
+
+// User returns the account of a name, however it is spelled, or of a subject.
+func (s *Service) User(ctx context.Context, nameOrSubject string) (account.User, error) {
+	u, err := s.accounts.Get(ctx, nameOrSubject)
+	if err != nil {
+		return s.accounts.ByName(ctx, nameOrSubject)
+	}
+	return u, nil
+}
+
+// DisableUser ends everything that an account is signed in to and all that it granted,
+// and keeps it from signing in until EnableUser.
+func (s *Service) DisableUser(ctx context.Context, subject, reason string) (client.Change, error) {
+	change, err := s.accounts.Disable(ctx, subject, reason)
+	if err != nil {
+		return client.Change{}, err
+	}
+	return change, s.endAll(ctx, subject)
+}
+
+// EnableUser lets a disabled account sign in again.
+func (s *Service) EnableUser(ctx context.Context, subject string) (client.Change, error) {
+	return s.accounts.Enable(ctx, subject)
+}
+
+// ResetPassword gives an account a temporary password that is shown once, and signs it out
+// everywhere. What it granted to applications stays.
+func (s *Service) ResetPassword(ctx context.Context, subject string) (secret.Value, client.Change, error) {
+	password, change, err := s.accounts.ResetPassword(ctx, subject)
+	if err != nil {
+		return secret.Value{}, client.Change{}, err
+	}
+	_, err = s.sessions.EndAll(ctx, subject)
+	return password, change, err
+}
+
+// ResetTOTP takes away an account's authenticator app and recovery codes.
+func (s *Service) ResetTOTP(ctx context.Context, subject string) (client.Change, error) {
+	return s.accounts.ResetTOTP(ctx, subject)
+}
+
+// DeleteUser removes an account, its sessions, its consents, and all that it granted.
+func (s *Service) DeleteUser(ctx context.Context, subject string) (client.Change, error) {
+	if _, err := s.accounts.Get(ctx, subject); err != nil {
+		return client.Change{}, err
+	}
+	if err := s.endAll(ctx, subject); err != nil {
+		return client.Change{}, err
+	}
+	change, err := s.accounts.Delete(ctx, subject)
+	if err != nil {
+		return client.Change{}, err
+	}
+	if _, err := s.consents.RemoveIf(ctx, func(c consent) bool { return c.Subject == subject }); err != nil {
+		return change, fmt.Errorf("forget what was allowed: %w", err)
+	}
+	_, err = s.sessions.EndAll(ctx, subject) // of who signed in meanwhile
+	return change, err
+}
+
+// SessionsOf returns where an account is signed in, newest first.
+func (s *Service) SessionsOf(ctx context.Context, subject string) ([]sessions.Session, error) {
+	u, err := s.accounts.Get(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	return s.sessions.Of(ctx, subject, u.Epoch)
+}
+
+// EndSessions signs an account out everywhere. What it granted to applications stays.
+func (s *Service) EndSessions(ctx context.Context, subject string) (client.Change, error) {
+	u, err := s.accounts.EndEverything(ctx, subject)
+	if err != nil {
+		return client.Change{}, err
+	}
+	_, err = s.sessions.EndAll(ctx, subject)
+	return client.Change{Action: "user.end_sessions", Target: "user " + u.Login, Text: "signed out everywhere"}, err
+}
+
+func (s *Service) endAll(ctx context.Context, subject string) error {
+	if err := s.grants.RevokeAll(ctx, subject); err != nil {
+		return fmt.Errorf("revoke what was granted: %w", err)
+	}
+	_, err := s.sessions.EndAll(ctx, subject)
+	return err
+}
