@@ -30,6 +30,8 @@ func (s *Service) Ask(w http.ResponseWriter, r *http.Request, a Asked) (Answer, 
 			"A sign-in goes on where it began. Go back to the application and begin again here; cookies have to be allowed.", "other_browser")
 	case r.Method == http.MethodPost:
 		return k.act()
+	case r.URL.Query().Has("with"):
+		return Answer{}, k.depart("")
 	}
 	return k.look()
 }
@@ -88,6 +90,9 @@ const (
 )
 
 func (k *asking) wanting() want {
+	if k.half {
+		return second
+	}
 	if !k.signed {
 		return signIn
 	}
@@ -160,10 +165,20 @@ func (k *asking) act() (Answer, error) {
 	case "other":
 		return Answer{}, k.showSignIn(http.StatusOK, "")
 	case "restart":
-		pages.Redirect(k.w, k.Action)
-		return Answer{}, nil
+		return Answer{}, k.restart()
 	}
 	return k.decide()
+}
+
+// restart begins the sign-in anew.
+func (k *asking) restart() error {
+	if k.half {
+		if err := k.sessions.End(k.r.Context(), k.secret); err != nil {
+			return err
+		}
+	}
+	pages.Redirect(k.w, k.Action)
+	return nil
 }
 
 // decide does what only somebody can say who is signed in as this authorization wants.

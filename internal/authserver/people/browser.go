@@ -44,6 +44,7 @@ type visit struct {
 	session sessions.Session
 	user    account.User
 	signed  bool // in; session and user are valid
+	half    bool // not signed in: a second factor is missing; session and user are valid
 }
 
 // visit reads the cookies of a request.
@@ -69,7 +70,7 @@ func (s *Service) visit(w http.ResponseWriter, r *http.Request) (*visit, error) 
 	if err != nil {
 		return nil, err
 	}
-	v.session, v.user, v.signed = session, user, true
+	v.session, v.user, v.signed, v.half = session, user, !session.Half, session.Half
 	return v, nil
 }
 

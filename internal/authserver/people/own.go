@@ -34,6 +34,7 @@ func (s *Service) ownPages() []ownPage {
 		{"/account", false, (*asking).showAccount, (*asking).actAccount},
 		{"/account/password", true, (*asking).showPassword, (*asking).actPassword},
 		{"/account/totp", true, (*asking).showTOTP, (*asking).actTOTP},
+		{"/account/connect", true, (*asking).connect, func(k *asking) error { return k.connect("") }},
 		{"/sign-out", false, (*asking).showSignOut, (*asking).actSignOut},
 	}
 }
@@ -81,6 +82,8 @@ func (s *Service) serveOwn(page ownPage, w http.ResponseWriter, r *http.Request)
 	switch {
 	case wanted == signIn && page.path == "/sign-out":
 		return k.showSignedOut()
+	case wanted == signIn && r.URL.Query().Has("with"):
+		return k.depart("")
 	case wanted == signIn:
 		return k.showSignIn(http.StatusOK, "")
 	case wanted == second:
@@ -103,8 +106,7 @@ func (k *asking) signInStep() error {
 	case "password":
 		return k.newPassword()
 	}
-	pages.Redirect(k.w, k.Action)
-	return nil
+	return k.restart()
 }
 
 func (k *asking) forged(err error) error {
@@ -132,6 +134,7 @@ func (k *asking) showAccount(note string) error {
 	for _, one := range all {
 		data.Sessions = append(data.Sessions, sessionRow(one, k.session.ID))
 	}
+	data.Links = k.linkRows()
 	return k.pages.Write(k.w, http.StatusOK, pages.Account, data, "")
 }
 
@@ -177,6 +180,10 @@ func (k *asking) actAccount() error {
 	switch k.value("do") {
 	case "withdraw":
 		if err := k.withdraw(ctx, id); err != nil {
+			return err
+		}
+	case "part":
+		if err := k.part(ctx, id); err != nil {
 			return err
 		}
 	case "end":

@@ -16,6 +16,7 @@ import (
 	"pavise.dev/pavise/internal/authserver/people/pages"
 	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/authserver/people/sessions"
+	"pavise.dev/pavise/internal/authserver/people/upstream"
 	"pavise.dev/pavise/limit"
 )
 
@@ -85,6 +86,7 @@ type SignIn struct {
 	MinPassword int           // characters; 0: 12
 	Idle        time.Duration // a session ends when nobody was there for so long; 0: 8 hours
 	Longest     time.Duration // a session is never longer; 0: 24 hours
+	Providers   []upstream.Settings
 }
 
 // Options are what a [Service] needs. Templates, Tries and the settings may be empty.
@@ -104,22 +106,24 @@ type Options struct {
 
 // Service is what people meet. It is safe for concurrent use.
 type Service struct {
-	issuer   string
-	origin   string
-	base     string // path before our own addresses
-	records  Records
-	accounts *account.Store
-	sessions *sessions.Store
-	consents rows.Table[consent]
-	pages    *pages.Set
-	grants   Grants
-	record   func(Event)
-	fault    func(*http.Request, error) string
-	tries    Tries
-	seconds  Tries // of second factors, for an account from everywhere: a password was proved before
-	now      func() time.Time
-	random   io.Reader
-	settings SignIn
+	issuer    string
+	origin    string
+	base      string // path before our own addresses
+	records   Records
+	accounts  *account.Store
+	sessions  *sessions.Store
+	consents  rows.Table[consent]
+	flows     rows.Table[flow]
+	providers []*upstream.Provider
+	pages     *pages.Set
+	grants    Grants
+	record    func(Event)
+	fault     func(*http.Request, error) string
+	tries     Tries
+	seconds   Tries // of second factors, for an account from everywhere: a password was proved before
+	now       func() time.Time
+	random    io.Reader
+	settings  SignIn
 }
 
 // Defaults of [SignIn].
@@ -140,7 +144,7 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		issuer: o.Issuer, origin: at.Scheme + "://" + at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"),
 		records: o.Records, grants: o.Grants, record: o.Record, now: o.Now, random: o.Rand, settings: o.SignIn,
-		fault: o.Fault, consents: rows.NewTable[consent](o.Records, "consent"),
+		fault: o.Fault, consents: rows.NewTable[consent](o.Records, "consent"), flows: rows.NewTable[flow](o.Records, "handover"),
 	}
 	if s.fault == nil {
 		s.fault = func(*http.Request, error) string { return "" }
@@ -149,6 +153,9 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	if err := s.openTries(o); err != nil {
+		return nil, err
+	}
+	if err := s.openProviders(o); err != nil {
 		return nil, err
 	}
 	s.pages, err = pages.New(pages.Options{Theme: o.Templates, Service: at.Host, Base: s.base})
@@ -197,6 +204,9 @@ type Page struct {
 // Pages returns the service's own addresses.
 func (s *Service) Pages() []Page {
 	all := []Page{{"GET " + s.base + "/account/assets/{name}", http.HandlerFunc(s.pages.ServeAsset), 600}}
+	if len(s.providers) > 0 {
+		all = append(all, Page{"GET " + s.base + "/sign-in/{provider}/callback", http.HandlerFunc(s.serveCallback), 60})
+	}
 	for _, own := range s.ownPages() {
 		all = append(all,
 			Page{"GET " + s.base + own.path, s.own(own), 120},
@@ -207,5 +217,11 @@ func (s *Service) Pages() []Page {
 
 // Collect removes what has ended, and returns how much it was.
 func (s *Service) Collect(ctx context.Context) (int, error) {
-	return s.sessions.Collect(ctx)
+	ended, err := s.sessions.Collect(ctx)
+	if err != nil {
+		return ended, err
+	}
+	now := s.now()
+	left, err := s.flows.RemoveIf(ctx, func(f flow) bool { return !now.Before(f.Ends) })
+	return ended + left, err
 }

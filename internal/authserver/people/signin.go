@@ -33,6 +33,9 @@ func (k *asking) showSignIn(status int, wrong string) error {
 		login = cut(k.value("username"), 128)
 	}
 	data := pages.SignInData{Form: k.pageForm("Sign in", wrong), Login: login, Password: !k.settings.NoPasswords, Device: k.Device}
+	for _, p := range k.providers {
+		data.Ways = append(data.Ways, pages.Way{Name: p.Title, Address: k.wayTo(k.Action, p.Name)})
+	}
 	if k.Client.ID != "" {
 		data.App = k.app()
 	}
@@ -95,7 +98,7 @@ func (k *asking) proceed(p account.Proof, amr []string) error {
 	switch {
 	case p.User.HasTOTP && len(amr) == 1:
 		return k.askSecond(p.User.Subject, amr, "")
-	case p.User.MustChange:
+	case p.User.MustChange && amr[0] == "pwd":
 		return k.askPassword(http.StatusOK, p, amr, "")
 	}
 	return k.signIn(p.User, amr, "")

@@ -88,7 +88,15 @@ func (s *Store) add(ctx context.Context, k kept) error {
 	}
 	all := []client.Record{user, name}
 	for _, id := range k.Federated {
-		record, err := s.federated.Record(rows.Row[login]{ID: rows.Digest(id.Issuer, id.Subject), Value: login{k.Subject}})
+		row, _, err := s.owner(ctx, id.Issuer, id.Subject)
+		if err == nil {
+			return ErrTaken
+		}
+		if !errors.Is(err, ErrUnknown) {
+			return err
+		}
+		row.Value = login{k.Subject}
+		record, err := s.federated.Record(row)
 		if err != nil {
 			return err
 		}
@@ -211,6 +219,9 @@ func (s *Store) everythingOf(ctx context.Context, row rows.Row[kept]) ([]client.
 	gone = append(gone, client.Record{Table: "login", ID: name.ID, Version: name.Version})
 	for _, id := range row.Value.Federated {
 		joined, err := s.federated.Get(ctx, rows.Digest(id.Issuer, id.Subject))
+		if errors.Is(err, rows.ErrMissing) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -2,11 +2,8 @@ package account
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-
-	"pavise.dev/pavise/internal/authserver/people/rows"
 )
 
 // TOTPSecret returns a new secret for an authenticator app.
@@ -57,17 +54,4 @@ func (s *Store) newCodes(subject string) (codes, names []string, err error) {
 		codes = append(codes, code[:4]+"-"+code[4:8]+"-"+code[8:12]+"-"+code[12:])
 	}
 	return codes, names, nil
-}
-
-// Federated returns the account of who somebody is elsewhere, or [ErrUnknown]. Issuer and
-// subject alone decide: an e-mail address is never compared.
-func (s *Store) Federated(ctx context.Context, issuer, subject string) (User, error) {
-	row, err := s.federated.Get(ctx, rows.Digest(issuer, subject))
-	if errors.Is(err, rows.ErrMissing) {
-		return User{}, ErrUnknown
-	}
-	if err != nil {
-		return User{}, err
-	}
-	return s.Get(ctx, row.Value.Subject)
 }

@@ -94,6 +94,8 @@ type ErrorData struct {
 	Code      string
 	Text      string
 	RequestID string
+	Next      string // address to go on; empty: none
+	More      string // text of the link
 }
 
 // SignOutData asks whether to sign out.
@@ -164,7 +166,7 @@ func samples(name string) []any {
 		}},
 		Device:  {DeviceData{}, DeviceData{form}},
 		Done:    {DoneData{}, DoneData{form, "Text", "/x", "More"}},
-		Error:   {ErrorData{}, ErrorData{form, "code", "Text", "id"}},
+		Error:   {ErrorData{}, ErrorData{form, "code", "Text", "id", "/x", "More"}},
 		SignOut: {SignOutData{}, SignOutData{form, "Ada"}},
 		Account: {AccountData{}, AccountData{
 			form, "Ada", "ada", "a@example.com",

@@ -33,8 +33,9 @@ type Session struct {
 	Ends     time.Time `json:"ends"`
 	ACR      string    `json:"acr"`
 	AMR      []string  `json:"amr"`
-	For      string    `json:"for,omitempty"` // mark of the authorization for which was signed in
-	Via      string    `json:"via,omitempty"` // provider, if it was not an account's own password
+	For      string    `json:"for,omitempty"`  // mark of the authorization for which was signed in
+	Half     bool      `json:"half,omitempty"` // a second factor is still missing: nobody is signed in
+	Via      string    `json:"via,omitempty"`  // provider, if it was not an account's own password
 	Agent    string    `json:"agent,omitempty"`
 	Remote   string    `json:"remote,omitempty"`
 
@@ -156,7 +157,7 @@ func (s *Store) Of(ctx context.Context, subject string, epoch int64) ([]Session,
 	}
 	var found []Session
 	for _, row := range all {
-		if v := row.Value; v.Subject == subject && v.Epoch == epoch && !s.isOver(v) {
+		if v := row.Value; v.Subject == subject && v.Epoch == epoch && !v.Half && !s.isOver(v) {
 			v.place = row.ID
 			found = append(found, v)
 		}
@@ -172,6 +173,12 @@ func (s *Store) EndOne(ctx context.Context, subject, id string) error {
 		return ErrNone
 	}
 	return err
+}
+
+// EndVia ends the sessions of a person who came in through a provider, but the one of the
+// given id.
+func (s *Store) EndVia(ctx context.Context, subject, via, but string) (int, error) {
+	return s.table.RemoveIf(ctx, func(v Session) bool { return v.Subject == subject && v.Via == via && v.ID != but })
 }
 
 // EndAll ends every session of a person.
