@@ -227,8 +227,8 @@ func (k *asking) app() *pages.App {
 	return &pages.App{Name: k.Client.Name, Host: k.Client.RedirectHost, Contact: k.Client.Contact, Policy: k.Client.PolicyURI}
 }
 
-// page writes a page whose forms may lead to the application.
-func (k *asking) page(status int, name string, data any) error {
+// show writes a page whose forms may lead to the application.
+func (k *asking) show(status int, name string, data any) error {
 	return k.pages.Write(k.w, status, name, data, k.Client.RedirectURI)
 }
 

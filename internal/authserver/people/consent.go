@@ -106,7 +106,7 @@ func (k *asking) showConsent(status int, wrong string) error {
 			data.Items[i].Text = "Know who you are here"
 		}
 	}
-	return k.page(status, pages.Consent, data)
+	return k.show(status, pages.Consent, data)
 }
 
 // allow keeps what the person allowed.

@@ -25,6 +25,7 @@ type flow struct {
 	Mark    string    `json:"mark,omitempty"`
 	Client  string    `json:"client,omitempty"`
 	Join    string    `json:"join,omitempty"` // subject whose account is being connected
+	Since   time.Time `json:"since,omitzero"` // the person was to sign in after
 	Ends    time.Time `json:"ends"`
 }
 
@@ -72,6 +73,9 @@ func (k *asking) wayTo(action, provider string) string {
 // depart sends a person elsewhere; join is the subject whose account is to be connected.
 func (k *asking) depart(join string) error {
 	query := k.r.URL.Query()
+	if k.page != nil {
+		return k.departToPage(query.Get("token"))
+	}
 	p := k.provider(query.Get("with"))
 	if p == nil || k.browser == "" || !k.is(query.Get("token"), k.bound("with", k.Action, p.Name)) {
 		return k.forged(errForged)

@@ -241,7 +241,7 @@ func (w *world) start(id string) (*browser, *page) {
 	w.ask(id, func(a *people.Asked) { a.Action = "/authorize/" + id })
 	b := w.browser()
 	b.get(authorize(id))
-	return b, b.get("/authorize/" + id).want(http.StatusOK, "<h1>Sign in</h1>", "Continue with Corp", "Continue with CodeHub")
+	return b, b.get("/authorize/"+id).want(http.StatusOK, "<h1>Sign in</h1>", "Continue with Corp", "Continue with CodeHub")
 }
 
 func TestSignInThroughOthers(t *testing.T) {
@@ -436,9 +436,11 @@ func TestProvidersThatAreAwayAreBounded(t *testing.T) {
 	for name, instead := range map[string]http.HandlerFunc{
 		"100 MB of HTML": html,
 		"an error":       func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) },
-		"a redirect":     func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, l.server.URL+"/keys", http.StatusFound) },
-		"no JSON":        func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "<html>") },
-		"silence":        func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"a redirect": func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, l.server.URL+"/keys", http.StatusFound)
+		},
+		"no JSON": func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "<html>") },
+		"silence": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 	} {
 		for _, path := range []string{"/.well-known/openid-configuration", "/token", "/keys", "/user"} {
 			t.Run(name+" at "+path, func(t *testing.T) {
@@ -510,7 +512,7 @@ func TestComingBackIsOfOneBrowserAndOnce(t *testing.T) {
 	t.Run("another site sends somebody away", func(t *testing.T) {
 		b, _ := w.start("csrf")
 		b.get("/authorize/csrf?with=corp").want(http.StatusForbidden)
-		b.get("/authorize/csrf?with=corp&token="+strings.Repeat("0", 64)).want(http.StatusForbidden)
+		b.get("/authorize/csrf?with=corp&token=" + strings.Repeat("0", 64)).want(http.StatusForbidden)
 		_, q := w.start("csrf2")
 		b.get(strings.Replace(q.way("corp"), "csrf2", "csrf", 1)).want(http.StatusForbidden)
 	})

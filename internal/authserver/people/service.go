@@ -2,6 +2,7 @@ package people
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/internal/authserver/people/account"
+	"pavise.dev/pavise/internal/authserver/people/handover"
 	"pavise.dev/pavise/internal/authserver/people/pages"
 	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/authserver/people/sessions"
@@ -87,6 +89,7 @@ type SignIn struct {
 	Idle        time.Duration // a session ends when nobody was there for so long; 0: 8 hours
 	Longest     time.Duration // a session is never longer; 0: 24 hours
 	Providers   []upstream.Settings
+	Page        *handover.Settings // takes the place of our sign-in page; nil: ours
 }
 
 // Options are what a [Service] needs. Templates, Tries and the settings may be empty.
@@ -97,6 +100,7 @@ type Options struct {
 	Rand      io.Reader
 	Fetch     func() *http.Client // bounded, for providers
 	Grants    Grants
+	Key       func() (id, algorithm string, key crypto.Signer) // signs requests to a page of the operator's own
 	Record    func(Event)
 	Fault     func(r *http.Request, err error) (requestID string) // hears of what went wrong on our own pages; may be nil
 	Templates fs.FS                                               // a theme
@@ -115,6 +119,7 @@ type Service struct {
 	consents  rows.Table[consent]
 	flows     rows.Table[flow]
 	providers []*upstream.Provider
+	page      *handover.Page // the operator's own; nil: ours
 	pages     *pages.Set
 	grants    Grants
 	record    func(Event)
@@ -153,6 +158,9 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	if err := s.openTries(o); err != nil {
+		return nil, err
+	}
+	if err := s.openPage(o); err != nil {
 		return nil, err
 	}
 	if err := s.openProviders(o); err != nil {
@@ -204,6 +212,9 @@ type Page struct {
 // Pages returns the service's own addresses.
 func (s *Service) Pages() []Page {
 	all := []Page{{"GET " + s.base + "/account/assets/{name}", http.HandlerFunc(s.pages.ServeAsset), 600}}
+	if s.page != nil {
+		all = append(all, Page{"GET " + s.base + returnPath, http.HandlerFunc(s.serveReturn), 60})
+	}
 	if len(s.providers) > 0 {
 		all = append(all, Page{"GET " + s.base + "/sign-in/{provider}/callback", http.HandlerFunc(s.serveCallback), 60})
 	}

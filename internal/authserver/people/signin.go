@@ -28,6 +28,9 @@ const (
 )
 
 func (k *asking) showSignIn(status int, wrong string) error {
+	if k.page != nil && k.r.Method != http.MethodPost && !k.r.URL.Query().Has(stopped) {
+		return k.handOver() // not after a form: its page lets it lead to us and the application only
+	}
 	login := cut(k.LoginHint, 128)
 	if k.r.Method == http.MethodPost && k.value("do") == "sign-in" {
 		login = cut(k.value("username"), 128)
@@ -36,10 +39,13 @@ func (k *asking) showSignIn(status int, wrong string) error {
 	for _, p := range k.providers {
 		data.Ways = append(data.Ways, pages.Way{Name: p.Title, Address: k.wayTo(k.Action, p.Name)})
 	}
+	if k.page != nil {
+		data.Ways = []pages.Way{{Name: "your account", Address: k.wayTo(k.Action, "")}}
+	}
 	if k.Client.ID != "" {
 		data.App = k.app()
 	}
-	return k.page(status, pages.SignIn, data)
+	return k.show(status, pages.SignIn, data)
 }
 
 // password judges a name and a password.
@@ -153,7 +159,7 @@ func (k *asking) askSecond(subject string, amr []string, wrong string) error {
 	if wrong != "" {
 		status = http.StatusUnprocessableEntity
 	}
-	return k.page(status, pages.Second, pages.SecondData{Form: k.pageForm("Confirm that it is you", wrong), Proof: sealed})
+	return k.show(status, pages.Second, pages.SecondData{Form: k.pageForm("Confirm that it is you", wrong), Proof: sealed})
 }
 
 // reopen returns what was proved before, and by whom.
@@ -224,7 +230,7 @@ func (k *asking) askPassword(status int, p account.Proof, amr []string, wrong st
 	if err != nil {
 		return err
 	}
-	return k.page(status, pages.Password, pages.PasswordData{
+	return k.show(status, pages.Password, pages.PasswordData{
 		Form: k.pageForm("Choose a new password", wrong), Proof: sealed, Login: p.User.Login, Minimum: k.accounts.Rules().Minimum,
 	})
 }
@@ -285,7 +291,7 @@ func sentence(err error) string {
 }
 
 func (k *asking) showChoice() error {
-	return k.page(http.StatusOK, pages.Choose, pages.ChooseData{
+	return k.show(http.StatusOK, pages.Choose, pages.ChooseData{
 		Form: k.pageForm("Which account?", ""), App: k.app(), Who: whoOf(k.user), Login: k.user.Login,
 	})
 }
