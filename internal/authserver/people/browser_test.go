@@ -40,8 +40,14 @@ type chromium struct {
 
 func newChromium(t *testing.T) *chromium {
 	t.Helper()
+	findChromium(t)
+	return inChromium(t, newWorld(t, func(o *people.Options) { o.Issuer = "https://login.test" }))
+}
+
+// inChromium is a browser in front of a world whose issuer is https://login.test.
+func inChromium(t *testing.T, w *world) *chromium {
+	t.Helper()
 	program := findChromium(t)
-	w := newWorld(t, func(o *people.Options) { o.Issuer = "https://login.test" })
 	app := httptest.NewUnstartedServer(http.HandlerFunc(serveApplication))
 	app.Config.ErrorLog = log.New(io.Discard, "", 0)
 	app.StartTLS()
@@ -59,7 +65,7 @@ func findChromium(t *testing.T) string {
 			return program
 		}
 	}
-	t.Skip("no Chromium here: make test installs it")
+	t.Fatal("no Chromium here; hint: make test installs what the tests need")
 	return ""
 }
 
@@ -68,7 +74,7 @@ func startChromium(t *testing.T, program string, login, app net.Addr) context.Co
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("ignore-certificate-errors", true),
-		chromedp.Flag("host-resolver-rules", fmt.Sprintf("MAP login.test %s, MAP photos.test %s, MAP * ~NOTFOUND", login, app)),
+		chromedp.Flag("host-resolver-rules", fmt.Sprintf("MAP login.test %s, MAP photos.test %s, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", login, app)),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true),
 	)
 	if os.Geteuid() == 0 {
@@ -168,7 +174,7 @@ func (c *chromium) picture(name string) {
 func TestChromiumSignsInWithPasswordAndCode(t *testing.T) {
 	c := newChromium(t)
 	c.person("ada")
-	key, _ := c.plainBrowser().setUpTOTP("ada", goodPassword)
+	key, _ := c.browser().setUpTOTP("ada", goodPassword)
 	c.clock.forward(time.Minute)
 	c.ask("one", photos)
 	c.run(chromedp.Navigate("https://photos.test/one"), chromedp.Click(chromedp.CSS("#go")), heading("Sign in"))
@@ -193,10 +199,20 @@ func TestChromiumSignsInWithPasswordAndCode(t *testing.T) {
 	c.run(chromedp.Navigate("https://photos.test/three"), chromedp.Click(chromedp.CSS("#go")), heading("code=c")) // Lax lets the session through
 }
 
-// plainBrowser sets things up without Chromium, at the name that the service has there.
-func (c *chromium) plainBrowser() *browser {
-	b := c.browser()
-	return b
+// From the page over a provider that redirects at once, back to us and on to the
+// application: one chain, which no Content-Security-Policy of a form may stop.
+func TestChromiumSignsInThroughAProvider(t *testing.T) {
+	findChromium(t)
+	l := newLookalike(t)
+	w := providers(t, l, func(o *people.Options) { o.Issuer = "https://login.test" })
+	c := inChromium(t, w)
+	c.ask("one", photos)
+	c.run(chromedp.Navigate("https://photos.test/one"), chromedp.Click(chromedp.CSS("#go")), heading("Sign in"))
+	c.picture("providers")
+	c.run(chromedp.Click(`//a[contains(., "Continue with Corp")]`), heading("asks for access"), press("Allow"), heading("code=c"))
+	c.ask("two", photos, func(a *people.Asked) { a.Prompt = []string{"login"} })
+	c.run(chromedp.Navigate("https://photos.test/two"), chromedp.Click(chromedp.CSS("#go")), heading("Sign in"),
+		chromedp.Click(`//a[contains(., "Continue with Corp")]`), heading("code=c"))
 }
 
 func TestChromiumRefuses(t *testing.T) {

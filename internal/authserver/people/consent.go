@@ -191,6 +191,12 @@ func (s *Service) forget(ctx context.Context, subject, client string) error {
 	return errors.New("forget a consent: it changed each time")
 }
 
+// ForgetClient removes what everybody said to an application that is gone, so that
+// another one of its id is asked about anew.
+func (s *Service) ForgetClient(ctx context.Context, client string) (int, error) {
+	return s.consents.RemoveIf(ctx, func(c consent) bool { return c.Client == client })
+}
+
 func lifetimeText(d time.Duration) string {
 	for _, unit := range []struct {
 		name string

@@ -176,6 +176,15 @@ func (l *lookalike) visit(address string) string {
 // withProviders is a world whose people can sign in at a look-alike.
 func withProviders(t testing.TB, l *lookalike, change ...func(*upstream.Settings)) *world {
 	t.Helper()
+	return providers(t, l, func(o *people.Options) {
+		for _, c := range change {
+			c(&o.SignIn.Providers[0])
+		}
+	})
+}
+
+func providers(t testing.TB, l *lookalike, change func(*people.Options)) *world {
+	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AddCert(l.server.Certificate())
 	fetcher, err := fetch.New(fetch.Settings{Allow: []string{"127.0.0.1"}, Roots: roots, Timeout: 500 * time.Millisecond})
@@ -184,9 +193,6 @@ func withProviders(t testing.TB, l *lookalike, change ...func(*upstream.Settings
 		Name: "corp", Title: "Corp", Kind: upstream.OpenIDConnect, Issuer: l.server.URL, ClientID: "pavise", ClientSecret: secret.New([]byte("planted-client-secret")),
 		Accounts: upstream.Create,
 	}
-	for _, c := range change {
-		c(&openid)
-	}
 	hub := upstream.Settings{
 		Name: "hub", Title: "CodeHub", Kind: upstream.OAuth2, Issuer: "https://codehub.example", ClientID: "pavise", ClientSecret: secret.New([]byte("planted-client-secret")),
 		AuthorizeURL: l.server.URL + "/authorize", TokenURL: l.server.URL + "/token", UserinfoURL: l.server.URL + "/user", SubjectField: "id", Accounts: upstream.Create,
@@ -194,6 +200,7 @@ func withProviders(t testing.TB, l *lookalike, change ...func(*upstream.Settings
 	w := newWorld(t, func(o *people.Options) {
 		o.Fetch = func() *http.Client { return fetcher.HTTP(1 << 20) }
 		o.SignIn.Providers = []upstream.Settings{openid, hub}
+		change(o)
 	})
 	l.now = w.clock.Now
 	return w
@@ -234,6 +241,17 @@ func pathOf(t testing.TB, address string) string {
 	u, err := url.Parse(address)
 	must(t, err)
 	return u.RequestURI()
+}
+
+// connectAddress is that of the first button "Connect" of a person's own page.
+func (p *page) connectAddress() string {
+	p.t.Helper()
+	_, rest, ok := strings.Cut(p.text, `href="/account/connect?`)
+	if !ok {
+		p.t.Fatalf("nothing to connect on the page of status %d:\n%s", p.status, p.text)
+	}
+	address, _, _ := strings.Cut(rest, `"`)
+	return "/account/connect?" + strings.ReplaceAll(address, "&amp;", "&")
 }
 
 // start is a browser at the page of signing in.
@@ -293,21 +311,15 @@ func TestStrangersNeedAnAccount(t *testing.T) {
 	b.through(l, p, "corp").want(http.StatusForbidden, "No account is connected")
 	// Its owner connects it, and comes in by it from then on.
 	own := w.browser()
-	own.get("/account")
 	p = own.signIn(own.get("/account"), "ada", goodPassword).want(http.StatusOK, "Not connected")
-	_, rest, _ := strings.Cut(p.text, `href="/account/connect?`)
-	address, _, _ := strings.Cut(rest, `"`)
-	away := own.get("/account/connect?" + strings.ReplaceAll(address, "&amp;", "&"))
+	away := own.get(p.connectAddress())
 	own.get(pathOf(t, l.visit(away.to))).want(http.StatusOK, "Your account", "Connected since")
 	b, p = w.start("two")
 	b.through(l, p, "corp").want(http.StatusOK, "asks for access", "Ada Lovelace")
 	// Somebody else cannot connect the same.
 	w.person("eva")
 	eva := w.browser()
-	p = eva.signIn(eva.get("/account"), "eva", goodPassword).want(http.StatusOK)
-	_, rest, _ = strings.Cut(p.text, `href="/account/connect?`)
-	address, _, _ = strings.Cut(rest, `"`)
-	away = eva.get("/account/connect?" + strings.ReplaceAll(address, "&amp;", "&"))
+	away = eva.get(eva.signIn(eva.get("/account"), "eva", goodPassword).connectAddress())
 	eva.get(pathOf(t, l.visit(away.to))).want(http.StatusConflict, "connected already")
 	// Parted, it leads nowhere, and whoever came in by it is out.
 	own.submit(own.get("/account"), "part").want(http.StatusOK, "Not connected")
@@ -323,19 +335,13 @@ func TestSecondFactorStaysWithOthers(t *testing.T) {
 	w.person("ada")
 	own := w.browser()
 	key, _ := own.setUpTOTP("ada", goodPassword)
-	p := own.get("/account")
-	_, rest, _ := strings.Cut(p.text, `href="/account/connect?`)
-	address, _, _ := strings.Cut(rest, `"`)
-	p = own.get("/account/connect?" + strings.ReplaceAll(address, "&amp;", "&")) // one factor is not enough for that
+	p := own.get(own.get("/account").connectAddress()) // one factor is not enough for that
 	w.clock.forward(time.Minute)
 	own.submit(p.want(http.StatusOK, "Confirm that it is you"), "second", "code", codeOf(t, key, w.clock.Now())).want(http.StatusOK, "Your account")
-	p = own.get("/account")
-	_, rest, _ = strings.Cut(p.text, `href="/account/connect?`)
-	address, _, _ = strings.Cut(rest, `"`)
-	own.get(pathOf(t, l.visit(own.get("/account/connect?"+strings.ReplaceAll(address, "&amp;", "&")).to))).want(http.StatusOK, "Connected since")
+	own.get(pathOf(t, l.visit(own.get(own.get("/account").connectAddress()).to))).want(http.StatusOK, "Connected since")
 	w.clock.forward(time.Minute)
-	b, p := w.start("one")
-	p = b.through(l, p, "corp").want(http.StatusOK, "Confirm that it is you")
+	b, first := w.start("one")
+	b.through(l, first, "corp").want(http.StatusOK, "Confirm that it is you")
 	w.ask("other")
 	b.get(authorize("other")).want(http.StatusOK, "Confirm that it is you") // half a sign-in is none, anywhere
 	b.get("/account").want(http.StatusOK, "Confirm that it is you")

@@ -111,8 +111,10 @@ func (k *asking) signInStep() error {
 
 func (k *asking) forged(err error) error {
 	k.event(Event{Action: EventForged, Client: k.Client.ID, Detail: err.Error()})
-	return k.explain(http.StatusForbidden, "This page is too old",
-		"The form does not come from a page that this browser was shown a moment ago. Nothing was done. Go back and try again.", "forged_form")
+	return k.pages.Write(k.w, http.StatusForbidden, pages.Error, pages.ErrorData{
+		Form: pages.Form{Title: "This page is too old"}, Code: "forged_form", Next: k.Action, More: "Try again",
+		Text: "The form does not come from a page that this browser was shown a moment ago. Nothing was done.",
+	}, "")
 }
 
 func (k *asking) showAccount(note string) error {

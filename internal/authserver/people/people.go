@@ -87,7 +87,7 @@ type Person struct {
 	EmailVerified bool
 	AuthTime      time.Time
 	ACR           string   // [ACROne] or [ACRTwo], or what a provider or the operator's own page said
-	AMR           []string // RFC 8176: pwd, otp, mfa; fed for a provider
+	AMR           []string // RFC 8176: pwd, otp; fed for a provider; or what the operator's own page said
 }
 
 // Authentication context class references.

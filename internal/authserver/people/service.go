@@ -67,6 +67,7 @@ const (
 	EventHeld             = "person.held" // too many wrong tries
 	EventPasswordChanged  = "person.password_changed"
 	EventTOTPSet          = "person.totp_set"
+	EventRecoveryCode     = "person.recovery_code"
 	EventAccountCreated   = "person.account_created"
 	EventIdentityJoined   = "person.identity_joined"
 	EventIdentityParted   = "person.identity_parted"

@@ -186,7 +186,7 @@ func (k *asking) secondFactor() error {
 	if err != nil {
 		return err
 	}
-	method, err := k.checkSecond(k.visit, p.Subject)
+	recovery, err := k.checkSecond(k.visit, p.Subject)
 	switch {
 	case errors.Is(err, account.ErrHeld):
 		k.event(Event{Action: EventHeld, Subject: p.Subject, Client: k.Client.ID, Method: "totp"})
@@ -197,32 +197,32 @@ func (k *asking) secondFactor() error {
 	case err != nil:
 		return err
 	}
+	if recovery {
+		k.event(Event{Action: EventRecoveryCode, Subject: p.Subject, Client: k.Client.ID})
+	}
 	k.tries.Right(triesOf(proven.User.Login), from)
-	return k.proceed(proven, append(p.AMR[:len(p.AMR):len(p.AMR)], method))
+	return k.proceed(proven, append(p.AMR[:len(p.AMR):len(p.AMR)], "otp"))
 }
 
 // checkSecond checks the code of a form, and counts wrong ones.
-func (s *Service) checkSecond(v *visit, subject string) (method string, err error) {
+func (s *Service) checkSecond(v *visit, subject string) (recovery bool, err error) {
 	from, nowhere := shield.RemoteAddr(v.r), noAddress()
 	counted := "second " + subject
 	if s.tries.Blocked(counted, from) > 0 || s.seconds.Blocked(counted, nowhere) > 0 {
-		return "", account.ErrHeld
+		return false, account.ErrHeld
 	}
-	recovery, err := s.accounts.Second(v.r.Context(), subject, v.value("code"))
+	recovery, err = s.accounts.Second(v.r.Context(), subject, v.value("code"))
 	switch {
 	case errors.Is(err, account.ErrWrong):
 		s.tries.Wrong(counted, from)
 		s.seconds.Wrong(counted, nowhere)
-		return "", err
+		return false, err
 	case err != nil:
-		return "", err
+		return false, err
 	}
 	s.tries.Right(counted, from)
 	s.seconds.Right(counted, nowhere)
-	if recovery {
-		return "rec", nil
-	}
-	return "otp", nil
+	return recovery, nil
 }
 
 func (k *asking) askPassword(status int, p account.Proof, amr []string, wrong string) error {

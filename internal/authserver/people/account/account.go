@@ -94,6 +94,8 @@ func (s *Store) Password(ctx context.Context, name, password string) (Proof, err
 	var known *hash
 	if err == nil {
 		known = account.Password
+	} else if _, err := s.get(ctx, nobody); err != nil && !errors.Is(err, ErrUnknown) { // as many reads as for a known one
+		return Proof{}, err
 	}
 	right, err := s.hasher.matches(ctx, known, password)
 	switch {
@@ -111,6 +113,9 @@ func (s *Store) Password(ctx context.Context, name, password string) (Proof, err
 	}
 	return Proof{account.user(), account.Stamp}, nil
 }
+
+// nobody is the subject of no account.
+const nobody = "u-"
 
 // renew hashes a password again with today's cost. If that cannot be done now, the next
 // sign-in tries again.

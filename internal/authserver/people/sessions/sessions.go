@@ -38,8 +38,6 @@ type Session struct {
 	Via      string    `json:"via,omitempty"`  // provider, if it was not an account's own password
 	Agent    string    `json:"agent,omitempty"`
 	Remote   string    `json:"remote,omitempty"`
-
-	place string // id of its row
 }
 
 // Options are what a [Store] needs; all are required.
@@ -104,7 +102,6 @@ func (s *Store) Find(ctx context.Context, secret string) (Session, error) {
 		return Session{}, err
 	}
 	found := row.Value
-	found.place = row.ID
 	if now := s.now(); now.Sub(found.Seen) > s.idle/16 { // each of these is a commit
 		_, err := s.table.Change(ctx, row.ID, func(v *Session) error { v.Seen = now.UTC(); return nil })
 		if errors.Is(err, rows.ErrMissing) {
@@ -116,19 +113,6 @@ func (s *Store) Find(ctx context.Context, secret string) (Session, error) {
 		found.Seen = now.UTC()
 	}
 	return found, nil
-}
-
-// Raise notes in a session that more was proved, for an authorization.
-func (s *Store) Raise(ctx context.Context, raised Session, acr string, amr []string, mark string) (Session, error) {
-	kept, err := s.table.Change(ctx, raised.place, func(v *Session) error {
-		v.ACR, v.AMR, v.AuthTime, v.For = acr, amr, s.now().UTC(), mark
-		return nil
-	})
-	if errors.Is(err, rows.ErrMissing) {
-		return kept, ErrNone
-	}
-	kept.place = raised.place
-	return kept, err
 }
 
 // End ends the session of a browser. One that has ended is no error.
@@ -158,7 +142,6 @@ func (s *Store) Of(ctx context.Context, subject string, epoch int64) ([]Session,
 	var found []Session
 	for _, row := range all {
 		if v := row.Value; v.Subject == subject && v.Epoch == epoch && !v.Half && !s.isOver(v) {
-			v.place = row.ID
 			found = append(found, v)
 		}
 	}
