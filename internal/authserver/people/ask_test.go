@@ -1,6 +1,7 @@
 package people_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -366,6 +367,18 @@ func TestGuessingSlowsTheGuesserOnly(t *testing.T) {
 		t.Fatal("twelve wrong passwords were all judged")
 	}
 	b.signIn(p, "ada", goodPassword).want(http.StatusTooManyRequests)
+	owner := w.browser()
+	owner.header.Set("Test-Remote", "192.0.2.7:4711")
+	owner.signIn(owner.get(authorize("one")), "ada", goodPassword).want(http.StatusOK, "asks for access")
+	neighbour := w.browser()
+	neighbour.header.Set("Test-Remote", "[2001:db8::1]:1")
+	for i := range 40 { // names from one network, never the same twice
+		neighbour.header.Set("Test-Remote", fmt.Sprintf("[2001:db8::%x]:1", i+1))
+		held = neighbour.signIn(neighbour.get(authorize("one")), fmt.Sprint("nobody", i), "x").status == http.StatusTooManyRequests
+	}
+	if !held {
+		t.Error("forty names were tried from one network")
+	}
 	if !slices.Contains(w.actions(), people.EventHeld) {
 		t.Error("no event")
 	}

@@ -329,6 +329,22 @@ func TestStrangersNeedAnAccount(t *testing.T) {
 	b.through(l, p, "corp").want(http.StatusForbidden, "No account is connected")
 }
 
+// Whoever comes back is not whoever was sent away: nothing is connected with anybody.
+func TestConnectingIsOfOnePerson(t *testing.T) {
+	l := newLookalike(t)
+	w := withProviders(t, l)
+	w.person("ada")
+	eva := w.person("eva")
+	b := w.browser()
+	away := b.get(b.signIn(b.get("/account"), "ada", goodPassword).connectAddress())
+	w.ask("switch", func(a *people.Asked) { a.Prompt = []string{"login"} })
+	b.signIn(b.get(authorize("switch")), "eva", goodPassword).want(http.StatusOK, "asks for access")
+	b.get(pathOf(t, l.visit(away.to))).want(http.StatusBadRequest, "cannot go on")
+	if u, err := w.service.User(t.Context(), eva.Subject); err != nil || len(u.Federated) != 0 {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
 func TestSecondFactorStaysWithOthers(t *testing.T) {
 	l := newLookalike(t)
 	w := withProviders(t, l, func(s *upstream.Settings) { s.Accounts = upstream.Existing })

@@ -102,7 +102,12 @@ func newWorld(t testing.TB, change ...func(*people.Options)) *world {
 	must(t, err)
 	w.records = registry.Records()
 	mux := http.NewServeMux()
-	w.server = httptest.NewUnstartedServer(mux)
+	w.server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if from := r.Header.Get("Test-Remote"); from != "" {
+			r.RemoteAddr = from
+		}
+		mux.ServeHTTP(rw, r)
+	}))
 	w.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	w.server.StartTLS()
 	t.Cleanup(w.server.Close)
