@@ -3,6 +3,7 @@ package people
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"pavise.dev/pavise/internal/authserver/people/account"
 	"pavise.dev/pavise/internal/authserver/people/sessions"
@@ -27,6 +28,49 @@ func (s *Service) User(ctx context.Context, nameOrSubject string) (account.User,
 		return s.accounts.ByName(ctx, nameOrSubject)
 	}
 	return u, nil
+}
+
+// UpdateUser replaces how a person is called and where they get mail.
+func (s *Service) UpdateUser(ctx context.Context, subject, name, email string, verified bool) (client.Change, error) {
+	return s.accounts.Update(ctx, subject, name, email, verified)
+}
+
+// JoinIdentity lets who somebody is elsewhere sign in to an account: a subject of a
+// provider's issuer, or of the operator's own page, whose issuer is its address.
+func (s *Service) JoinIdentity(ctx context.Context, subject, issuer, theirs string) (client.Change, error) {
+	via := "page"
+	for _, p := range s.providers {
+		if p.Issuer == issuer {
+			via = p.Name
+		}
+	}
+	if via == "page" && (s.page == nil || s.page.URL != issuer) {
+		return client.Change{}, fmt.Errorf("%q is the issuer of no provider in the configuration", issuer)
+	}
+	u, err := s.accounts.Join(ctx, subject, account.Identity{Issuer: issuer, Subject: theirs, Via: via, Since: s.now().UTC()})
+	return client.Change{Action: "user.join", Target: "user " + u.Login, Text: "signs in as " + strconv.Quote(theirs) + " of " + strconv.Quote(issuer)}, err
+}
+
+// PartIdentity takes that away, and ends the sessions that began with it.
+func (s *Service) PartIdentity(ctx context.Context, subject, issuer string) (client.Change, error) {
+	before, err := s.accounts.Get(ctx, subject)
+	if err != nil {
+		return client.Change{}, err
+	}
+	u, err := s.accounts.Part(ctx, subject, issuer)
+	if err != nil {
+		return client.Change{}, err
+	}
+	for _, id := range before.Federated {
+		if id.Issuer == issuer {
+			via := id.Via
+			if via == "page" {
+				via = methodPage
+			}
+			_, err = s.sessions.EndVia(ctx, subject, via, "")
+		}
+	}
+	return client.Change{Action: "user.part", Target: "user " + u.Login, Text: "signs in through " + strconv.Quote(issuer) + " no more"}, err
 }
 
 // DisableUser ends everything that an account is signed in to and all that it granted,

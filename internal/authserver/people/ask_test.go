@@ -328,6 +328,27 @@ func TestSessionsEnd(t *testing.T) {
 		must(t, err)
 		out(b)
 	})
+	t.Run("missed by a removal", func(t *testing.T) {
+		b := in()
+		all, err := w.records.Table(t.Context(), "session")
+		must(t, err)
+		_, err = w.service.EndSessions(t.Context(), u.Subject)
+		must(t, err)
+		for i := range all {
+			all[i].Version = 0
+		}
+		must(t, w.records.Write(t.Context(), all...))
+		out(b) // the account's epoch is another one
+	})
+	t.Run("replaced by the next sign-in", func(t *testing.T) {
+		b := in()
+		before := b.cookies()["__Host-pavise-session"]
+		w.ask("again", func(a *people.Asked) { a.Prompt = []string{"login"} })
+		b.signIn(b.get(authorize("again")), "ada", goodPassword).want(http.StatusOK, "asks for access")
+		thief := w.browser()
+		thief.header.Set("Cookie", "__Host-pavise-session="+before)
+		thief.get("/account").want(http.StatusOK, "<h1>Sign in</h1>")
+	})
 	t.Run("collected", func(t *testing.T) {
 		in()
 		w.clock.forward(48 * time.Hour)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -19,6 +20,7 @@ import (
 
 	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/internal/authserver/people"
+	"pavise.dev/pavise/internal/authserver/people/account"
 	"pavise.dev/pavise/internal/authserver/people/upstream"
 	"pavise.dev/pavise/internal/fetch"
 	"pavise.dev/pavise/internal/issuer/issuertest"
@@ -327,6 +329,33 @@ func TestStrangersNeedAnAccount(t *testing.T) {
 	b.get(authorize("three")).want(http.StatusOK, "<h1>Sign in</h1>")
 	b, p = w.start("four")
 	b.through(l, p, "corp").want(http.StatusForbidden, "No account is connected")
+}
+
+func TestAnAdministratorConnectsAccounts(t *testing.T) {
+	l := newLookalike(t)
+	w := withProviders(t, l, func(s *upstream.Settings) { s.Accounts = upstream.Existing })
+	ada, eva := w.person("ada"), w.person("eva")
+	if _, err := w.service.JoinIdentity(t.Context(), ada.Subject, "https://unknown.example", "4711"); err == nil {
+		t.Error("joined with an issuer that nobody configured")
+	}
+	change, err := w.service.JoinIdentity(t.Context(), ada.Subject, l.server.URL, "4711")
+	if err != nil || change.Action != "user.join" || change.Target != "user ada" {
+		t.Errorf("%+v, %v", change, err)
+	}
+	if _, err := w.service.JoinIdentity(t.Context(), eva.Subject, l.server.URL, "4711"); !errors.Is(err, account.ErrTaken) {
+		t.Errorf("one identity for two: %v", err)
+	}
+	_, err = w.service.UpdateUser(t.Context(), ada.Subject, "Countess", "", true)
+	must(t, err)
+	b, p := w.start("one")
+	b.through(l, p, "corp").want(http.StatusOK, "asks for access", "Countess")
+	_, err = w.service.PartIdentity(t.Context(), ada.Subject, l.server.URL)
+	must(t, err)
+	b.get("/account").want(http.StatusOK, "<h1>Sign in</h1>")
+	_, err = w.service.DeleteUser(t.Context(), ada.Subject)
+	must(t, err)
+	_, err = w.service.JoinIdentity(t.Context(), eva.Subject, l.server.URL, "4711")
+	must(t, err)
 }
 
 // Whoever comes back is not whoever was sent away: nothing is connected with anybody.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/internal/authserver/people"
 )
 
@@ -107,6 +108,20 @@ func TestSecondFactor(t *testing.T) {
 		w.clock.forward(5 * time.Minute)
 		b.submit(p, "second", "code", codeOf(t, key, w.clock.Now())).want(http.StatusUnprocessableEntity, "took too long")
 	})
+	t.Run("a proof is void when the account changes", func(t *testing.T) {
+		w.clock.forward(time.Hour)
+		b := w.browser()
+		w.ask("v")
+		p := b.signIn(b.get(authorize("v")), "ada", goodPassword).want(http.StatusOK, "Confirm that it is you")
+		u, err := w.service.User(t.Context(), "ada")
+		must(t, err)
+		_, err = w.service.DisableUser(t.Context(), u.Subject, "lost laptop")
+		must(t, err)
+		b.submit(p, "second", "code", codeOf(t, key, w.clock.Now())).want(http.StatusUnprocessableEntity, "took too long")
+		_, err = w.service.EnableUser(t.Context(), u.Subject)
+		must(t, err)
+		b.submit(p, "second", "code", codeOf(t, key, w.clock.Now())).want(http.StatusUnprocessableEntity, "took too long")
+	})
 	t.Run("fifty at once with one code: one is in", func(t *testing.T) {
 		w.clock.forward(time.Hour)
 		var ready []func() *page
@@ -143,8 +158,9 @@ func TestSecondFactor(t *testing.T) {
 	t.Run("wrong codes hold the account's second factor everywhere", func(t *testing.T) {
 		w.clock.forward(24 * time.Hour)
 		held := false
-		for i := range 12 {
+		for i := range 25 {
 			b := w.browser()
+			b.header.Set("Test-Remote", fmt.Sprintf("192.0.2.%d:1", i)) // whoever guesses has many networks
 			w.ask("g")
 			p := b.signIn(b.get(authorize("g")), "ada", goodPassword)
 			p = b.submit(p, "second", "code", fmt.Sprintf("%06d", i))
@@ -260,6 +276,25 @@ func TestSignOut(t *testing.T) {
 	third := in()
 	third.submit(third.get("/sign-out"), "everywhere").want(http.StatusOK, "Signed out")
 	other.get("/account").want(http.StatusOK, "<h1>Sign in</h1>")
+}
+
+func TestApplicationsMayAskToSignOut(t *testing.T) {
+	attacktest.Rows(t, 62)
+	w := newWorld(t)
+	w.person("ada")
+	b := w.browser()
+	b.get("/logout").wantSent("https://photos.example/bye") // nobody is signed in
+	b.signIn(b.get("/account"), "ada", goodPassword).want(http.StatusOK, "Your account")
+	p := b.get("/logout").want(http.StatusOK, "Sign out?", "Ada Lovelace")
+	if csp := p.header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://photos.example;") {
+		t.Errorf("policy %s", csp)
+	}
+	_, form := p.form("sign-out")
+	form.Set("token", strings.Repeat("0", 64))
+	b.post("/logout/go", form).want(http.StatusForbidden)
+	b.get("/account").want(http.StatusOK, "Your account")
+	b.submit(p, "sign-out").wantSent("https://photos.example/bye")
+	b.get("/account").want(http.StatusOK, "<h1>Sign in</h1>")
 }
 
 func TestPasswordIsChangedByWhoKnowsIt(t *testing.T) {

@@ -181,6 +181,13 @@ func (w *world) serve(mux *http.ServeMux) {
 			w.answer(rw, r, a, answer)
 		}
 	})
+	logout := func(rw http.ResponseWriter, r *http.Request) {
+		if done, err := w.service.AskSignOut(rw, r, "/logout/go", "https://photos.example/bye"); err == nil && done {
+			http.Redirect(rw, r, "https://photos.example/bye", http.StatusSeeOther)
+		}
+	}
+	mux.HandleFunc("GET /logout", logout)
+	mux.HandleFunc("POST /logout/go", logout)
 	for _, page := range w.service.Pages() {
 		mux.Handle(page.Pattern, page.Handler)
 	}

@@ -125,6 +125,18 @@ func (s *Store) List(ctx context.Context) ([]User, error) {
 	return users, nil
 }
 
+// Update replaces how a person is called and where they get mail.
+func (s *Store) Update(ctx context.Context, subject, name, email string, verified bool) (client.Change, error) {
+	if err := checkTexts(name, email); err != nil {
+		return client.Change{}, err
+	}
+	k, err := s.change(ctx, subject, func(k *kept) error {
+		k.Name, k.Email, k.EmailVerified = name, email, verified && email != ""
+		return nil
+	})
+	return change("user.update", k.Login, "name or e-mail address changed"), err
+}
+
 // Disable keeps somebody from signing in, and ends what they signed in to, until Enable.
 func (s *Store) Disable(ctx context.Context, subject, reason string) (client.Change, error) {
 	if reason == "" {
