@@ -74,7 +74,7 @@ func startChromium(t *testing.T, program string, login, app net.Addr) context.Co
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("ignore-certificate-errors", true),
-		chromedp.Flag("host-resolver-rules", fmt.Sprintf("MAP login.test %s, MAP photos.test %s, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", login, app)),
+		chromedp.Flag("host-resolver-rules", fmt.Sprintf("MAP login.test %s, MAP photos.test %s, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE ::1, EXCLUDE [::1]", login, app)),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true),
 	)
 	if os.Geteuid() == 0 {
@@ -213,6 +213,30 @@ func TestChromiumSignsInThroughAProvider(t *testing.T) {
 	c.ask("two", photos, func(a *people.Asked) { a.Prompt = []string{"login"} })
 	c.run(chromedp.Navigate("https://photos.test/two"), chromedp.Click(chromedp.CSS("#go")), heading("Sign in"),
 		chromedp.Click(`//a[contains(., "Continue with Corp")]`), heading("code=c"))
+}
+
+// Command lines and desktop programs listen on the person's own machine.
+func TestChromiumGoesBackToLoopback(t *testing.T) {
+	c := newChromium(t)
+	c.person("ada")
+	for i, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Logf("no loopback %s here: %v", address, err)
+			continue
+		}
+		app := httptest.NewUnstartedServer(http.HandlerFunc(serveApplication))
+		_ = app.Listener.Close() // for ours
+		app.Listener = listener
+		app.Start()
+		t.Cleanup(app.Close)
+		id := fmt.Sprint("loop", i)
+		c.ask(id, func(a *people.Asked) {
+			a.Client.RedirectHost, a.Client.RedirectURI, a.Prompt = listener.Addr().String(), app.URL+"/callback", []string{"login"}
+		})
+		c.run(chromedp.Navigate("https://login.test/authorize?ask="+id), heading("Sign in"), typed("username", "ada"), typed("password", goodPassword), press("Sign in"),
+			heading("asks for access"), press("Allow"), heading("code=c"))
+	}
 }
 
 func TestChromiumRefuses(t *testing.T) {

@@ -160,6 +160,10 @@ func (s *Service) takeFlow(ctx context.Context, v *visit, p *upstream.Provider, 
 // lost answers to who comes back with what nobody here has asked for.
 func (s *Service) lost(v *visit, p *upstream.Provider, err error) error {
 	s.tell(v, Event{Action: EventSignInFailed, Method: p.Name, Detail: err.Error()})
+	return s.showLost(v)
+}
+
+func (s *Service) showLost(v *visit) error {
 	return s.pages.Write(v.w, http.StatusBadRequest, pages.Error, pages.ErrorData{
 		Form: pages.Form{Title: "This sign-in cannot go on"}, Code: "lost_sign_in",
 		Text: "It began in another browser, was used before, or took too long. Go back to the application and begin again.",

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -541,6 +542,24 @@ func TestComingBackIsOfOneBrowserAndOnce(t *testing.T) {
 	t.Run("bent", func(t *testing.T) {
 		for _, query := range []string{"", "?state=x", back[strings.Index(back, "?"):] + "&code=other", back[strings.Index(back, "?"):] + "&error=x", "?%zz", "?" + strings.Repeat("x", 9000)} {
 			b.get("/sign-in/corp/callback"+query).want(http.StatusBadRequest, "cannot go on")
+		}
+	})
+	t.Run("fifty at once: one is in", func(t *testing.T) {
+		b, p := w.start("fifty")
+		back := pathOf(t, l.visit(b.depart(p, "corp")))
+		b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		var in atomic.Int32
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if p := b.get(back); p.status == http.StatusSeeOther && p.to == "/authorize/fifty" {
+					in.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if in.Load() != 1 {
+			t.Errorf("%d are in", in.Load())
 		}
 	})
 	b.get(back).want(http.StatusOK, "asks for access")

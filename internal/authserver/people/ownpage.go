@@ -158,10 +158,7 @@ func (s *Service) takeRequest(v *visit, answer handover.Answer) (flow, error) {
 
 func (s *Service) rejected(v *visit, err error) error {
 	s.tell(v, Event{Action: EventHandOverRejected, Method: methodPage, Detail: err.Error()})
-	return s.pages.Write(v.w, http.StatusBadRequest, pages.Error, pages.ErrorData{
-		Form: pages.Form{Title: "This sign-in cannot go on"}, Code: "lost_sign_in",
-		Text: "It began in another browser, was used before, or took too long. Go back to the application and begin again.",
-	}, "")
+	return s.showLost(v)
 }
 
 func (s *Service) received(v *visit, f flow, answer handover.Answer) error {

@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,6 +220,25 @@ func TestRefusesAnswersOfThePage(t *testing.T) {
 			if got := b.get(o.answer(o.read(b.get(authorize("x")).to), map[string]any{"jti": "same"}, nil)); got.status != want {
 				t.Errorf("%d: status %d", i, got.status)
 			}
+		}
+	})
+	t.Run("fifty at once: one is in", func(t *testing.T) {
+		w.ask("x")
+		b := w.browser()
+		path := o.answer(o.read(b.get(authorize("x")).to), nil, nil)
+		b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		var in atomic.Int32
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if p := b.get(path); p.status == http.StatusSeeOther && p.to == "/authorize/x" {
+					in.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if in.Load() != 1 {
+			t.Errorf("%d are in", in.Load())
 		}
 	})
 	t.Run("signed in long ago, though asked anew", func(t *testing.T) {

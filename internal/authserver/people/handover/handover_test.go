@@ -9,6 +9,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -106,4 +108,28 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%q became %+v", body, a)
 		}
 	})
+}
+
+// The specification names every claim that is sent and read, both types, and the bounds.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := []string{RequestType, AnswerType, "answer", "request", "sub", "name", "email", "email_verified", "auth_time", "acr", "amr", "error", "exp"}
+	body := reflect.TypeFor[request]()
+	for i := range body.NumField() {
+		name, _, _ := strings.Cut(body.Field(i).Tag.Get("json"), ",")
+		claims = append(claims, name)
+	}
+	for _, claim := range claims {
+		if !strings.Contains(string(text), claim) {
+			t.Errorf("README.md does not say what %s is", claim)
+		}
+	}
+	for _, algorithm := range algorithms() {
+		if !strings.Contains(string(text), "`"+algorithm+"`") {
+			t.Errorf("README.md does not name %s", algorithm)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -240,6 +241,36 @@ func TestThemes(t *testing.T) {
 	s.ServeAsset(w, r)
 	if w.Code != http.StatusNotFound {
 		t.Errorf("status %d", w.Code)
+	}
+}
+
+// The theme of README.md works, and its colours can be read.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, css, ok := strings.Cut(string(text), "```css\n")
+	css, _, _ = strings.Cut(css, "```")
+	if !ok {
+		t.Fatal("README.md has no theme")
+	}
+	set(t, fstest.MapFS{"theme.css": {Data: []byte(css)}, "README.md": {Data: text}})
+	for i, part := range strings.SplitN(css, "@media", 2) {
+		colours := map[string]string{"card": []string{"#fff", "#1b1f27"}[i], "on-accent": "#fff"}
+		for _, m := range variable.FindAllStringSubmatch(part, -1) {
+			colours[m[1]] = m[2]
+		}
+		for _, pair := range [][2]string{{"accent", "card"}, {"on-accent", "accent"}, {"on-accent", "accent-strong"}} {
+			if got := contrast(t, colours[pair[0]], colours[pair[1]]); got < 4.5 {
+				t.Errorf("%s on %s: %.2f", pair[0], pair[1], got)
+			}
+		}
+	}
+	for _, name := range names() {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("README.md does not name %s", name)
+		}
 	}
 }
 

@@ -252,7 +252,8 @@ func (p *Provider) config(ctx context.Context, redirect string) (*oauth2.Config,
 }
 
 // discover reads the provider's metadata, from memory if it is not too old. One request
-// at a time asks; a failure is the answer for some seconds.
+// at a time asks, for all and to its end: whoever goes away in between does not make it
+// fail. A failure is the answer for some seconds.
 func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -263,6 +264,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	if p.failed != nil && now.Sub(p.failedAt) < coolDown {
 		return p.orOld(p.failed)
 	}
+	ctx = context.WithoutCancel(ctx) // the client has a time of its own
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, p.fetch()), p.Issuer)
 	if err == nil {
 		var fresh *discovered
@@ -300,7 +302,7 @@ func (p *Provider) read(ctx context.Context, provider *oidc.Provider) (*discover
 			return nil, fmt.Errorf("its %s is no https address", name)
 		}
 	}
-	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), p.fetch()), said.Keys)
+	keys := oidc.NewRemoteKeySet(oidc.ClientContext(ctx, p.fetch()), said.Keys)
 	d := &discovered{provider: provider, keys: keys, saysIssuer: said.Issuer}
 	for _, algorithm := range asymmetric() {
 		if slices.Contains(said.Algorithms, algorithm) {
