@@ -20,8 +20,8 @@ import (
 // state that they bring back.
 type flow struct {
 	upstream.Flow
-	Browser string    `json:"browser"` // keyed hash of the cookie: only this browser may come back
-	Action  string    `json:"action"`  // where it goes on
+	Browser string    `json:"browser,omitempty"` // keyed hash of the cookie: only this browser may come back
+	Action  string    `json:"action,omitempty"`  // where it goes on
 	Mark    string    `json:"mark,omitempty"`
 	Client  string    `json:"client,omitempty"`
 	Join    string    `json:"join,omitempty"` // subject whose account is being connected

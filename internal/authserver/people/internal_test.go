@@ -46,6 +46,35 @@ func FuzzProof(f *testing.F) {
 	})
 }
 
+func FuzzRequest(f *testing.F) {
+	s := &Service{records: names{}, random: strings.NewReader(strings.Repeat("x", 64)), now: func() time.Time { return time.Unix(1_800_000_000, 0) }}
+	v := &visit{browser: "b"}
+	good, err := s.sealRequest(v, flow{Action: "/authorize/x", Mark: "m", Ends: s.now().Add(flowLife)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	over, err := s.sealRequest(v, flow{Action: "/authorize/x", Ends: s.now()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{good, over, "", ".", "e30.", good + "x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		if got, err := s.openRequest(v, id); err == nil && id != good && !strings.HasSuffix(id, ".old") {
+			t.Fatalf("nobody made %q, which became %+v", id, got)
+		}
+		if got, err := s.openRequest(v, good); err != nil || got.Action != "/authorize/x" || got.Mark != "m" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		for _, other := range []*visit{{}, {browser: "c"}} {
+			if _, err := s.openRequest(other, good); err == nil {
+				t.Fatal("a request is good in another browser")
+			}
+		}
+	})
+}
+
 func FuzzCut(f *testing.F) {
 	for _, seed := range []string{"Photo Prints", "a\u202eb", "a\u0301\u0301\u0301\u0301\u0301\u0301", "\xff", strings.Repeat("x", 500), "a\nb\u2028c"} {
 		f.Add(seed)

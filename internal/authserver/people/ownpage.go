@@ -2,8 +2,11 @@ package people
 
 import (
 	"cmp"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,7 +17,6 @@ import (
 	"pavise.dev/pavise/internal/authserver/people/pages"
 	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/authserver/people/sessions"
-	"pavise.dev/pavise/internal/authserver/people/upstream"
 )
 
 // returnPath is where the operator's own sign-in page sends people back to.
@@ -33,7 +35,7 @@ func (s *Service) openPage(o Options) (err error) {
 	}
 	s.settings.NoPasswords = true
 	s.page, err = handover.New(*o.SignIn.Page, handover.Options{
-		Issuer: s.issuer, Return: s.origin + s.base + returnPath, Key: o.Key, Now: o.Now, Rand: o.Rand,
+		Issuer: s.issuer, Return: s.origin + s.base + returnPath, Key: o.Key, Now: o.Now,
 	})
 	return err
 }
@@ -66,26 +68,54 @@ func (k *asking) handOver() error {
 	for _, scope := range k.Scopes {
 		wanted.Scopes = append(wanted.Scopes, scope.Name)
 	}
-	address, id, err := k.visit.handOverTo(k.Service, wanted)
+	if err := k.know(k.visit); err != nil {
+		return err
+	}
+	id, err := k.sealRequest(k.visit, flow{Action: k.Action, Mark: k.mark, Client: cut(k.Client.ID, 128), Since: since.UTC(), Ends: k.now().Add(flowLife).UTC()})
 	if err != nil {
 		return err
 	}
-	kept := flow{
-		Flow: upstream.Flow{Provider: returnPath}, Browser: k.records.Name(browserText(k.visit)), Action: k.Action, Mark: k.mark,
-		Client: k.Client.ID, Since: since.UTC(), Ends: k.now().Add(flowLife).UTC(),
-	}
-	if err := k.flows.Add(k.r.Context(), k.flows.Name("request "+id), kept); err != nil {
+	address, err := k.page.Request(id, wanted)
+	if err != nil {
 		return err
 	}
 	pages.Redirect(k.w, address)
 	return nil
 }
 
-func (v *visit) handOverTo(s *Service, wanted handover.Wanted) (address, id string, err error) {
-	if err := s.know(v); err != nil {
-		return "", "", err
+// sealRequest returns the id of a request, which is what has to be remembered of it, under
+// a keyed hash that binds it to the browser. So nothing is kept for those who are sent away
+// and never come back: anybody can be sent away, by an address alone.
+func (s *Service) sealRequest(v *visit, f flow) (string, error) {
+	random := make([]byte, browserBytes/2)
+	if _, err := io.ReadFull(s.random, random); err != nil {
+		return "", fmt.Errorf("read random bytes: %w", err)
 	}
-	return s.page.Request(wanted)
+	f.Nonce = base64.RawURLEncoding.EncodeToString(random) // no two are the same
+	body, err := json.Marshal(f)
+	if err != nil {
+		return "", fmt.Errorf("encode a request: %w", err)
+	}
+	text := base64.RawURLEncoding.EncodeToString(body)
+	return text + "." + s.records.Name(requestText(v, text)), nil
+}
+
+// openRequest returns what was remembered in the id of a request of this browser.
+func (s *Service) openRequest(v *visit, id string) (flow, error) {
+	text, hash, _ := strings.Cut(id, ".")
+	if v.browser == "" || !s.is(hash, requestText(v, text)) {
+		return flow{}, errLost
+	}
+	var f flow
+	body, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || json.Unmarshal(body, &f) != nil || !s.now().Before(f.Ends) {
+		return flow{}, errLost
+	}
+	return f, nil
+}
+
+func requestText(v *visit, text string) []byte {
+	return fmt.Appendf(nil, "request %d:%s%s", len(v.browser), v.browser, text)
 }
 
 func (s *Service) serveReturn(w http.ResponseWriter, r *http.Request) {
@@ -130,28 +160,20 @@ const clockLeeway = 5 * time.Second
 
 // takeRequest uses up an answer, and the request that it answers.
 func (s *Service) takeRequest(v *visit, answer handover.Answer) (flow, error) {
-	ctx := v.r.Context()
-	row, err := s.flows.Find(ctx, "request "+answer.Request)
-	if errors.Is(err, rows.ErrMissing) {
-		return flow{}, errLost
-	}
+	f, err := s.openRequest(v, answer.Request)
 	if err != nil {
 		return flow{}, err
 	}
-	f := row.Value
-	if v.browser == "" || !s.is(f.Browser, browserText(v)) || !s.now().Before(f.Ends) {
-		return flow{}, errLost
-	}
-	used := flow{Flow: upstream.Flow{Provider: returnPath}, Ends: answer.Ends.Add(time.Minute).UTC()}
-	if err := s.flows.Add(ctx, rows.Digest("answer", answer.ID), used); errors.Is(err, rows.ErrTaken) {
-		return flow{}, errLost
-	} else if err != nil {
-		return flow{}, err
-	}
-	if err := s.flows.Take(ctx, row); errors.Is(err, rows.ErrMissing) {
-		return flow{}, errLost
-	} else if err != nil {
-		return flow{}, err
+	for what, ends := range map[string]time.Time{
+		rows.Digest("answer", answer.ID):       answer.Ends.Add(time.Minute),
+		rows.Digest("request", answer.Request): f.Ends,
+	} {
+		switch err := s.flows.Add(v.r.Context(), what, flow{Ends: ends.UTC()}); {
+		case errors.Is(err, rows.ErrTaken):
+			return flow{}, errLost
+		case err != nil:
+			return flow{}, err
+		}
 	}
 	return f, nil
 }

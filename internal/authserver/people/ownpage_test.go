@@ -222,6 +222,13 @@ func TestRefusesAnswersOfThePage(t *testing.T) {
 			}
 		}
 	})
+	t.Run("two answers to one request", func(t *testing.T) {
+		w.ask("x")
+		b := w.browser()
+		request := o.read(b.get(authorize("x")).to)
+		b.get(o.answer(request, nil, nil)).want(http.StatusOK, "asks for access")
+		b.get(o.answer(request, nil, nil)).want(http.StatusBadRequest, "cannot go on")
+	})
 	t.Run("fifty at once: one is in", func(t *testing.T) {
 		w.ask("x")
 		b := w.browser()

@@ -22,7 +22,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -43,14 +42,14 @@ const (
 
 // Bounds.
 const (
-	Life      = 60 * time.Second // of a request and of an answer
-	leeway    = 5 * time.Second  // between two clocks
-	maxAnswer = 8 << 10          // bytes
-	maxID     = 128
-	maxText   = 256
-	maxAMR    = 8
-	minRSA    = 2048
-	idBytes   = 24
+	Life       = 60 * time.Second // of a request and of an answer
+	leeway     = 5 * time.Second  // between two clocks
+	maxAnswer  = 8 << 10          // bytes
+	maxID      = 128
+	maxRequest = 1 << 10
+	maxText    = 256
+	maxAMR     = 8
+	minRSA     = 2048
 )
 
 // ErrAnswer says that an answer does not hold what it must.
@@ -69,7 +68,6 @@ type Options struct {
 	Return string // where answers go: an address of ours
 	Key    func() (id, algorithm string, key crypto.Signer)
 	Now    func() time.Time
-	Rand   io.Reader
 }
 
 // Page is the operator's page. It is safe for concurrent use.
@@ -83,8 +81,8 @@ func algorithms() []string { return []string{"ES256", "EdDSA", "PS256", "RS256",
 
 // New returns a page, or says which setting cannot work.
 func New(s Settings, o Options) (*Page, error) {
-	if o.Issuer == "" || o.Return == "" || o.Key == nil || o.Now == nil || o.Rand == nil {
-		return nil, errors.New("a sign-in page needs the issuer, an address to return to, a signing key, a clock and randomness")
+	if o.Issuer == "" || o.Return == "" || o.Key == nil || o.Now == nil {
+		return nil, errors.New("a sign-in page needs the issuer, an address to return to, a signing key and a clock")
 	}
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" || u.Query().Has("request") {
@@ -177,13 +175,9 @@ type request struct {
 	Since       int64  `json:"auth_time_since,omitempty"`
 }
 
-// Request returns where to send a person, and the id that the answer names.
-func (p *Page) Request(w Wanted) (address, id string, err error) {
-	random := make([]byte, idBytes)
-	if _, err := io.ReadFull(p.options.Rand, random); err != nil {
-		return "", "", fmt.Errorf("read random bytes: %w", err)
-	}
-	id = base64.RawURLEncoding.EncodeToString(random)
+// Request returns where to send a person. The id is what the answer will name; it is the
+// caller's, at most 1 KiB of letters, digits and "-_.".
+func (p *Page) Request(id string, w Wanted) (address string, err error) {
 	now := p.options.Now()
 	r := request{
 		Issuer: p.options.Issuer, Audience: p.URL, ID: id, Issued: now.Unix(), Expires: now.Add(Life).Unix(), Return: p.options.Return,
@@ -195,16 +189,16 @@ func (p *Page) Request(w Wanted) (address, id string, err error) {
 	}
 	token, err := p.sign(r)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	u, err := url.Parse(p.URL)
 	if err != nil {
-		return "", "", fmt.Errorf("read the page's address: %w", err)
+		return "", fmt.Errorf("read the page's address: %w", err)
 	}
 	q := u.Query()
 	q.Set("request", token)
 	u.RawQuery = q.Encode()
-	return u.String(), id, nil
+	return u.String(), nil
 }
 
 func (p *Page) sign(r request) (string, error) {
@@ -300,7 +294,7 @@ func (p *Page) read(claims map[string]any) (Answer, error) {
 	a := Answer{}
 	now := p.options.Now()
 	issued, ends := moment(claims["iat"]), moment(claims["exp"])
-	a.ID, a.Request, a.Ends = id(claims["jti"]), id(claims["request"]), ends
+	a.ID, a.Request, a.Ends = id(claims["jti"], maxID), id(claims["request"], maxRequest), ends
 	switch {
 	case claims["iss"] != p.URL:
 		return a, errors.New("its iss is not the page's address")
@@ -314,7 +308,7 @@ func (p *Page) read(claims map[string]any) (Answer, error) {
 		return a, errors.New("it is not of this minute; compare the clocks")
 	}
 	if said, ok := claims["error"]; ok {
-		if a.Error = id(said); a.Error == "" || claims["sub"] != nil {
+		if a.Error = id(said, maxID); a.Error == "" || claims["sub"] != nil {
 			return a, errors.New("it holds an error and more")
 		}
 		return a, nil
@@ -362,7 +356,7 @@ func methods(said any) ([]string, error) {
 	}
 	var all []string
 	for _, one := range list {
-		method := id(one)
+		method := id(one, maxID)
 		if method == "" {
 			return nil, errors.New("its amr holds what is no method")
 		}
@@ -372,9 +366,9 @@ func methods(said any) ([]string, error) {
 }
 
 // id returns a short text without blanks, or nothing.
-func id(said any) string {
+func id(said any, most int) string {
 	text, ok := said.(string)
-	if !ok || len(text) > maxID || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if !ok || len(text) > most || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return ""
 	}
 	return text

@@ -26,7 +26,7 @@ func options(t testing.TB) Options {
 		t.Fatal(err)
 	}
 	return Options{
-		Issuer: "https://login.example.com", Return: "https://login.example.com/sign-in/return", Now: time.Now, Rand: rand.Reader,
+		Issuer: "https://login.example.com", Return: "https://login.example.com/sign-in/return", Now: time.Now,
 		Key: func() (string, string, crypto.Signer) { return "k1", "ES256", key },
 	}
 }

@@ -84,9 +84,9 @@ type Identity struct {
 
 // Flow is what has to be remembered between Start and Finish.
 type Flow struct {
-	Provider string `json:"provider"`
+	Provider string `json:"provider,omitempty"`
 	Nonce    string `json:"nonce,omitempty"`
-	Verifier string `json:"verifier"`
+	Verifier string `json:"verifier,omitempty"`
 }
 
 // Errors that callers decide by.
