@@ -109,6 +109,42 @@ func TestScopesAreWhatThePersonChose(t *testing.T) {
 	}
 }
 
+func TestAccessWhileAwayCanBeLeftOut(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada")
+	away := func(a *people.Asked) {
+		a.Offline, a.Scopes = true, []people.Scope{{Name: "openid"}, {Name: "email"}, {Name: "offline_access"}, {Name: "x:y"}}
+	}
+	w.ask("one", away)
+	b := w.browser()
+	p := b.signIn(b.get(authorize("one")), "ada", goodPassword).want(http.StatusOK, "Until you withdraw it", "See your e-mail address", "Keep its access while you are away", "x:y")
+	b.submit(p, "allow", "scope", "email").wantSent("https://photos.example/callback?code=c")
+	w.ask("two", away)
+	b.get(authorize("two")).wantSent("https://photos.example/callback?code=c")
+	if got := w.answered("two").Scopes; !slices.Equal(got, []string{"openid", "email"}) {
+		t.Errorf("scopes %v", got)
+	}
+}
+
+func TestManyScopesAreKeptAsFarAsTheyFit(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada")
+	many := func(a *people.Asked) {
+		a.Scopes = nil
+		for i := range 256 {
+			a.Scopes = append(a.Scopes, people.Scope{Name: fmt.Sprintf("%0128d", i)})
+		}
+	}
+	w.ask("one", many)
+	b := w.browser()
+	b.submit(b.signIn(b.get(authorize("one")), "ada", goodPassword).want(http.StatusOK), "allow").wantSent("https://photos.example/callback?code=c")
+	if got := w.answered("one").Scopes; len(got) != 256 {
+		t.Errorf("%d scopes", len(got))
+	}
+	w.ask("two", many)
+	b.get(authorize("two")).want(http.StatusOK, "asks for access")
+}
+
 func TestPromptNone(t *testing.T) {
 	w := newWorld(t)
 	w.person("ada")

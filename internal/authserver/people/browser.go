@@ -32,7 +32,7 @@ const (
 	browserBytes = 32
 	maxAsked     = 8  // authorizations at once, in tabs
 	markLetters  = 16 // of the digest of an authorization's id
-	maxForm      = 32 << 10
+	maxForm      = 64 << 10
 )
 
 // visit is one request of a person.

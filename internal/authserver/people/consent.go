@@ -30,6 +30,32 @@ type consent struct {
 // fixedScope is granted with any other: it only says that the answer tells who signed in.
 const fixedScope = "openid"
 
+// offlineScope asks for access while the person is away (OpenID Connect Core §11).
+const offlineScope = "offline_access"
+
+// textOf is what people read of a scope: the configuration's words, else ours for what
+// OpenID Connect defines (§5.4, §11), else its name.
+func textOf(scope Scope) string {
+	if scope.Text != "" {
+		return cut(scope.Text, 300)
+	}
+	switch scope.Name {
+	case fixedScope:
+		return "Know who you are here"
+	case "profile":
+		return "See your name and your user name"
+	case "email":
+		return "See your e-mail address"
+	case "phone":
+		return "See your telephone number"
+	case "address":
+		return "See your postal address"
+	case offlineScope:
+		return "Keep its access while you are away"
+	}
+	return cut(scope.Name, 128)
+}
+
 func consentID(subject, client string) string { return rows.Digest("consent", subject, client) }
 
 // remembered returns what the person would allow again without being asked; nil: ask.
@@ -51,7 +77,8 @@ func (k *asking) remembered() ([]string, error) {
 		return nil, err
 	}
 	known := row.Value
-	if k.Offline && !known.Offline || k.Lifetime > known.Lifetime || !contains(known.APIs, k.APIs) {
+	away := k.Offline && !slices.Contains(known.Declined, offlineScope)
+	if away && !known.Offline || k.Lifetime > known.Lifetime || !contains(known.APIs, k.APIs) {
 		return nil, nil
 	}
 	allowed := []string{}
@@ -95,16 +122,11 @@ func (k *asking) showConsent(status int, wrong string) error {
 	}
 	for _, scope := range k.Scopes {
 		data.Items = append(data.Items, pages.Item{
-			Name: scope.Name, Text: cut(scope.Text, 300), Fixed: scope.Name == fixedScope, Known: slices.Contains(known.Value.Allowed, scope.Name),
+			Name: scope.Name, Text: textOf(scope), Fixed: scope.Name == fixedScope, Known: slices.Contains(known.Value.Allowed, scope.Name),
 		})
 	}
 	if len(data.Items) == 0 {
 		data.Items = []pages.Item{{Text: "Know that you are signed in", Fixed: true}}
-	}
-	for i := range data.Items {
-		if data.Items[i].Fixed && data.Items[i].Text == "" {
-			data.Items[i].Text = "Know who you are here"
-		}
 	}
 	return k.show(status, pages.Consent, data)
 }
@@ -114,7 +136,7 @@ func (k *asking) allow() (Answer, error) {
 	chosen := k.r.PostForm["scope"]
 	next := consent{
 		Subject: k.user.Subject, Client: k.Client.ID, Name: k.Client.Name, Host: k.Client.RedirectHost,
-		Allowed: []string{}, APIs: k.APIs, Offline: k.Offline, Lifetime: k.Lifetime, Given: k.now().UTC(),
+		Allowed: []string{}, APIs: k.APIs, Lifetime: k.Lifetime, Given: k.now().UTC(),
 	}
 	some := len(k.Scopes) == 0
 	for _, scope := range k.Scopes {
@@ -129,6 +151,7 @@ func (k *asking) allow() (Answer, error) {
 	if !some {
 		return Answer{}, k.showConsent(http.StatusUnprocessableEntity, "Choose at least one thing that it may do, or refuse.")
 	}
+	next.Offline = k.Offline && !slices.Contains(next.Declined, offlineScope)
 	if err := k.keep(k.r.Context(), next); err != nil {
 		return Answer{}, err
 	}
@@ -140,6 +163,7 @@ func (k *asking) allow() (Answer, error) {
 // scope, and nothing else is forgotten.
 func (s *Service) keep(ctx context.Context, now consent) error {
 	id := consentID(now.Subject, now.Client)
+	now.Allowed, now.Declined, now.APIs = join(now.Allowed, nil, nil), join(now.Declined, nil, nil), join(now.APIs, nil, nil)
 	for range 2 {
 		_, err := s.consents.Change(ctx, id, func(known *consent) error {
 			known.Name, known.Host = now.Name, now.Host
@@ -160,12 +184,13 @@ func (s *Service) keep(ctx context.Context, now consent) error {
 	return errors.New("keep a consent: it comes and goes")
 }
 
-// maxRemembered bounds the scopes that are remembered of one application.
-const maxRemembered = 512
+// maxRemembered bounds the scopes that are remembered of one application: a row has at
+// most 40 KiB. What does not fit is asked for again.
+const maxRemembered = 96
 
 // join returns a, and what b has besides, without what is in c.
 func join(a, b, c []string) []string {
-	all := slices.Clone(a)
+	all := slices.Clone(a[:min(len(a), maxRemembered)])
 	for _, one := range b {
 		if !slices.Contains(all, one) && !slices.Contains(c, one) && len(all) < maxRemembered {
 			all = append(all, one)

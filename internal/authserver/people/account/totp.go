@@ -2,7 +2,7 @@ package account
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // RFC 6238's default, and what every authenticator app has
+	"crypto/sha1" // RFC 6238's default, and what every authenticator app has
 	"crypto/subtle"
 	"encoding/base32"
 	"encoding/binary"

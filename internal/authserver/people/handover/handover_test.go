@@ -45,7 +45,7 @@ func TestKeysAndAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	short, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // to be refused
+	short, err := rsa.GenerateKey(rand.Reader, 1024) // to be refused
 	if err != nil {
 		t.Fatal(err)
 	}
