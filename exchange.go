@@ -112,6 +112,15 @@ func Fail(w http.ResponseWriter, r *http.Request, refusal *shield.Refusal) {
 	problem.Write(w, refusal, p.requestID)
 }
 
+// Decline says in the event that the handler refuses a request that the guard accepted:
+// an authorization server that does not know a code. It writes nothing; call it before
+// the answer begins. Outside a guarded handler it does nothing.
+func Decline(r *http.Request, code, detail string) {
+	if p, ok := r.Context().Value(contextKey{}).(*passage); ok {
+		p.record(func(e *audit.Event) { e.Decision, e.Code, e.Detail = audit.Refused, code, detail })
+	}
+}
+
 // begin starts the exchange and its event.
 func (g *Guard) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x, ok := g.exchanges.Get().(*exchange)

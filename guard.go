@@ -121,7 +121,9 @@ func (x *exchange) accept(next http.Handler) {
 func (x *exchange) stripClaims() {
 	h := x.request.Header
 	for _, name := range x.guard.carriers {
-		delete(h, name)
+		if !slices.Contains(x.endpoint.Judges, name) {
+			delete(h, name)
+		}
 	}
 	if !x.claims {
 		return

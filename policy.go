@@ -62,6 +62,7 @@ type Endpoint struct {
 	Validate    Layer              // is the input well formed? nil: not asked
 	Policy      Layer              // further conditions; nil: none
 	Harm        Layer              // injection rules; nil: none
+	Judges      []string           // headers of credentials that Handler judges itself, and gets: those of an authorization server. All others are removed
 	Handler     http.Handler       // nil: the handler that was given to [Guard.Wrap]
 }
 

@@ -16,6 +16,7 @@ const (
 	Request    Class = "request"    // one HTTP request, decided
 	Connection Class = "connection" // a fault below a request: TLS handshake, framing, limits of the edge
 	Admin      Class = "admin"      // somebody changed something: credentials, configuration
+	Grant      Class = "grant"      // the authorization server: sign-in, consent, tokens issued, refreshed, revoked
 	System     Class = "system"     // Pavise about itself: start, reload, stale state, sink lag
 )
 

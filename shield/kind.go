@@ -101,6 +101,13 @@ type Issuer struct {
 	Leeway     time.Duration     // clock skew tolerated, at most 60 s
 	MaxAge     time.Duration     // longest accepted life of a token (exp − iat); 0: no bound
 	Keys       KeySource
+
+	// Clients is the kind of credential by which its clients are known here, where the
+	// issuer is ours: a token of a client without one is refused. Empty: they are mapped.
+	Clients string
+	// Family is the claim that names what a token was issued under. It may be revoked
+	// like a token's id; then every token under it is refused. Empty: there is none.
+	Family string
 }
 
 // KeySource finds the public key of an issuer.

@@ -33,7 +33,7 @@ type keyFlags struct {
 
 func (f *keyFlags) register(command *cobra.Command) {
 	flags := command.Flags()
-	flags.StringVar(&f.kind, "kind", "api_key", "kind of shield: api_key, hmac, jwt or mtls")
+	flags.StringVar(&f.kind, "kind", "api_key", "api_key, hmac, jwt, mtls or oauth")
 	flags.StringVar(&f.client, "client", "", "client that gets it")
 	flags.StringSliceVar(&f.scopes, "scope", nil, "scopes within the client's; default all of them; may be repeated")
 	flags.StringVar(&f.expires, "expires", "", "how long it lives, like 90d or 12h; default: for ever")
@@ -75,7 +75,8 @@ func keyCreate() *cobra.Command {
 		Example: `  pavise key create --client shop --scope orders:read --expires 90d
   pavise key create --kind hmac --client shop
   pavise key create --kind mtls --client pay --set name=uri:spiffe://example.org/pay
-  pavise key create --kind jwt --client shop --set issuer=corp --set client_id=shop-app`,
+  pavise key create --kind jwt --client shop --set issuer=corp --set client_id=shop-app
+  pavise key create --kind oauth --client report --set grants=client_credentials`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			n, err := f.request()
 			if err != nil {

@@ -42,7 +42,7 @@ func (f *queryFlags) register(command *cobra.Command) {
 	flags.StringVar(&f.Endpoint, "endpoint", "", "endpoint, like 'GET /v1/orders'")
 	flags.StringVar(&f.Code, "code", "", "code, like invalid_credential")
 	flags.StringVar(&f.decision, "decision", "", "accepted, refused, failed or noted")
-	flags.StringVar(&f.class, "class", "", "request, connection, admin or system")
+	flags.StringVar(&f.class, "class", "", "request, connection, admin, grant or system")
 	flags.StringVar(&f.address, "address", "", "caller's address or network")
 	jsonFlag(command, &f.asJSON)
 }
@@ -53,8 +53,8 @@ func (f *queryFlags) query(now time.Time) (audit.Query, error) {
 	if !oneOf(f.decision, "", "accepted", "refused", "failed", "noted") {
 		return q, &usageError{fmt.Sprintf("--decision %q is none", f.decision), "accepted, refused, failed or noted"}
 	}
-	if !oneOf(f.class, "", "request", "connection", "admin", "system") {
-		return q, &usageError{fmt.Sprintf("--class %q is none", f.class), "request, connection, admin or system"}
+	if !oneOf(f.class, "", "request", "connection", "admin", "grant", "system") {
+		return q, &usageError{fmt.Sprintf("--class %q is none", f.class), "request, connection, admin, grant or system"}
 	}
 	if f.address != "" {
 		network, err := config.ParseNetwork(f.address)

@@ -11,6 +11,7 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/shield"
 )
@@ -19,7 +20,7 @@ import (
 func Administration(f *config.File, s *State, now clock) *admin.Service {
 	public, _ := s.Signing.Public().(ed25519.PublicKey) // an Ed25519 key's public half is one
 	return &admin.Service{
-		Registry: s.Registry, Refresh: s.View.Refresh, Kinds: Kinds(),
+		Registry: s.Registry, Refresh: s.View.Refresh, Kinds: append(Kinds(), registration.Kind()),
 		Env:      shield.Env{Now: now, Rand: rand.Reader, Credentials: s.View, Revoked: s.View, Issuers: named{func() *config.File { return f }}},
 		Record:   func(e audit.Event) error { return audit.Record(s.Log, &e) },
 		Ready:    s.Log.Healthy,
@@ -38,6 +39,9 @@ type named struct{ file func() *config.File }
 
 // Issuer implements shield.Issuers.
 func (n named) Issuer(name string) (*shield.Issuer, error) {
+	if own := n.file().OAuth.Issuer; name == config.OwnIssuer && own != "" {
+		return &shield.Issuer{Name: name, URL: own, Keys: nobody{}}, nil
+	}
 	issuer, ok := n.file().Issuers[name]
 	if !ok {
 		return nil, fmt.Errorf("there is no issuer %q in %s", name, n.file().Path)

@@ -18,6 +18,7 @@ import (
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/authserver"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/gateway"
@@ -59,6 +60,7 @@ type App struct {
 	revoked shield.Revoked
 
 	signer  *gateway.Signer
+	oauth   *authserver.Base // nil: there is no authorization server
 	library bool
 
 	installed *config.File // of the start: listeners, state and log are as it says
@@ -112,6 +114,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	}
 	a.generation.Store(first)
 	a.retiring.Go(a.watchFiles)
+	a.retiring.Go(a.keepAuthServer)
 	a.note("started", f.Path, "")
 	if a.State.Registry.Restored() {
 		a.note("restored", f.State.Folder, "the store was put back on purpose; credentials revoked since then are in force again")

@@ -31,6 +31,9 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 	if g.certs, err = openCertificates(f, a.now); err != nil {
 		return nil, err
 	}
+	if err = a.openAuthBase(f); err != nil {
+		return nil, fmt.Errorf("oauth: %w", err)
+	}
 	if g.issuers, err = a.openIssuers(f, g.files, previous); err != nil {
 		return nil, err
 	}
@@ -38,6 +41,11 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 	policy, err := a.policy(f, g)
 	if err != nil {
 		return nil, err
+	}
+	if f.OAuth.Issuer != "" {
+		if err := a.addAuthServer(f, g, &policy); err != nil {
+			return nil, fmt.Errorf("oauth: %w", err)
+		}
 	}
 	if g.guard, err = pavise.New(policy); err != nil {
 		return nil, err
@@ -92,6 +100,9 @@ func (a *App) openIssuers(f *config.File, from *files, previous *generation) (*i
 			s.Fetch = fetcher.WithRoots(pool)
 		}
 		settings = append(settings, s)
+	}
+	if f.OAuth.Issuer != "" {
+		settings = append(settings, a.ownIssuer(f))
 	}
 	return issuer.New(env, settings...)
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"pavise.dev/pavise"
+	"pavise.dev/pavise/internal/authserver"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/issuer"
@@ -27,9 +28,10 @@ type generation struct {
 	trusts   shield.Issuers // the issuers, as shields see them
 	files    *files
 	upstream []*gateway.Upstream
-	pairs    []*tlsconf.Pair // our certificates towards upstreams
-	carriers []string        // headers that carry credentials
-	trusted  []netip.Prefix  // proxies whose word about the caller's address counts
+	pairs    []*tlsconf.Pair    // our certificates towards upstreams
+	oauth    *authserver.Server // nil: there is none
+	carriers []string           // headers that carry credentials
+	trusted  []netip.Prefix     // proxies whose word about the caller's address counts
 
 	ailing string // what was wrong with certificates when they were last looked at
 

@@ -103,7 +103,8 @@ const (
 	maxScopes   = 256
 	maxNetworks = 256
 	maxSettings = 64
-	maxText     = 256 // bytes of a name, a reason, a setting
+	maxText     = 256     // bytes of a name, a reason
+	maxSetting  = 8 << 10 // bytes of a setting: a client's key set
 	maxIssuer   = 2048
 	maxAge      = 100 * 365 * 24 * time.Hour
 )
@@ -140,12 +141,19 @@ func quote(s string) string {
 // checkTexts refuses texts that are too long, or that a terminal would act on.
 func checkTexts(texts map[string]string) error {
 	for name, text := range texts {
-		if len(text) > maxText {
-			return fmt.Errorf("%s has %d bytes, at most %d", name, len(text), maxText)
+		if err := checkText(name, text, maxText); err != nil {
+			return err
 		}
-		if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			return fmt.Errorf("%s has characters that cannot be printed", name)
-		}
+	}
+	return nil
+}
+
+func checkText(name, text string, most int) error {
+	if len(text) > most {
+		return fmt.Errorf("%s has %d bytes, at most %d", name, len(text), most)
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("%s has characters that cannot be printed", name)
 	}
 	return nil
 }
@@ -180,7 +188,10 @@ func (c *Credential) validate(owner *Client) error {
 	}
 	texts := map[string]string{"id": c.ID, "environment": c.Environment, "reason": c.Reason, "replaced credential": c.Replaces}
 	for name, value := range c.Settings {
-		texts["name of setting "+quote(name)], texts["setting "+quote(name)] = name, value
+		texts["name of setting "+quote(name)] = name
+		if err := checkText("setting "+quote(name), value, maxSetting); err != nil {
+			return err
+		}
 	}
 	if err := checkTexts(texts); err != nil {
 		return err

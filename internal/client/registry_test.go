@@ -96,7 +96,7 @@ func TestCredentialsAreValidated(t *testing.T) {
 		"no network":                   {Networks: []netip.Prefix{{}}},
 		"too many networks":            {Networks: make([]netip.Prefix, 257)},
 		"too many settings":            {Settings: settings},
-		"a long setting":               {Settings: map[string]string{"a": strings.Repeat("x", 257)}},
+		"a long setting":               {Settings: map[string]string{"a": strings.Repeat("x", 8193)}},
 		"a setting with line feed":     {Settings: map[string]string{"a": "x\ny"}},
 		"an environment with escapes":  {Environment: "\x1b[2J"},
 		"an expiry in the past":        {Expires: c.Now()},

@@ -32,6 +32,7 @@ func (l *loader) check() {
 	for _, name := range sortedKeys(l.file.Hosts) {
 		l.checkHost(name, l.file.Hosts[name])
 	}
+	l.checkOAuth()
 	for _, name := range sortedKeys(l.file.Issuers) {
 		l.checkIssuer(name, l.file.Issuers[name])
 	}

@@ -41,6 +41,7 @@ type File struct {
 	Scopes  map[string]string `yaml:"scopes" doc:"Every scope that endpoints name, with what it allows, in words that a person consenting would understand. Write {} if there are none. It belongs to the end of the file, so that a file that was cut off is refused." hint:"a scope has no spaces, quotes or backslashes: orders:read" required:"yes" keys:"^[!#-\\[\\]-~]{1,128}$"`
 	Include []string          `yaml:"include" doc:"Further files, relative to this one; * matches within a folder. They may hold apis and scopes."`
 
+	OAuth    OAuth    `yaml:"oauth" doc:"An authorization server of this installation's own: it signs in people and gives tokens to clients."`
 	State    State    `yaml:"state" doc:"Where clients, credentials, events and once-claims are kept." restart:"yes"`
 	Proxies  Proxies  `yaml:"trusted_proxies" doc:"Proxies in front of Pavise whose word about the caller's address and certificate counts."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds that hold before anybody is known."`
@@ -96,6 +97,20 @@ type Issuer struct {
 	CA         string            `yaml:"ca" doc:"File with the CA that the issuer's certificate chains to. Default: the system's."`
 	Pos        Pos               `yaml:"-"`
 }
+
+// OAuth is the authorization server of this installation.
+type OAuth struct {
+	Issuer       string   `yaml:"issuer" doc:"Its address, https://host or https://host:port, where host is one of hosts. It is what tokens name as iss. Default: no server." pattern:"^https://[^/?#@]+$" hint:"write https://login.example.com, without a path"`
+	Algorithm    string   `yaml:"algorithm" doc:"What tokens are signed with. A change takes effect when the new key has been published for a day." default:"ES256" enum:"ES256,EdDSA,PS256,RS256"`
+	AccessToken  Duration `yaml:"access_token" doc:"Life of an access token." default:"10m" min:"10s" max:"24h"`
+	RefreshToken Duration `yaml:"refresh_token" doc:"How long a client may go on without asking the person again." default:"30d" min:"10s" max:"365d"`
+	RefreshIdle  Duration `yaml:"refresh_idle" doc:"A refresh token that is not used for so long ends." default:"14d" min:"10s" max:"365d"`
+	RotateKeys   Duration `yaml:"rotate_keys" doc:"How long a key signs; the next one is published a day before." default:"30d" min:"2d" max:"365d"`
+	Browsers     Words    `yaml:"browsers" doc:"Origins whose scripts may ask for tokens, exact: https://app.example.com. Default: none."`
+}
+
+// OwnIssuer is the name of this installation's authorization server among the issuers.
+const OwnIssuer = "pavise"
 
 // API is a set of endpoints behind one upstream.
 type API struct {

@@ -209,7 +209,11 @@ func (r *resolver) checkIssuers(path, field string, names []string) {
 	}
 	known := sortedKeys(r.file.Issuers)
 	each(join(path, field), names, func(own, word string) {
-		if _, ok := r.file.Issuers[word]; ok || word == "" {
+		if _, ok := r.file.Issuers[word]; ok || word == "" || word == OwnIssuer && r.file.OAuth.Issuer != "" {
+			return
+		}
+		if word == OwnIssuer {
+			r.at(path, "name an issuer: jwt: corp; or switch on oauth: {issuer: https://…}", "no issuer is named, and there is no authorization server of this installation's own")
 			return
 		}
 		if _, ok := r.file.places[own]; !ok {

@@ -76,6 +76,9 @@ type Settings struct {
 	KeysMaxAge time.Duration     // keys serve without the issuer until this age; 0: [DefaultKeysMaxAge]
 	CoolDown   time.Duration     // between two fetches for unknown kids; 0: [DefaultCoolDown]
 
+	Clients string // kind of the credentials that its clients are; empty: they are mapped by the shield
+	Family  string // claim that names what a token was issued under; whoever revokes that revokes the token
+
 	Fetch shield.Fetcher   // instead of Env.Fetch, for an issuer with a CA of its own
 	Keys  shield.KeySource // given in-process; JWKS must be empty then
 }
@@ -154,6 +157,7 @@ func (set *Set) add(env Env, s Settings) error {
 	set.issuers[s.Name] = &shield.Issuer{
 		Name: s.Name, URL: s.URL, Audience: s.Audience, MayGrant: s.MayGrant, ScopesFrom: s.ScopesFrom,
 		Claims: s.Claims, Types: s.Types, Algorithms: s.Algorithms, Leeway: s.Leeway, MaxAge: s.MaxAge, Keys: keys,
+		Clients: s.Clients, Family: s.Family,
 	}
 	return nil
 }

@@ -107,7 +107,15 @@ func isValue(got any, want string) bool {
 }
 
 func (t *tokens) isRevoked(v *verified) (bool, error) {
-	return t.revoked.Token(v.issuer.URL, v.claims.subject, v.claims.id, v.claims.issued)
+	revoked, err := t.revoked.Token(v.issuer.URL, v.claims.subject, v.claims.id, v.claims.issued)
+	if revoked || err != nil || v.issuer.Family == "" {
+		return revoked, err
+	}
+	family, ok := v.claims.all[v.issuer.Family].(string)
+	if !ok || family == "" {
+		return true, nil // its issuer always says it
+	}
+	return t.revoked.Token(v.issuer.URL, "", family, v.claims.issued)
 }
 
 // live is asked while a stream lasts. What cannot be decided is not live.
@@ -120,9 +128,12 @@ func (t *tokens) live(v *verified) bool {
 // to one, otherwise a client that is named after the issuer.
 func (t *tokens) identity(r *http.Request, v *verified, now time.Time) (*shield.Identity, error) {
 	c := v.claims
-	record, err := t.mapped(c)
+	record, err := t.mapped(v)
 	if err != nil && !errors.Is(err, shield.ErrUnknown) {
 		return nil, fmt.Errorf("look up client %s: %w", c.mapping, err)
+	}
+	if err != nil && v.issuer.Clients != "" {
+		return nil, t.refuse(shield.Refuse(shield.InvalidCredential, "the token's client is not registered here").Of(c.credentialID, c.foreignClient, true))
 	}
 	id := &shield.Identity{
 		Shield: kind, CredentialID: c.credentialID, Issuer: v.issuer.URL, Subject: c.subject,
@@ -140,7 +151,12 @@ func (t *tokens) identity(r *http.Request, v *verified, now time.Time) (*shield.
 }
 
 // mapped returns the record that maps the token's client to one of ours.
-func (t *tokens) mapped(c *claims) (*shield.Record, error) {
+func (t *tokens) mapped(v *verified) (*shield.Record, error) {
+	c := v.claims
+	if v.issuer.Clients != "" {
+		id, _ := c.all["client_id"].(string) // no client has no name
+		return t.credentials.Credential(v.issuer.Clients, id)
+	}
 	if c.mapping == "" {
 		return nil, shield.ErrUnknown
 	}

@@ -58,7 +58,7 @@ func Kind() shield.Kind {
 // Config is the settings of the shield. Written as one word, `jwt: corp`, it is
 // the issuer's name.
 type Config struct {
-	Issuer   []string          `yaml:"issuer" doc:"Name of the issuer, or several, as under issuers."`
+	Issuer   []string          `yaml:"issuer" doc:"Name of the issuer, or several, as under issuers. Default: the authorization server of this installation (oauth)."`
 	Audience []string          `yaml:"audience" doc:"Accepted values of aud, exact. Default: those of the issuer."`
 	Require  map[string]string `yaml:"require" doc:"Claims that must have exactly this value: a string, a number or true or false as it is written; dots go down."`
 	Bound    bool              `yaml:"certificate_bound" doc:"Accept only tokens that are bound to the caller's client certificate (RFC 8705). The host must ask for certificates."`
@@ -68,7 +68,18 @@ type Config struct {
 }
 
 // Names says which issuers of the configuration the settings refer to.
-func (c *Config) Names() map[string][]string { return map[string][]string{"issuer": c.Issuer} }
+func (c *Config) Names() map[string][]string { return map[string][]string{"issuer": c.issuers()} }
+
+// ownIssuer is the name of the authorization server of the installation itself.
+const ownIssuer = "pavise"
+
+// issuers are those that the settings name; where they name none, our own.
+func (c *Config) issuers() []string {
+	if len(c.Issuer) == 0 {
+		return []string{ownIssuer}
+	}
+	return c.Issuer
+}
 
 // UsesCertificate says whether the host has to ask for client certificates.
 func (c *Config) UsesCertificate() bool { return c.Bound }
@@ -96,7 +107,7 @@ func (c *Config) Validate() []shield.Problem {
 	problem := func(path, message, hint string) {
 		problems = append(problems, shield.Problem{Path: path, Message: message, Hint: hint})
 	}
-	if len(c.Issuer) == 0 || slices.Contains(c.Issuer, "") {
+	if slices.Contains(c.Issuer, "") {
 		problem("issuer", "no issuer is named", "add the name of one of issuers")
 	}
 	for _, audience := range c.Audience {
@@ -125,14 +136,12 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 		return nil, fmt.Errorf("jwt needs issuers and a clock")
 	case env.Revoked == nil || env.Credentials == nil:
 		return nil, fmt.Errorf("jwt needs revocations and credentials")
-	case len(c.Issuer) == 0:
-		return nil, fmt.Errorf("jwt needs the name of an issuer")
 	}
 	t := &tokens{
 		now: env.Now, revoked: env.Revoked, credentials: env.Credentials,
 		issuers: map[string]*trusted{}, bound: c.Bound, cache: newCache(c.Cache),
 	}
-	for _, name := range c.Issuer {
+	for _, name := range c.issuers() {
 		issuer, err := env.Issuers.Issuer(name)
 		if err != nil {
 			return nil, fmt.Errorf("jwt: %w", err)
@@ -144,7 +153,7 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 			return nil, fmt.Errorf("jwt: issuer %s: %w", name, err)
 		}
 	}
-	t.challenges = newChallenges(t.issuers, c.Issuer, env.Issuers)
+	t.challenges = newChallenges(t.issuers, c.issuers(), env.Issuers)
 	return t, nil
 }
 

@@ -945,8 +945,7 @@ func TestValidate(t *testing.T) {
 		t.Error("an empty short form was accepted")
 	}
 	for path, bad := range map[string]*Config{
-		"issuer":   {},
-		"issuer ":  {Issuer: []string{""}},
+		"issuer":   {Issuer: []string{""}},
 		"audience": {Issuer: []string{"corp"}, Audience: []string{`a"b`}},
 		"require":  {Issuer: []string{"corp"}, Require: map[string]string{"": "x"}},
 		"require ": {Issuer: []string{"corp"}, Require: map[string]string{"aud": "x"}},

@@ -1,0 +1,210 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise"
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/authserver"
+	"pavise.dev/pavise/internal/authserver/protocol"
+	"pavise.dev/pavise/internal/authserver/registration"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/fetch"
+	"pavise.dev/pavise/internal/issuer"
+	"pavise.dev/pavise/limit"
+	"pavise.dev/pavise/shield"
+	"pavise.dev/pavise/shield/public"
+)
+
+// openAuthBase opens what lasts of the authorization server, when a configuration first
+// asks for one. Its issuer and its keys' settings are those of that moment.
+func (a *App) openAuthBase(f *config.File) error {
+	if f.OAuth.Issuer == "" || a.oauth != nil {
+		return nil
+	}
+	base, err := authserver.OpenBase(a.life, authserver.BaseOptions{
+		Issuer: f.OAuth.Issuer, Registry: a.State.Registry, Refresh: a.State.View.Refresh, Algorithm: f.OAuth.Algorithm,
+		Rotate: f.OAuth.RotateKeys.Duration, AccessToken: f.OAuth.AccessToken.Duration, Now: a.now, Rand: a.rand,
+		Changed: func(action, target, text string) {
+			a.record(&audit.Event{Class: audit.Admin, Decision: audit.Noted, Actor: "authorization server", Action: action, Target: target, Change: text})
+		},
+	})
+	a.oauth = base
+	return err
+}
+
+// ownIssuer is the authorization server as shields see it: its keys come from memory, its
+// clients are ours, and whoever revokes a grant revokes its tokens.
+func (a *App) ownIssuer(f *config.File) issuer.Settings {
+	return issuer.Settings{
+		Name: config.OwnIssuer, URL: f.OAuth.Issuer, MayGrant: shield.Scopes{"*"}, Algorithms: []string{"ES256", "EdDSA", "PS256", "RS256"},
+		MaxAge: f.OAuth.AccessToken.Duration + time.Minute, Keys: a.oauth, Clients: registration.KindName, Family: authserver.FamilyClaim,
+	}
+}
+
+// addAuthServer puts the authorization server's addresses behind the guard.
+func (a *App) addAuthServer(f *config.File, g *generation, p *pavise.Policy) error {
+	fetcher, err := fetch.New(fetch.Settings{Allow: f.Upstream.Allow})
+	if err != nil {
+		return fmt.Errorf("fetch.allow: %w", err)
+	}
+	g.oauth, err = a.oauth.Open(authserver.Options{
+		Scopes: scopesOf(f), APIs: a.apisOf(f), RefreshToken: f.OAuth.RefreshToken.Duration, RefreshIdle: f.OAuth.RefreshIdle.Duration,
+		Lookup: a.lookup, Revoked: a.revoked, Once: a.once, Tries: a.tries,
+		Fetch:  func() *http.Client { return fetcher.HTTP(1 << 20) },
+		Mutual: mutualOf(f),
+		Record: a.recordGrant, Decline: decline, RequestID: func(r *http.Request) string { return pavise.RequestID(r.Context()) },
+	})
+	if err != nil {
+		return err
+	}
+	return addEndpoints(f, g, p)
+}
+
+func scopesOf(f *config.File) []protocol.Scope {
+	var all []protocol.Scope
+	for _, name := range slices.Sorted(maps.Keys(f.Scopes)) {
+		all = append(all, protocol.Scope{Name: name, Text: f.Scopes[name]})
+	}
+	return all
+}
+
+// apisOf are the APIs for which tokens are issued, with the scopes that they ask for.
+func (a *App) apisOf(f *config.File) []protocol.API {
+	var all []protocol.API
+	for _, name := range slices.Sorted(maps.Keys(f.APIs)) {
+		settings := f.APIs[name]
+		api := protocol.API{Name: name}
+		if len(settings.Host) > 0 {
+			api.Resource = "https://" + settings.Host[0]
+		}
+		for _, e := range settings.Endpoints {
+			_, scopes, _ := settings.Effective(e)
+			for _, scope := range scopes {
+				if !slices.Contains(api.Scopes, scope) {
+					api.Scopes = append(api.Scopes, scope)
+				}
+			}
+		}
+		all = append(all, api)
+	}
+	return all
+}
+
+// mutualOf says whether the server's host asks for certificates: then clients may prove
+// themselves by them, and have tokens bound to them.
+func mutualOf(f *config.File) protocol.Mutual {
+	if f.Hosts[f.OAuth.Host()].ClientCertificates != "ask" {
+		return protocol.Mutual{}
+	}
+	return protocol.Mutual{Host: f.OAuth.Issuer}
+}
+
+// Names of the built-in APIs.
+const (
+	oauthAPI  = "oauth"
+	signInAPI = "sign-in"
+)
+
+// addEndpoints makes two APIs of the server: one for clients, which scripts of listed
+// origins may ask, and one for people, which no script may read.
+func addEndpoints(f *config.File, g *generation, p *pavise.Policy) error {
+	open, err := (&public.Config{Reason: "the authorization server decides for itself"}).Open(shield.Env{})
+	if err != nil {
+		return err
+	}
+	host := f.OAuth.Host()
+	clients := pavise.API{Name: oauthAPI, Hosts: []string{host}, Origins: f.OAuth.Browsers}
+	people := pavise.API{Name: signInAPI, Hosts: []string{host}}
+	for _, e := range g.oauth.Endpoints() {
+		into := &clients
+		if e.Pages {
+			into = &people
+		}
+		into.Endpoints = append(into.Endpoints, pavise.Endpoint{
+			Pattern: e.Pattern, Shield: open, AnyScope: true, Handler: e.Handler, MaxBody: maxForm, Judges: judged(e),
+			Limits: []limit.Limit{{Name: "oauth-" + limitName(e.Pattern), Rate: limit.Rate{Count: e.PerMinute, Per: time.Minute}, Per: limit.PerAddress}},
+		})
+	}
+	p.APIs = append(p.APIs, clients, people)
+	return nil
+}
+
+// judged are the credentials that the server is handed: those of clients. A browser has
+// none but its cookies.
+func judged(e authserver.Endpoint) []string {
+	if e.Pages {
+		return nil
+	}
+	return []string{"Authorization", "Dpop"}
+}
+
+// maxForm is the longest body that the server takes, in bytes.
+const maxForm = 64 << 10
+
+// decline says in the event of a request that the server refused it, and why.
+func decline(r *http.Request, fault *protocol.Fault) {
+	detail := fault.Detail
+	if detail == "" {
+		detail = fault.Description
+	}
+	pavise.Decline(r, fault.Code, detail)
+}
+
+// recordGrant records what was granted, issued, refreshed, revoked, or signed in to.
+func (a *App) recordGrant(e authserver.Event) {
+	a.record(&audit.Event{
+		Class: audit.Grant, Decision: audit.Noted, Action: e.Action, Target: e.Target, Client: e.Client, Subject: e.Subject,
+		Issuer: a.oauthIssuer(e.Subject), Detail: e.Detail, Remote: netip.AddrPortFrom(e.Remote, 0),
+	})
+}
+
+func (a *App) oauthIssuer(subject string) string {
+	if subject == "" {
+		return ""
+	}
+	return a.current().file.OAuth.Issuer
+}
+
+// authEvery is how often the authorization server looks for what is due.
+const authEvery = time.Minute
+
+// keepAuthServer rotates keys and removes what has ended, until the installation is closed.
+func (a *App) keepAuthServer() {
+	ticker := time.NewTicker(authEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-a.life.Done():
+			return
+		case <-ticker.C:
+			if err := a.keepNow(a.life); err != nil && a.life.Err() == nil {
+				a.warn(fmt.Errorf("authorization server: %w", err))
+			}
+		}
+	}
+}
+
+func (a *App) keepNow(ctx context.Context) error {
+	g := a.current()
+	if g.oauth == nil {
+		return nil
+	}
+	if err := a.oauth.Keep(ctx); err != nil {
+		return err
+	}
+	return g.oauth.Collect(ctx)
+}
+
+// limitName names the limit of an endpoint: lower-case letters, digits and hyphens.
+func limitName(pattern string) string {
+	words := strings.FieldsFunc(strings.ToLower(pattern), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	return strings.Join(words, "-")
+}

@@ -1,0 +1,135 @@
+package protocol
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/netip"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+
+	"pavise.dev/pavise/shield"
+)
+
+// call is what is known of one request besides what the library reads of it. It travels
+// in the request's context, where the library's hooks find it.
+type call struct {
+	server    *Server
+	request   *http.Request
+	from      netip.Addr
+	client    string // that the caller says to be; proved only where authenticated is true
+	assertion string // the client's assertion, if it sent one, until it was used up
+	nonce     string // for the answer's DPoP-Nonce
+	fault     *Fault
+	authentic bool // the client has proved itself by a secret
+}
+
+type callKey struct{}
+
+func callOf(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
+}
+
+func (s *Server) newCall(r *http.Request) (*call, *http.Request) {
+	c := &call{server: s, from: shield.RemoteAddr(r)}
+	c.request = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+	return c, c.request
+}
+
+// Fault is why the server refused: a registered code for the caller, a detail for the
+// operator.
+type Fault struct {
+	Status      int
+	Code        string // of RFC 6749 §5.2 and its extensions
+	Description string // for the caller's developer; says nothing of others
+	Detail      string // for the operator's event; never holds a secret
+	Wait        int    // seconds, for Retry-After; 0: none
+}
+
+func refuse(status int, code, description string) *Fault {
+	return &Fault{Status: status, Code: code, Description: description}
+}
+
+// badRequest is the answer to a request that nobody can read.
+func badRequest(description string) *Fault {
+	return refuse(http.StatusBadRequest, "invalid_request", description)
+}
+
+// noteError keeps what the library says of a refusal, for the event.
+func noteError(ctx context.Context, err error) {
+	c := callOf(ctx)
+	if c == nil {
+		return
+	}
+	c.fault = faultOf(err)
+	if c.fault.Code == "invalid_client" && c.server.options.Tries != nil && c.client != "" {
+		c.server.options.Tries.Wrong(c.client, c.from)
+	}
+}
+
+// faultOf reads an error of the library. What it does not name is ours: 500.
+func faultOf(err error) *Fault {
+	refusal, ok := errors.AsType[goidc.Error](err)
+	if !ok {
+		return &Fault{Status: http.StatusInternalServerError, Code: "server_error", Detail: err.Error()}
+	}
+	return &Fault{
+		Status: statusOf(string(refusal.Code)), Code: codeOf(string(refusal.Code)), Description: refusal.Description, Detail: err.Error(),
+	}
+}
+
+// statusOf is the status that goes with a registered code at the endpoints for clients
+// (RFC 6749 §5.2): 400, but for a client that did not authenticate.
+func statusOf(code string) int {
+	switch code {
+	case "invalid_client", "invalid_token":
+		return http.StatusUnauthorized
+	case "internal_error", "server_error":
+		return http.StatusInternalServerError
+	case "temporarily_unavailable":
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
+}
+
+func codeOf(code string) string {
+	if code == "internal_error" {
+		return "server_error"
+	}
+	return code
+}
+
+// consumeJTI uses up an assertion of a client. The library calls it with the bare jti,
+// first for the assertion, after its signature was found good, then for the proof, which
+// the filter has used up already.
+func consumeJTI(ctx context.Context, jti string) error {
+	c := callOf(ctx)
+	if c == nil {
+		return errors.New("an assertion outside of a request")
+	}
+	if c.assertion == "" {
+		return goidc.ErrNotFound // the library's word for "not used before"
+	}
+	now := c.server.options.Now()
+	claim := shield.Once{
+		Space: "assertion/" + c.client, Digest: digestOf(jti), Made: now, Until: now.Add(assertionLife + 2*clockLeeway),
+	}
+	c.assertion = ""
+	if err := c.server.options.Once.Consume(ctx, []shield.Once{claim}); err != nil {
+		return err
+	}
+	return goidc.ErrNotFound
+}
+
+var errNoCertificate = errors.New("the caller presented no certificate")
+
+// clientCertificate is what the caller presented in the handshake.
+func clientCertificate(ctx context.Context) (*x509.Certificate, error) {
+	c := callOf(ctx)
+	if c == nil || c.request.TLS == nil || len(c.request.TLS.PeerCertificates) == 0 {
+		return nil, errNoCertificate
+	}
+	return c.request.TLS.PeerCertificates[0], nil
+}

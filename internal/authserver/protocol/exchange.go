@@ -1,0 +1,91 @@
+package protocol
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+)
+
+// Where an exchanged token carries what it inherits.
+const (
+	actKey    = "act"    // who acts for the subject (RFC 8693 §4.1)
+	familyKey = "family" // the grant whose end is its end
+	leftKey   = "left"   // seconds until the token that it was made of ends
+)
+
+// exchange makes a token of another (RFC 8693): for a service that was called with the
+// first and must call further for the same person. The service must serve an API that the
+// first token is for; the new token can do nothing that the first could not, does not
+// outlive it, names the service as the actor, and ends when the first one's grant does.
+func (s *Server) exchange(ctx context.Context, r goidc.TokenExchangeRequest) (goidc.TokenExchangeResult, error) {
+	c := callOf(ctx)
+	if c == nil {
+		return goidc.TokenExchangeResult{}, errors.New("an exchange outside of a request")
+	}
+	switch {
+	case r.ActorToken != "":
+		return goidc.TokenExchangeResult{}, goidc.NewError(goidc.ErrorCodeInvalidRequest, "actor_token is not supported: the client that authenticates is the actor")
+	case r.SubjectTokenType != goidc.TokenTypeIdentifierAccessToken && r.SubjectTokenType != goidc.TokenTypeIdentifierJWT:
+		return goidc.TokenExchangeResult{}, goidc.NewError(goidc.ErrorCodeInvalidRequest, "subject_token_type must be that of an access token")
+	case r.RequestedTokenType != "" && r.RequestedTokenType != goidc.TokenTypeIdentifierAccessToken:
+		return goidc.TokenExchangeResult{}, goidc.NewError(goidc.ErrorCodeInvalidRequest, "only access tokens are issued here")
+	}
+	info, err := s.provider.Introspect(ctx, r.SubjectToken)
+	if err != nil {
+		return goidc.TokenExchangeResult{}, err
+	}
+	if err := s.mayExchange(ctx, c, info); err != nil {
+		return goidc.TokenExchangeResult{}, err
+	}
+	act := map[string]any{"sub": c.client}
+	if before, ok := info.AdditionalClaims[goidc.ClaimAct]; ok {
+		act["act"] = before
+	}
+	left := float64(int64(info.ExpiresAt) - s.options.Now().Unix())
+	store := map[string]any{actKey: act, familyKey: familyOf(info), leftKey: left}
+	return goidc.TokenExchangeResult{Subject: info.Subject, Store: store}, nil
+}
+
+func familyOf(info goidc.TokenInfo) string {
+	if family, ok := info.AdditionalClaims[goidc.ClaimGrantID].(string); ok {
+		return family
+	}
+	return info.GrantID
+}
+
+// mayExchange says why a token cannot be exchanged by a client.
+func (s *Server) mayExchange(ctx context.Context, c *call, info goidc.TokenInfo) error {
+	refuse := func(why string) error {
+		return goidc.WrapError(goidc.ErrorCodeInvalidRequest, "the subject token is not accepted", errors.New(why))
+	}
+	if !info.IsActive {
+		return refuse("it is not active")
+	}
+	if info.Confirmation != nil {
+		return refuse("it is bound to a key or certificate of somebody else")
+	}
+	known, err := s.client(ctx, c.client)
+	if err != nil {
+		return err
+	}
+	audience := []string(info.ResourceAudiences)
+	if more, ok := info.AdditionalClaims[goidc.ClaimAudience].([]string); ok {
+		audience = append(audience, more...)
+	}
+	if !slices.ContainsFunc(audience, func(name string) bool { return slices.Contains(known.APIs, name) }) {
+		return refuse("it is for no API that the client serves")
+	}
+	wanted := strings.Fields(c.request.PostForm.Get("scope"))
+	if len(wanted) == 0 {
+		return goidc.NewError(goidc.ErrorCodeInvalidScope, "name the scopes that the new token needs")
+	}
+	for _, scope := range wanted {
+		if !isWord(info.Scopes, scope) {
+			return goidc.NewError(goidc.ErrorCodeInvalidScope, "the subject token does not have every scope that is asked for")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,250 @@
+package protocol
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+
+	"pavise.dev/pavise/internal/authserver/grants"
+)
+
+// The library reads a grant, judges, changes it and saves it, in separate calls. What
+// was read travels in the grant's own Store under [loadedKey], so that saving it is a
+// compare-and-set on what was read. It never reaches the records.
+const loadedKey = "pavise.loaded"
+
+// loaded is the state of a grant that the library was given.
+type loaded struct {
+	found   *grants.Found
+	kind    grants.Kind
+	refresh string // the refresh token that the library was given
+}
+
+// grantManager implements goidc.GrantManager.
+type grantManager struct{ server *Server }
+
+// SaveGrant keeps what the library did to a grant.
+func (m grantManager) SaveGrant(ctx context.Context, g *goidc.Grant) error {
+	s := m.server
+	known, _ := g.Store[loadedKey].(*loaded)
+	switch {
+	case g.RevokedAt != 0:
+		return s.revokeGrant(ctx, g.ID, "revoked by its client, or misused")
+	case known == nil:
+		return s.openGrant(ctx, g)
+	case known.kind == grants.Refresh && g.RefreshToken != known.refresh:
+		return s.spend(ctx, g, known)
+	case known.kind == grants.Code && g.AuthCodeConsumedAt != 0, known.kind == grants.DeviceCode && g.DeviceCodeConsumedAt != 0:
+		if s.isRefreshable(ctx, g) {
+			g.RefreshToken = refreshPrefix + s.options.Random()
+		}
+		return s.spend(ctx, g, known)
+	}
+	return fmt.Errorf("grant %s was saved without anything that changes it", g.ID)
+}
+
+// Grant implements goidc.GrantManager. Grants of clients to themselves are not kept:
+// what they are stands in their id.
+func (m grantManager) Grant(ctx context.Context, id string) (*goidc.Grant, error) {
+	s := m.server
+	if client, ok := ownGrant(id); ok {
+		revoked, err := s.options.Tokens.Token(s.options.Issuer, "", id, time.Time{})
+		if err != nil || revoked {
+			return nil, errors.Join(err, goidc.ErrNotFound)
+		}
+		return &goidc.Grant{ID: id, ClientID: client, Subject: client}, nil
+	}
+	g, err := s.options.Grants.Grant(ctx, id)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	return forLibrary(g, nil)
+}
+
+// Grants of clients to themselves are called "client:<client>:<token>".
+const ownPrefix = "client:"
+
+func ownGrant(id string) (client string, ok bool) {
+	rest, ok := strings.CutPrefix(id, ownPrefix)
+	client, _, named := strings.Cut(rest, ":")
+	return client, ok && named
+}
+
+func notFound(err error) error {
+	if errors.Is(err, grants.ErrUnknown) {
+		return goidc.ErrNotFound
+	}
+	return err
+}
+
+// openGrant keeps a grant that its client has yet to fetch. One whose token is handed
+// out in the same answer writes nothing.
+func (s *Server) openGrant(ctx context.Context, g *goidc.Grant) error {
+	var key grants.Key
+	switch {
+	case g.AuthCode != "":
+		key = grants.Key{Kind: grants.Code, Secret: g.AuthCode, Ends: time.Unix(int64(g.AuthCodeExpiresAt), 0)}
+	case g.DeviceCode != "":
+		key = grants.Key{Kind: grants.DeviceCode, Secret: g.DeviceCode, Ends: time.Unix(int64(g.DeviceCodeExpiresAt), 0)}
+	default:
+		return nil
+	}
+	data, err := dataOf(g)
+	if err != nil {
+		return err
+	}
+	now := s.options.Now()
+	ends := key.Ends.Add(s.options.AccessToken)
+	if s.isRefreshable(ctx, g) {
+		ends = now.Add(s.options.RefreshToken)
+	}
+	kept := &grants.Grant{
+		ID: g.ID, Client: g.ClientID, Subject: g.Subject, Scopes: strings.Fields(g.Scopes), Created: now, Ends: ends, Data: data,
+	}
+	if err := s.options.Grants.Open(ctx, kept, key); err != nil {
+		return err
+	}
+	s.options.Record(ctx, Event{Action: "grant.create", Client: g.ClientID, Subject: g.Subject, Grant: g.ID, Detail: "scopes " + g.Scopes})
+	return nil
+}
+
+// isRefreshable reports whether a client gets a refresh token: it is registered for it,
+// and where a person signed in by OpenID Connect, they were told ("offline_access").
+func (s *Server) isRefreshable(ctx context.Context, g *goidc.Grant) bool {
+	known, err := s.client(ctx, g.ClientID)
+	if err != nil {
+		return false
+	}
+	for _, grant := range known.Grants {
+		if grant == RefreshToken {
+			return !isWord(g.Scopes, "openid") || isWord(g.Scopes, "offline_access")
+		}
+	}
+	return false
+}
+
+// spend uses up the key by which the grant was found, and lets its refresh token be the
+// next. A key that somebody else was quicker to use was used twice: the grant is revoked.
+func (s *Server) spend(ctx context.Context, g *goidc.Grant, known *loaded) error {
+	kept := known.found.Grant
+	var next *grants.Key
+	if g.RefreshToken != "" {
+		ends := s.options.Now().Add(s.options.RefreshIdle)
+		if kept.Ends.Before(ends) {
+			ends = kept.Ends
+		}
+		next = &grants.Key{Kind: grants.Refresh, Secret: g.RefreshToken, Ends: ends}
+		g.RefreshTokenExpiresAt = int(ends.Unix())
+	}
+	data, err := dataOf(g)
+	if err != nil {
+		return err
+	}
+	kept.Data = data
+	err = s.options.Grants.Spend(ctx, known.found, next)
+	if errors.Is(err, grants.ErrSpent) {
+		return errors.Join(s.reused(ctx, kept, known.kind), invalidGrant("it was used before"))
+	}
+	return err
+}
+
+// reused revokes a grant whose key was presented twice (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
+func (s *Server) reused(ctx context.Context, g *grants.Grant, kind grants.Kind) error {
+	if g.Revoked.IsZero() {
+		s.options.Record(ctx, Event{
+			Action: "grant.reuse", Client: g.Client, Subject: g.Subject, Grant: g.ID, Detail: fmt.Sprintf("a %s was presented twice", kind),
+		})
+	}
+	return s.revokeGrant(ctx, g.ID, fmt.Sprintf("a %s was presented twice", kind))
+}
+
+func (s *Server) revokeGrant(ctx context.Context, id, why string) error {
+	if client, ok := ownGrant(id); ok {
+		own := &grants.Grant{ID: id, Client: client, Subject: client, Ends: s.options.Now().Add(s.options.AccessToken)}
+		return s.options.RevokeOwn(ctx, own, why)
+	}
+	return s.options.Grants.Revoke(ctx, id, why)
+}
+
+func invalidGrant(why string) error {
+	return goidc.WrapError(goidc.ErrorCodeInvalidGrant, "invalid grant", errors.New(why))
+}
+
+// find looks up a grant for the token endpoint.
+func (s *Server) find(ctx context.Context, kind grants.Kind, secret string) (*goidc.Grant, error) {
+	found, err := s.options.Grants.Find(ctx, grants.Key{Kind: kind, Secret: secret})
+	if errors.Is(err, grants.ErrSpent) {
+		if c := callOf(ctx); c == nil || !isFor(c.request, pathToken) {
+			return nil, goidc.ErrNotFound // who only asks about it does not use it
+		}
+		if err := s.reused(ctx, found.Grant, kind); err != nil {
+			return nil, err
+		}
+		return nil, goidc.ErrNotFound
+	}
+	if err != nil {
+		return nil, notFound(err)
+	}
+	return forLibrary(found.Grant, &loaded{found: found, kind: kind})
+}
+
+// forLibrary is a grant in the library's words.
+func forLibrary(kept *grants.Grant, state *loaded) (*goidc.Grant, error) {
+	g := &goidc.Grant{}
+	if err := json.Unmarshal(kept.Data, g); err != nil {
+		return nil, fmt.Errorf("decode grant %s: %w", kept.ID, err)
+	}
+	if g.Store == nil {
+		g.Store = map[string]any{}
+	}
+	g.ID, g.ClientID, g.Subject = kept.ID, kept.Client, kept.Subject
+	if !kept.Revoked.IsZero() {
+		g.RevokedAt = int(kept.Revoked.Unix())
+	}
+	if state != nil {
+		g.Store[loadedKey] = state
+	}
+	return g, nil
+}
+
+// dataOf is what is kept of the library's grant: nothing that opens it.
+func dataOf(g *goidc.Grant) (json.RawMessage, error) {
+	bare := *g
+	bare.AuthCode, bare.RefreshToken, bare.DeviceCode, bare.RevokedAt = "", "", "", 0
+	bare.Store = without(g.Store, loadedKey, requestKey)
+	data, err := json.Marshal(bare)
+	if err != nil {
+		return nil, fmt.Errorf("encode grant %s: %w", g.ID, err)
+	}
+	return data, nil
+}
+
+func without(store map[string]any, names ...string) map[string]any {
+	bare := map[string]any{}
+	for name, value := range store {
+		bare[name] = value
+	}
+	for _, name := range names {
+		delete(bare, name)
+	}
+	return bare
+}
+
+// refreshManager implements goidc.RefreshTokenManager.
+type refreshManager struct{ server *Server }
+
+// GrantByRefreshToken implements goidc.RefreshTokenManager.
+func (m refreshManager) GrantByRefreshToken(ctx context.Context, token string) (*goidc.Grant, error) {
+	g, err := m.server.find(ctx, grants.Refresh, token)
+	if err != nil {
+		return nil, err
+	}
+	state, _ := g.Store[loadedKey].(*loaded) // find puts it there
+	g.RefreshToken, state.refresh = token, token
+	return g, nil
+}

@@ -1,0 +1,143 @@
+package protocol
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+
+	"pavise.dev/pavise/internal/authserver/grants"
+)
+
+// requestKey is where a session carries what was read of it, as [loadedKey] for grants.
+const requestKey = "pavise.request"
+
+// authManager implements goidc.AuthManager and goidc.PARManager.
+type authManager struct{ server *Server }
+
+// SaveSession implements goidc.AuthManager.
+func (m authManager) SaveSession(ctx context.Context, as *goidc.AuthnSession) error {
+	return m.server.saveSession(ctx, as)
+}
+
+// Session implements goidc.AuthManager: a session that still waits for its person.
+func (m authManager) Session(ctx context.Context, id string) (*goidc.AuthnSession, error) {
+	return waiting(m.server.session(m.server.options.Grants.Request(ctx, id)))
+}
+
+// SessionByPushedAuthReqID implements goidc.PARManager: once (RFC 9126 §4).
+func (m authManager) SessionByPushedAuthReqID(ctx context.Context, id string) (*goidc.AuthnSession, error) {
+	return waiting(m.server.session(m.server.options.Grants.TakeRequest(ctx, grants.Key{Kind: grants.Pushed, Secret: id})))
+}
+
+// GrantByAuthCode implements goidc.AuthManager.
+func (m authManager) GrantByAuthCode(ctx context.Context, code string) (*goidc.Grant, error) {
+	return m.server.find(ctx, grants.Code, code)
+}
+
+// deviceManager implements goidc.DeviceAuthManager.
+type deviceManager struct{ server *Server }
+
+// SaveSession implements goidc.DeviceAuthManager.
+func (m deviceManager) SaveSession(ctx context.Context, as *goidc.AuthnSession) error {
+	return m.server.saveSession(ctx, as)
+}
+
+// Session implements goidc.DeviceAuthManager: one that still waits for its person.
+func (m deviceManager) Session(ctx context.Context, id string) (*goidc.AuthnSession, error) {
+	return waiting(m.server.session(m.server.options.Grants.Request(ctx, id)))
+}
+
+// SessionByUserCode implements goidc.DeviceAuthManager. Wrong codes are counted: there
+// are not too many to try (RFC 8628 §5.1).
+func (m deviceManager) SessionByUserCode(ctx context.Context, code string) (*goidc.AuthnSession, error) {
+	s := m.server
+	as, err := waiting(s.session(s.options.Grants.FindRequest(ctx, grants.Key{Kind: grants.UserCode, Secret: plainUserCode(code)})))
+	if c := callOf(ctx); errors.Is(err, goidc.ErrNotFound) && c != nil && s.options.Tries != nil {
+		s.options.Tries.Wrong("", c.from)
+	}
+	return as, err
+}
+
+// SessionByDeviceCode implements goidc.DeviceAuthManager: also one that was refused, of
+// which the device is told.
+func (m deviceManager) SessionByDeviceCode(ctx context.Context, code string) (*goidc.AuthnSession, error) {
+	return m.server.session(m.server.options.Grants.FindRequest(ctx, grants.Key{Kind: grants.DeviceCode, Secret: "request " + code}))
+}
+
+// GrantByDeviceCode implements goidc.DeviceAuthManager.
+func (m deviceManager) GrantByDeviceCode(ctx context.Context, code string) (*goidc.Grant, error) {
+	return m.server.find(ctx, grants.DeviceCode, code)
+}
+
+// plainUserCode is a user code as people may type it (RFC 8628 §6.1).
+func plainUserCode(code string) string {
+	return strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(code))
+}
+
+func (s *Server) session(r *grants.Request, err error) (*goidc.AuthnSession, error) {
+	if err != nil {
+		return nil, notFound(err)
+	}
+	as := &goidc.AuthnSession{}
+	if err := json.Unmarshal(r.Data, as); err != nil {
+		return nil, fmt.Errorf("decode a request: %w", err)
+	}
+	if as.Store == nil {
+		as.Store = map[string]any{}
+	}
+	as.Store[requestKey] = r
+	return as, nil
+}
+
+// waiting refuses a session that was decided: nobody decides twice.
+func waiting(as *goidc.AuthnSession, err error) (*goidc.AuthnSession, error) {
+	if err == nil && as.Status != goidc.StatusPending {
+		return nil, goidc.ErrNotFound
+	}
+	return as, err
+}
+
+// saveSession keeps a session: a new one, or the next state of one that was read.
+func (s *Server) saveSession(ctx context.Context, as *goidc.AuthnSession) error {
+	r, known := as.Store[requestKey].(*grants.Request)
+	bare := *as
+	bare.Store = without(as.Store, requestKey)
+	data, err := json.Marshal(bare)
+	if err != nil {
+		return fmt.Errorf("encode a request: %w", err)
+	}
+	ends := time.Unix(int64(as.ExpiresAt), 0)
+	if !known {
+		r = &grants.Request{ID: as.ID, Ends: ends, Data: data}
+		if err := s.options.Grants.Begin(ctx, r, sessionKeys(as, ends)...); err != nil {
+			return err
+		}
+		as.Store[requestKey] = r
+		return nil
+	}
+	r.Ends, r.Data = ends, data
+	if err := s.options.Grants.Save(ctx, r); errors.Is(err, grants.ErrSpent) {
+		return goidc.WrapError(goidc.ErrorCodeInvalidRequest, "invalid request", errors.New("the request was decided in the meantime"))
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+func sessionKeys(as *goidc.AuthnSession, ends time.Time) (keys []grants.Key) {
+	if as.PushedAuthReqID != "" {
+		keys = append(keys, grants.Key{Kind: grants.Pushed, Secret: as.PushedAuthReqID, Ends: ends})
+	}
+	if as.UserCode != "" {
+		keys = append(keys, grants.Key{Kind: grants.UserCode, Secret: plainUserCode(as.UserCode), Ends: ends})
+	}
+	if as.DeviceCode != "" { // not the name under which its grant will be found
+		keys = append(keys, grants.Key{Kind: grants.DeviceCode, Secret: "request " + as.DeviceCode, Ends: ends})
+	}
+	return keys
+}

@@ -1,0 +1,197 @@
+package protocol
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+
+	"pavise.dev/pavise/internal/authserver/grants"
+)
+
+// algorithm is what the server signs with at this moment.
+func (s *Server) algorithm() goidc.SignatureAlgorithm {
+	_, algorithm, _ := s.options.Keys.Current()
+	return goidc.SignatureAlgorithm(algorithm)
+}
+
+// jwks is the key set: the private half only of the key that signs, which stands first.
+func (s *Server) jwks(context.Context) (goidc.JSONWebKeySet, error) {
+	id, algorithm, key := s.options.Keys.Current()
+	set := goidc.JSONWebKeySet{Keys: []goidc.JSONWebKey{{Key: key, KeyID: id, Algorithm: algorithm, Use: "sig"}}}
+	for _, public := range s.options.Keys.Public() {
+		if public.ID != id {
+			set.Keys = append(set.Keys, goidc.JSONWebKey{Key: public.Key, KeyID: public.ID, Algorithm: public.Algorithm, Use: "sig"})
+		}
+	}
+	return set, nil
+}
+
+// tokenOptions says what kind of token a client gets, and for how long: never longer than
+// its grant lasts.
+func (s *Server) tokenOptions(ctx context.Context, g *goidc.Grant, c *goidc.Client) goidc.TokenOptions {
+	life := s.options.AccessToken
+	if known, ok := g.Store[loadedKey].(*loaded); ok {
+		if left := known.found.Grant.Ends.Sub(s.options.Now()); left < life {
+			life = max(left, time.Second)
+		}
+	}
+	if left, ok := g.Store[leftKey].(float64); ok && time.Duration(left)*time.Second < life {
+		life = time.Duration(left) * time.Second
+	}
+	seconds := int(life / time.Second)
+	if known, err := s.client(ctx, c.ID); err == nil && known.Opaque && g.Store[actKey] == nil { // an exchanged token has no grant of its own
+		return goidc.NewOpaqueTokenOptions(seconds)
+	}
+	return goidc.NewJWTTokenOptions(s.algorithm(), seconds)
+}
+
+// tokenClaims are the claims of RFC 9068 that the library does not write.
+func (s *Server) tokenClaims(_ context.Context, t *goidc.Token, g *goidc.Grant) map[string]any {
+	claims := map[string]any{goidc.ClaimAudience: s.audience(t.Resources, strings.Fields(t.Scopes)), goidc.ClaimGrantID: grantOf(t, g)}
+	if t.Format == goidc.TokenFormatOpaque {
+		claims[goidc.ClaimTokenID] = publicID(t.ID)
+	}
+	if act, ok := g.Store[actKey]; ok {
+		claims[goidc.ClaimAct] = act
+	}
+	if p, ok := personOf(g.Store); ok {
+		claims[goidc.ClaimAuthTime], claims[goidc.ClaimACR], claims[goidc.ClaimAMR] = p.AuthTime, p.ACR, p.AMR
+	}
+	return claims
+}
+
+// grantOf names what a token was issued under: who revokes that revokes the token.
+func grantOf(t *goidc.Token, g *goidc.Grant) string {
+	if family, ok := g.Store[familyKey].(string); ok {
+		return family
+	}
+	if g.Subject == g.ClientID {
+		return ownPrefix + g.ClientID + ":" + publicName(t)
+	}
+	return g.ID
+}
+
+// publicName is a token's id in claims and events.
+func publicName(t *goidc.Token) string {
+	if t.Format == goidc.TokenFormatOpaque {
+		return publicID(t.ID)
+	}
+	return t.ID
+}
+
+// publicID names an opaque token without saying what it is.
+func publicID(secret string) string {
+	sum := sha256.Sum256([]byte("public id of " + secret))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// audience are the APIs that a token is for: those that were asked for, else those that
+// ask for one of its scopes, else nobody but the server itself (its userinfo).
+func (s *Server) audience(resources, scopes []string) []string {
+	var audience []string
+	add := func(name string) {
+		if name != "" && !slices.Contains(audience, name) {
+			audience = append(audience, name)
+		}
+	}
+	for _, api := range s.options.APIs {
+		switch {
+		case slices.Contains(resources, api.Resource) || slices.Contains(resources, api.Name):
+			add(api.Name)
+			add(api.Resource)
+		case len(resources) == 0 && slices.ContainsFunc(api.Scopes, func(scope string) bool { return slices.Contains(scopes, scope) }):
+			add(api.Name)
+		}
+	}
+	if len(audience) == 0 || slices.Contains(scopes, "openid") {
+		add(s.options.Issuer)
+	}
+	return audience
+}
+
+// issued tells of a token.
+func (s *Server) issued(ctx context.Context, t *goidc.Token, g *goidc.Grant) error {
+	detail := fmt.Sprintf("%s, scopes %s, audience %v, until %s", t.Format, t.Scopes, s.audience(t.Resources, strings.Fields(t.Scopes)), time.Unix(int64(t.ExpiresAt), 0).UTC().Format(time.RFC3339))
+	action := "token.issue"
+	if known, ok := g.Store[loadedKey].(*loaded); ok && known.kind == grants.Refresh {
+		action = "token.refresh"
+	}
+	s.options.Record(ctx, Event{Action: action, Client: t.ClientID, Subject: t.Subject, Grant: grantOf(t, g), Token: publicName(t), Detail: detail})
+	return nil
+}
+
+// ownScopes gives a client that asks for nothing in particular all that it may have, and
+// says under which scopes it acts for itself.
+func (s *Server) ownScopes(ctx context.Context, kind goidc.GrantType, g *goidc.Grant) error {
+	if kind != goidc.GrantClientCredentials || g.Scopes != "" {
+		return nil
+	}
+	known, err := s.client(ctx, g.ClientID)
+	if err != nil {
+		return err
+	}
+	g.Scopes = strings.Join(known.Scopes, " ")
+	return nil
+}
+
+// opaqueManager implements goidc.OpaqueTokenManager.
+type opaqueManager struct{ server *Server }
+
+// SaveToken implements goidc.OpaqueTokenManager.
+func (m opaqueManager) SaveToken(ctx context.Context, t *goidc.Token) error {
+	s := m.server
+	if t.RevokedAt != 0 {
+		return s.options.Grants.RemoveToken(ctx, t.ID)
+	}
+	bare := *t
+	bare.ID = ""
+	if t.Subject == t.ClientID {
+		bare.GrantID = ownPrefix + t.ClientID + ":" + publicID(t.ID)
+	}
+	data, err := json.Marshal(bare)
+	if err != nil {
+		return fmt.Errorf("encode a token: %w", err)
+	}
+	return s.options.Grants.AddToken(ctx, t.ID, &grants.Token{ID: publicID(t.ID), Ends: time.Unix(int64(t.ExpiresAt), 0), Data: data})
+}
+
+// Token implements goidc.OpaqueTokenManager.
+func (m opaqueManager) Token(ctx context.Context, secret string) (*goidc.Token, error) {
+	if !strings.HasPrefix(secret, opaquePrefix) {
+		return nil, goidc.ErrNotFound
+	}
+	kept, err := m.server.options.Grants.Token(ctx, secret)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	t := &goidc.Token{}
+	if err := json.Unmarshal(kept.Data, t); err != nil {
+		return nil, fmt.Errorf("decode a token: %w", err)
+	}
+	t.ID = secret
+	return t, nil
+}
+
+// mayIntrospect lets a client ask about its own tokens, and about those that are for an
+// API that it serves (RFC 7662 §4).
+func (s *Server) mayIntrospect(ctx context.Context, c *goidc.Client, info goidc.TokenInfo) bool {
+	if info.ClientID == c.ID {
+		return true
+	}
+	known, err := s.client(ctx, c.ID)
+	if err != nil {
+		return false
+	}
+	audience := []string(info.ResourceAudiences)
+	if more, ok := info.AdditionalClaims[goidc.ClaimAudience].([]string); ok {
+		audience = append(audience, more...)
+	}
+	return slices.ContainsFunc(audience, func(name string) bool { return slices.Contains(known.APIs, name) })
+}
