@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
 
@@ -18,11 +19,12 @@ type call struct {
 	server    *Server
 	request   *http.Request
 	from      netip.Addr
-	client    string // that the caller says to be; proved only where authenticated is true
-	assertion string // the client's assertion, if it sent one, until it was used up
-	nonce     string // for the answer's DPoP-Nonce
+	client    string    // that the caller says to be; proved only where authenticated is true
+	assertion string    // the client's assertion, if it sent one, until it was used up
+	asserted  time.Time // when it was made, as it says
+	nonce     string    // for the answer's DPoP-Nonce
+	otherType bool      // it asks for another response_type than code
 	fault     *Fault
-	authentic bool // the client has proved itself by a secret
 }
 
 type callKey struct{}
@@ -114,7 +116,7 @@ func consumeJTI(ctx context.Context, jti string) error {
 	}
 	now := c.server.options.Now()
 	claim := shield.Once{
-		Space: "assertion/" + c.client, Digest: digestOf(jti), Made: now, Until: now.Add(assertionLife + 2*clockLeeway),
+		Space: "assertion/" + c.client, Digest: digestOf(jti), Made: c.asserted, Until: now.Add(assertionLife + 2*clockLeeway),
 	}
 	c.assertion = ""
 	if err := c.server.options.Once.Consume(ctx, []shield.Once{claim}); err != nil {

@@ -73,7 +73,7 @@ func (c *call) identify() *Fault {
 	}
 	if r.PostForm.Has("client_assertion") || r.PostForm.Has("client_assertion_type") {
 		ways++
-		if fault := c.asserted(); fault != nil {
+		if fault := c.readAssertion(); fault != nil {
 			return fault
 		}
 	}
@@ -104,10 +104,10 @@ func (c *call) basic(values []string) *Fault {
 	return nil
 }
 
-// asserted reads whose assertion it says to be, and for whom: for this issuer and for
+// readAssertion reads whose assertion it says to be, and for whom: for this issuer and for
 // nobody else (draft-ietf-oauth-rfc7523bis; what would be good elsewhere could be carried
 // there). Its signature is the library's business.
-func (c *call) asserted() *Fault {
+func (c *call) readAssertion() *Fault {
 	wrong := refuse(http.StatusUnauthorized, "invalid_client", "the client's assertion is not accepted")
 	assertion := c.request.PostForm.Get("client_assertion")
 	parts := strings.Split(assertion, ".")
@@ -119,8 +119,10 @@ func (c *call) asserted() *Fault {
 		return wrong
 	}
 	var claims struct {
-		Issuer   string `json:"iss"`
-		Audience any    `json:"aud"`
+		Issuer   string  `json:"iss"`
+		Audience any     `json:"aud"`
+		Issued   float64 `json:"iat"`
+		Expires  float64 `json:"exp"`
 	}
 	if err := json.Unmarshal(text, &claims); err != nil || claims.Issuer == "" {
 		return wrong
@@ -129,7 +131,10 @@ func (c *call) asserted() *Fault {
 		wrong.Detail = "the assertion's aud is not the issuer alone"
 		return wrong
 	}
-	c.client, c.assertion = claims.Issuer, assertion
+	if claims.Issued == 0 {
+		claims.Issued = claims.Expires - assertionLife.Seconds() // the earliest that it can be
+	}
+	c.client, c.assertion, c.asserted = claims.Issuer, assertion, time.Unix(int64(claims.Issued), 0)
 	return nil
 }
 

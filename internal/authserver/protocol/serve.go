@@ -106,7 +106,14 @@ func (c *call) unsupported() *Fault {
 	if !isFor(c.request, pathPAR) && !isFor(c.request, pathDeviceAuth) {
 		return nil
 	}
-	return unsupported(c.request.PostForm)
+	form := c.request.PostForm
+	if kind := form.Get("response_type"); isFor(c.request, pathPAR) && kind != "" && kind != "code" {
+		return refuse(http.StatusBadRequest, "unsupported_response_type", "only code is supported")
+	}
+	if mode := form.Get("response_mode"); mode != "" && mode != "query" {
+		return badRequest("only response_mode query is supported")
+	}
+	return unsupported(form)
 }
 
 // servePerson answers a browser.
@@ -162,8 +169,25 @@ func (c *call) browserRequest() *Fault {
 		return fault
 	}
 	c.client = query.Get("client_id")
-	r.URL.RawQuery = passed(query).Encode()
+	query = passed(query)
+	c.onlyCode(query)
+	r.URL.RawQuery = query.Encode()
 	return nil
+}
+
+// onlyCode lets the library refuse, once it has found the redirect address good, what
+// asks for another response than a code in the query: it would answer some of it, or
+// refuse it in a fragment or a form.
+func (c *call) onlyCode(query url.Values) {
+	kind, mode := query.Get("response_type"), query.Get("response_mode")
+	if kind != "" && kind != "code" {
+		c.otherType = true
+		query.Set("response_mode", "query")
+	}
+	if mode != "" && mode != "query" {
+		query.Set("response_type", "none of ours")
+		query.Set("response_mode", "query")
+	}
 }
 
 // pageWriter mends what the library writes for browsers: the code of a response type that
@@ -188,20 +212,15 @@ func (p *pageWriter) WriteHeader(status int) {
 func (p *pageWriter) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 func (c *call) mended(location string) string {
-	asked := c.request.URL.Query()
-	if !asked.Has("response_type") || asked.Get("response_type") == "code" {
-		return location
-	}
 	u, err := url.Parse(location)
-	if err != nil {
+	if err != nil || !c.otherType {
 		return location
 	}
 	values := u.Query()
-	if values.Get("error") != "invalid_request" {
-		return location
+	if values.Get("error") == "invalid_request" {
+		values.Set("error", "unsupported_response_type")
+		u.RawQuery = values.Encode()
 	}
-	values.Set("error", "unsupported_response_type")
-	u.RawQuery = values.Encode()
 	return u.String()
 }
 

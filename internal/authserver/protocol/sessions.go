@@ -66,7 +66,15 @@ func (m deviceManager) SessionByUserCode(ctx context.Context, code string) (*goi
 // SessionByDeviceCode implements goidc.DeviceAuthManager: also one that was refused, of
 // which the device is told.
 func (m deviceManager) SessionByDeviceCode(ctx context.Context, code string) (*goidc.AuthnSession, error) {
-	return m.server.session(m.server.options.Grants.FindRequest(ctx, grants.Key{Kind: grants.DeviceCode, Secret: "request " + code}))
+	kept := m.server.options.Grants
+	as, err := m.server.session(kept.FindRequest(ctx, grants.Key{Kind: grants.DeviceCode, Secret: "request " + code}))
+	if err != nil || as.Status != goidc.StatusSuccess {
+		return as, err
+	}
+	if _, err := kept.Find(ctx, grants.Key{Kind: grants.DeviceCode, Secret: code}); errors.Is(err, grants.ErrSpent) {
+		return nil, goidc.ErrNotFound // the device has had its tokens
+	}
+	return as, nil // the grant is about to be there
 }
 
 // GrantByDeviceCode implements goidc.DeviceAuthManager.

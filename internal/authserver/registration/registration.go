@@ -209,7 +209,7 @@ func checkRedirect(text string, native bool) error {
 		return fmt.Errorf("redirect %q: want an exact address without fragment, user or wildcard", text)
 	}
 	if strings.Contains(u.EscapedPath(), "..") {
-		return fmt.Errorf("redirect %q: want a path without ..", text)
+		return fmt.Errorf("redirect %q: want a path without two dots", text)
 	}
 	switch {
 	case u.Scheme == "https" && u.Host != "":
