@@ -55,6 +55,10 @@ type Env struct {
 	Fetch       Fetcher
 	Issuers     Issuers
 	Files       Files
+
+	// Key returns a key of the installation's own for a purpose: 32 bytes, the same on
+	// every node and after a restart. Nil: there is none.
+	Key func(purpose string) ([]byte, error)
 }
 
 // Lookup finds what is known of a credential in a snapshot in memory.

@@ -264,7 +264,7 @@ func (a *App) openShield(g *generation, api string, s config.Shield) (shield.Shi
 
 // env is what the shields of a generation may use.
 func (a *App) env(g *generation) shield.Env {
-	return shield.Env{Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: nil, Issuers: g.trusts, Files: g.files}
+	return shield.Env{Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: nil, Issuers: g.trusts, Files: g.files, Key: a.shieldKey}
 }
 
 // TLSConfig is the TLS policy of the listener; certificates and questions for
@@ -288,4 +288,9 @@ func (a *App) TLSConfig() *tls.Config {
 		return nil, nil
 	}
 	return config
+}
+
+// shieldKey returns a key of the installation's own for a shield's purpose.
+func (a *App) shieldKey(purpose string) ([]byte, error) {
+	return a.State.Registry.Secret(a.life, "shield-"+purpose, 32)
 }

@@ -16,6 +16,7 @@ import (
 	"pavise.dev/pavise/internal/authserver/protocol"
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/dpop"
 	"pavise.dev/pavise/internal/fetch"
 	"pavise.dev/pavise/internal/issuer"
 	"pavise.dev/pavise/limit"
@@ -55,7 +56,12 @@ func (a *App) addAuthServer(f *config.File, g *generation, p *pavise.Policy) err
 	if err != nil {
 		return fmt.Errorf("fetch.allow: %w", err)
 	}
+	proofs, err := a.proofsOf(f)
+	if err != nil {
+		return err
+	}
 	g.oauth, err = a.oauth.Open(authserver.Options{
+		Proofs: proofs,
 		Scopes: scopesOf(f), APIs: a.apisOf(f), RefreshToken: f.OAuth.RefreshToken.Duration, RefreshIdle: f.OAuth.RefreshIdle.Duration,
 		Lookup: a.lookup, Revoked: a.revoked, Once: a.once, Tries: a.tries,
 		Fetch:  func() *http.Client { return fetcher.HTTP(1 << 20) },
@@ -66,6 +72,20 @@ func (a *App) addAuthServer(f *config.File, g *generation, p *pavise.Policy) err
 		return err
 	}
 	return addEndpoints(f, g, p)
+}
+
+// proofsOf judges DPoP proofs at the server's own endpoints.
+func (a *App) proofsOf(f *config.File) (authserver.Proofs, error) {
+	p := authserver.Proofs{Verifier: &dpop.Verifier{Now: a.now}}
+	if !f.OAuth.DPoPNonce {
+		return p, nil
+	}
+	key, err := a.shieldKey("dpop-nonces")
+	if err != nil {
+		return p, fmt.Errorf("dpop_nonce: %w", err)
+	}
+	p.Verifier.Nonces = dpop.NewNonces(key, "server")
+	return p, nil
 }
 
 func scopesOf(f *config.File) []protocol.Scope {

@@ -106,6 +106,7 @@ type OAuth struct {
 	RefreshToken Duration `yaml:"refresh_token" doc:"How long a client may go on without asking the person again." default:"30d" min:"10s" max:"365d"`
 	RefreshIdle  Duration `yaml:"refresh_idle" doc:"A refresh token that is not used for so long ends." default:"14d" min:"10s" max:"365d"`
 	RotateKeys   Duration `yaml:"rotate_keys" doc:"How long a key signs; the next one is published a day before." default:"30d" min:"2d" max:"365d"`
+	DPoPNonce    bool     `yaml:"dpop_nonce" doc:"Demand a recent nonce of the server in each DPoP proof (RFC 9449 §8)."`
 	Browsers     Words    `yaml:"browsers" doc:"Origins whose scripts may ask for tokens, exact: https://app.example.com. Default: none."`
 }
 

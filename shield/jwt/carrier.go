@@ -7,29 +7,38 @@ import (
 	"net/url"
 	"strings"
 
+	"pavise.dev/pavise/internal/dpop"
 	"pavise.dev/pavise/shield"
 )
 
 const (
-	scheme   = "Bearer"
-	maxToken = 16 << 10 // bytes
-	inQuery  = "access_token"
+	scheme    = "Bearer"
+	keyScheme = "DPoP"
+	maxToken  = 16 << 10 // bytes
+	inQuery   = "access_token"
 )
 
 // carried returns the bearer token of a request, from the only place where it may
 // stand (RFC 6750 §2.1).
-func (t *tokens) carried(r *http.Request) (string, error) {
+//
+// proved says that it came with the scheme DPoP (RFC 9449 §7.1).
+func (t *tokens) carried(r *http.Request) (token string, proved bool, err error) {
 	if refusal := t.Exposed(r); refusal != nil {
-		return "", refusal
+		return "", false, refusal
 	}
 	values := r.Header["Authorization"]
 	switch len(values) {
 	case 0:
-		return "", &shield.Refusal{Code: shield.Absent, Challenge: t.bare}
+		return "", false, &shield.Refusal{Code: shield.Absent, Challenge: t.bare}
 	case 1:
-		return t.bearer(values[0])
+		if isScheme(values[0], keyScheme) {
+			token, err = t.after(keyScheme, values[0])
+			return token, true, err
+		}
+		token, err = t.after(scheme, values[0])
+		return token, false, err
 	}
-	return "", shield.Refuse(shield.MalformedCredential, "header Authorization stands %d times", len(values)).With(t.malformed)
+	return "", false, shield.Refuse(shield.MalformedCredential, "header Authorization stands %d times", len(values)).With(t.malformed)
 }
 
 // Exposed implements [shield.Exposer]: no token may stand in the query.
@@ -60,10 +69,14 @@ func queryHolds(query string) bool {
 	return values.Has(inQuery)
 }
 
-// bearer takes the token out of the header: the scheme in any case, one space,
-// and what follows.
-func (t *tokens) bearer(value string) (string, error) {
-	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+func isScheme(value, scheme string) bool {
+	return len(value) >= len(scheme) && strings.EqualFold(value[:len(scheme)], scheme)
+}
+
+// after takes the token out of the header: the scheme in any case, one space, and what
+// follows.
+func (t *tokens) after(scheme, value string) (string, error) {
+	if !isScheme(value, scheme) {
 		if value == "" {
 			return "", shield.Refuse(shield.MalformedCredential, "header Authorization is empty").With(t.malformed)
 		}
@@ -72,9 +85,9 @@ func (t *tokens) bearer(value string) (string, error) {
 	token := value[len(scheme):]
 	switch {
 	case token == "" || token == " ":
-		return "", shield.Refuse(shield.MalformedCredential, "scheme Bearer without a token").With(t.malformed)
+		return "", shield.Refuse(shield.MalformedCredential, "scheme %s without a token", scheme).With(t.malformed)
 	case token[0] == '\t' || token[0] == ' ' && (token[1] == ' ' || token[1] == '\t'):
-		return "", shield.Refuse(shield.MalformedCredential, "between Bearer and the token stands something else than one space").With(t.malformed)
+		return "", shield.Refuse(shield.MalformedCredential, "between %s and the token stands something else than one space", scheme).With(t.malformed)
 	case token[0] != ' ':
 		return "", &shield.Refusal{Code: shield.Foreign, Challenge: t.bare, Detail: "header Authorization has another scheme than Bearer"}
 	case len(token)-1 > maxToken:
@@ -109,26 +122,36 @@ func isBase64URL(c byte) bool {
 	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
 
-// challenges are the WWW-Authenticate values of RFC 6750 §3, made once.
+// challenges are the WWW-Authenticate values of RFC 6750 §3 and RFC 9449 §7.1, made once.
 type challenges struct {
 	bare      []string // nothing was sent: no error code
 	invalid   []string // 401
+	keyed     []string // 401 of a token that came with the scheme DPoP
+	proof     []string // 401: the token may be good, its proof is not
+	nonce     []string // 401: the proof has to hold the nonce
 	malformed string   // 400
 }
 
-func newChallenges(issuers map[string]*trusted, names []string, all shield.Issuers) challenges {
+func newChallenges(issuers map[string]*trusted, names []string, all shield.Issuers, keyed bool) challenges {
 	realm := "api"
 	if first, err := all.Issuer(names[0]); err == nil && issuers[first.URL] != nil {
 		if audience := issuers[first.URL].audience[0]; isVisible(audience) {
 			realm = audience
 		}
 	}
-	bare := fmt.Sprintf(`%s realm="%s"`, scheme, realm)
-	return challenges{
-		bare:      []string{bare},
-		invalid:   []string{bare + `, error="invalid_token", error_description="the access token is not accepted"`},
-		malformed: bare + `, error="invalid_request", error_description="send one access token, in the Authorization header"`,
+	const invalid = `, error="invalid_token", error_description="the access token is not accepted"`
+	algs := fmt.Sprintf(`, algs="%s"`, strings.Join(dpop.Algorithms(), " "))
+	bearer, key := fmt.Sprintf(`%s realm="%s"`, scheme, realm), fmt.Sprintf(`%s realm="%s"`, keyScheme, realm)
+	c := challenges{
+		bare: []string{bearer}, invalid: []string{bearer + invalid}, keyed: []string{key + invalid + algs},
+		proof:     []string{key + `, error="invalid_dpop_proof", error_description="the proof is not accepted"` + algs},
+		nonce:     []string{key + `, error="use_dpop_nonce", error_description="make a proof with the nonce of this answer"` + algs},
+		malformed: bearer + `, error="invalid_request", error_description="send one access token, in the Authorization header"`,
 	}
+	if keyed {
+		c.bare, c.invalid = []string{key + algs}, c.keyed
+	}
+	return c
 }
 
 // refuse adds the challenge of a token that was sent and is not accepted. It is

@@ -335,15 +335,16 @@ func (r *reader) confirm() (confirm shield.Confirm, other bool) {
 		return confirm, false
 	}
 	for name, member := range members {
-		if name != "x5t#S256" {
+		into := map[string]*string{"x5t#S256": &confirm.Certificate, "jkt": &confirm.Key}[name]
+		if into == nil {
 			other = true
 			continue
 		}
 		print, ok := member.(string)
 		if sum, err := decode(print); !ok || err != nil || len(sum) != 32 {
-			r.fail("cnf.x5t#S256 is not a SHA-256 digest in base64url")
+			r.fail("cnf.%s is not a SHA-256 digest in base64url", name)
 		}
-		confirm.Certificate = print
+		*into = print
 	}
 	return confirm, other
 }

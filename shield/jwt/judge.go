@@ -55,7 +55,7 @@ func (t *tokens) unfit(v *verified, now time.Time) *shield.Refusal {
 		}
 	}
 	if c.otherBinding {
-		return shield.Refuse(shield.UnboundCredential, "the token is bound to a key, and was sent as Bearer")
+		return shield.Refuse(shield.UnboundCredential, "the token is bound to something that nobody here knows")
 	}
 	if t.bound && c.confirm.Certificate == "" {
 		return shield.Refuse(shield.UnboundCredential, "the token is not bound to a certificate")

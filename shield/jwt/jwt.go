@@ -31,8 +31,12 @@ import (
 	"strings"
 	"time"
 
+	"pavise.dev/pavise/internal/dpop"
 	"pavise.dev/pavise/shield"
 )
+
+// requireKey is the value of dpop that accepts bound tokens only.
+const requireKey = "require"
 
 const (
 	kind      = "jwt"
@@ -62,6 +66,8 @@ type Config struct {
 	Audience []string          `yaml:"audience" doc:"Accepted values of aud, exact. Default: those of the issuer."`
 	Require  map[string]string `yaml:"require" doc:"Claims that must have exactly this value: a string, a number or true or false as it is written; dots go down."`
 	Bound    bool              `yaml:"certificate_bound" doc:"Accept only tokens that are bound to the caller's client certificate (RFC 8705). The host must ask for certificates."`
+	DPoP     string            `yaml:"dpop" doc:"accept: a token that is bound to a key comes with the scheme DPoP and a proof by that key (RFC 9449), others as Bearer. require: only bound ones." default:"accept" enum:"accept,require"`
+	Nonce    bool              `yaml:"dpop_nonce" doc:"Demand a recent nonce of this installation in each proof, so that none can be made in advance (RFC 9449 §9). Callers learn it from the first answer."`
 	Cache    int               `yaml:"cache" doc:"Tokens whose signature is remembered, 0 to 65536. Default 4096."`
 
 	fallback string // audience where none is named
@@ -123,6 +129,9 @@ func (c *Config) Validate() []shield.Problem {
 			problem("require", claim+" is always checked", "use issuer, audience, or the issuer's settings")
 		}
 	}
+	if c.DPoP != "" && c.DPoP != "accept" && c.DPoP != requireKey {
+		problem("dpop", fmt.Sprintf("%q is neither accept nor require", c.DPoP), "")
+	}
 	if c.Cache < 0 || c.Cache > maxCache {
 		problem("cache", fmt.Sprintf("%d is not between 0 and %d", c.Cache, maxCache), "")
 	}
@@ -139,7 +148,18 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 	}
 	t := &tokens{
 		now: env.Now, revoked: env.Revoked, credentials: env.Credentials,
-		issuers: map[string]*trusted{}, bound: c.Bound, cache: newCache(c.Cache),
+		issuers: map[string]*trusted{}, bound: c.Bound, keyOnly: c.DPoP == requireKey, cache: newCache(c.Cache),
+		proofs: &dpop.Verifier{Now: env.Now},
+	}
+	if c.Nonce {
+		if env.Key == nil {
+			return nil, fmt.Errorf("jwt: dpop_nonce needs a key of the installation's own, and there is none here")
+		}
+		key, err := env.Key("dpop-nonces")
+		if err != nil {
+			return nil, fmt.Errorf("jwt: dpop_nonce: %w", err)
+		}
+		t.proofs.Nonces = dpop.NewNonces(key, "resource")
 	}
 	for _, name := range c.issuers() {
 		issuer, err := env.Issuers.Issuer(name)
@@ -153,7 +173,7 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 			return nil, fmt.Errorf("jwt: issuer %s: %w", name, err)
 		}
 	}
-	t.challenges = newChallenges(t.issuers, c.issuers(), env.Issuers)
+	t.challenges = newChallenges(t.issuers, c.issuers(), env.Issuers, t.keyOnly)
 	return t, nil
 }
 
@@ -163,7 +183,9 @@ type tokens struct {
 	revoked     shield.Revoked
 	credentials shield.Lookup
 	issuers     map[string]*trusted // by the value of iss
-	bound       bool
+	bound       bool                // to a certificate
+	keyOnly     bool                // only tokens that are bound to a key
+	proofs      *dpop.Verifier
 	cache       *cache
 	challenges
 }
@@ -219,7 +241,7 @@ func trust(issuer *shield.Issuer, c *Config) (*trusted, error) {
 // Needs says that the token is removed before the upstream, and that tokens of
 // different issuers, and tokens of another form, are told apart.
 func (t *tokens) Needs() shield.Needs {
-	needs := shield.Needs{Carries: []string{"Authorization"}, ClientCert: t.bound}
+	needs := shield.Needs{Carries: []string{"Authorization", "Dpop"}, ClientCert: t.bound}
 	for url := range t.issuers {
 		needs.Accepts = append(needs.Accepts, "a JWT of "+url+" in Authorization: Bearer")
 	}
@@ -229,7 +251,7 @@ func (t *tokens) Needs() shield.Needs {
 
 // Verify finds the caller by the token that he carries.
 func (t *tokens) Verify(r *http.Request) (*shield.Identity, error) {
-	token, err := t.carried(r)
+	token, proved, err := t.carried(r)
 	if err != nil {
 		return nil, err
 	}
@@ -248,6 +270,9 @@ func (t *tokens) Verify(r *http.Request) (*shield.Identity, error) {
 	now := t.now()
 	id, err := t.judge(r, v, now)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.possession(r, id, token, proved); err != nil {
 		return nil, err
 	}
 	if fresh {

@@ -640,7 +640,7 @@ func TestCarrier(t *testing.T) {
 		"too long":       {[]string{"Bearer " + strings.Repeat("A", maxToken+1)}, shield.HeadersTooLarge, 431},
 		"longest":        {[]string{"Bearer " + strings.Repeat("A", maxToken)}, shield.Foreign, 401},
 		"other scheme":   {[]string{"Basic YTpi"}, shield.Foreign, 401},
-		"DPoP":           {[]string{"DPoP " + good}, shield.Foreign, 401},
+		"DPoP":           {[]string{"DPoP " + good}, shield.InvalidCredential, 401},
 		"longer scheme":  {[]string{"BearerX " + good}, shield.Foreign, 401},
 		"short":          {[]string{"Be"}, shield.Foreign, 401},
 		"none":           {nil, shield.Absent, 401},

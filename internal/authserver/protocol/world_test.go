@@ -20,11 +20,13 @@ import (
 	"testing"
 	"time"
 
+	"pavise.dev/pavise/internal/authserver"
 	"pavise.dev/pavise/internal/authserver/grants"
 	"pavise.dev/pavise/internal/authserver/keys"
 	"pavise.dev/pavise/internal/authserver/people"
 	"pavise.dev/pavise/internal/authserver/protocol"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/dpop"
 	"pavise.dev/pavise/internal/once"
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/store/memory"
@@ -125,7 +127,8 @@ func (w *world) start() {
 			{Name: "pay", Resource: "https://pay.example", Scopes: []string{"pay"}},
 		},
 		Clients: w, Grants: w.grants, Keys: ringKeys{w.ring}, People: w, Once: memory, Tokens: w, Tries: w.tries, RevokeOwn: revoke,
-		Fetch: func() *http.Client { t.Error("something was fetched"); return http.DefaultClient }, Now: w.Now, Random: random,
+		Proofs: authserver.Proofs{Verifier: &dpop.Verifier{Now: w.Now, Nonces: dpop.NewNonces([]byte("key"), "server")}},
+		Fetch:  func() *http.Client { t.Error("something was fetched"); return http.DefaultClient }, Now: w.Now, Random: random,
 		Record:  func(_ context.Context, e protocol.Event) { w.mu.Lock(); w.events = append(w.events, e); w.mu.Unlock() },
 		Decline: func(_ *http.Request, f *protocol.Fault) { w.mu.Lock(); w.faults = append(w.faults, *f); w.mu.Unlock() },
 	})
