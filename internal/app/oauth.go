@@ -13,6 +13,7 @@ import (
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/authserver"
+	"pavise.dev/pavise/internal/authserver/people"
 	"pavise.dev/pavise/internal/authserver/protocol"
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/config"
@@ -142,18 +143,18 @@ func addEndpoints(f *config.File, g *generation, p *pavise.Policy) error {
 	}
 	host := f.OAuth.Host()
 	clients := pavise.API{Name: oauthAPI, Hosts: []string{host}, Origins: f.OAuth.Browsers}
-	people := pavise.API{Name: signInAPI, Hosts: []string{host}}
+	pages := pavise.API{Name: signInAPI, Hosts: []string{host}}
 	for _, e := range g.oauth.Endpoints() {
 		into := &clients
 		if e.Pages {
-			into = &people
+			into = &pages
 		}
 		into.Endpoints = append(into.Endpoints, pavise.Endpoint{
 			Pattern: e.Pattern, Shield: open, AnyScope: true, Handler: e.Handler, MaxBody: maxForm, Judges: judged(e),
 			Limits: []limit.Limit{{Name: "oauth-" + limitName(e.Pattern), Rate: limit.Rate{Count: e.PerMinute, Per: time.Minute}, Per: limit.PerAddress}},
 		})
 	}
-	p.APIs = append(p.APIs, clients, people)
+	p.APIs = append(p.APIs, clients, pages)
 	return nil
 }
 
@@ -227,4 +228,12 @@ func (a *App) keepNow(ctx context.Context) error {
 func limitName(pattern string) string {
 	words := strings.FieldsFunc(strings.ToLower(pattern), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	return strings.Join(words, "-")
+}
+
+// People are the accounts of the authorization server in force; nil if there is none.
+func (a *App) People() *people.Service {
+	if g := a.current(); g.oauth != nil {
+		return g.oauth.People
+	}
+	return nil
 }

@@ -1,0 +1,139 @@
+package interop
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"pavise.dev/pavise/e2e/harness"
+	"pavise.dev/pavise/internal/attacktest"
+	"pavise.dev/pavise/internal/authserver/people/account"
+	"pavise.dev/pavise/internal/authserver/registration"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/secret"
+	"pavise.dev/pavise/shield"
+)
+
+const oauthYAML = `
+listen: {https: %[1]s}
+limits: {wrong_tries: 100000}
+hosts: {127.0.0.1: {certificate: local}}
+oauth: {issuer: "https://%[1]s", dpop_nonce: true}
+apis:
+  orders:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    shield: {jwt: {dpop_nonce: true}}
+    endpoints:
+      GET /v1/orders/{id}: {scopes: [orders:read]}
+scopes: {orders:read: See your orders}
+`
+
+// oauthServer is a gateway that is an authorization server, with the secrets of its clients.
+type oauthServer struct {
+	*harness.Gateway
+	issuer  string
+	secrets map[string]string
+}
+
+const password = "planted-otter-marble-38"
+
+func startOAuth(t *testing.T) *oauthServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free: the issuer's name holds it
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var clients []client.Client
+	for _, id := range []string{"machine", "orders", "web", "tv"} {
+		clients = append(clients, client.Client{ID: id, Scopes: shield.Scopes{"orders:read"}})
+	}
+	s := &oauthServer{issuer: "https://" + address, secrets: map[string]string{}}
+	s.Gateway = harness.Start(t, harness.Config{YAML: fmt.Sprintf(oauthYAML, address), Clients: clients})
+	s.register("machine", map[string]string{})
+	s.register("orders", map[string]string{"auth": "client_secret_post", "serves": "orders", "grants": "token_exchange"})
+	s.register("web", map[string]string{"redirects": "https://web.example/cb", "name": "Web Shop"})
+	s.register("tv", map[string]string{"auth": "none", "grants": "device_code refresh_token"})
+	if _, _, err := s.App.People().CreateUser(t.Context(), account.NewUser{Login: "ann", Name: "Ann", Password: secret.New([]byte(password))}); err != nil {
+		t.Fatal(err)
+	}
+	s.Plant(password)
+	return s
+}
+
+func (s *oauthServer) register(id string, settings map[string]string) {
+	s.T.Helper()
+	issued, err := registration.Kind().Issue(shield.Env{}, shield.IssueRequest{Client: id, Settings: settings})
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	c := client.Credential{Kind: registration.KindName, Client: id, Settings: settings}
+	if _, _, err := s.App.State.Registry.AddCredential(s.T.Context(), c, issued); err != nil {
+		s.T.Fatal(err)
+	}
+	s.secrets[id] = issued.Secret
+	s.Plant(issued.Secret)
+	if err := s.App.State.View.Refresh(s.T.Context()); err != nil {
+		s.T.Fatal(err)
+	}
+}
+
+func (s *oauthServer) ca() string {
+	return filepath.Join(s.Dir, "pavise-data", "local-ca", "ca.pem")
+}
+
+// openid-client and oauth4webapi below it are what programs in JavaScript use.
+func TestOpenIDClientUsesTheAuthorizationServer(t *testing.T) {
+	attacktest.Rows(t, 54, 60)
+	s := startOAuth(t)
+	env := []string{
+		"NODE_EXTRA_CA_CERTS=" + s.ca(), "ISSUER=" + s.issuer, "API=" + s.issuer + "/v1/orders/7", "PASSWORD=" + password,
+		"MACHINE_SECRET=" + s.secrets["machine"], "WEB_SECRET=" + s.secrets["web"], "ORDERS_SECRET=" + s.secrets["orders"],
+	}
+	want := "client credentials\nintrospection\nrevocation\nDPoP\nauthorization code, PAR, PKCE, ID token\nuserinfo\nrefresh\nreuse revokes\ndevice\n"
+	if out := succeed(t, env, "node", "oauth.mjs"); out != want {
+		t.Errorf("openid-client: %s", out)
+	}
+}
+
+// x/oauth2 and coreos/go-oidc are what programs in Go use.
+func TestGoClientsUseTheAuthorizationServer(t *testing.T) {
+	s := startOAuth(t)
+	pem, err := os.ReadFile(s.ca())
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, trusting)
+	provider, err := oidc.NewProvider(ctx, s.issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := clientcredentials.Config{ClientID: "machine", ClientSecret: s.secrets["machine"], TokenURL: provider.Endpoint().TokenURL, Scopes: []string{"orders:read"}}
+	answer, err := config.Client(ctx).Get(s.issuer + "/v1/orders/7")
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	_ = answer.Body.Close()
+	wrong := config
+	wrong.ClientSecret += "x"
+	if _, err := wrong.Token(ctx); err == nil {
+		t.Error("a wrong secret got a token")
+	}
+}
