@@ -61,6 +61,7 @@ type App struct {
 
 	signer  *gateway.Signer
 	oauth   *authserver.Base // nil: there is no authorization server
+	lasting config.OAuth     // the settings with which it was opened
 	library bool
 
 	installed *config.File // of the start: listeners, state and log are as it says

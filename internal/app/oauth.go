@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"pavise.dev/pavise/internal/dpop"
 	"pavise.dev/pavise/internal/fetch"
 	"pavise.dev/pavise/internal/issuer"
+	"pavise.dev/pavise/internal/tlsconf"
 	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 	"pavise.dev/pavise/shield/public"
@@ -38,16 +40,25 @@ func (a *App) openAuthBase(f *config.File) error {
 			a.record(&audit.Event{Class: audit.Admin, Decision: audit.Noted, Actor: "authorization server", Action: action, Target: target, Change: text})
 		},
 	})
-	a.oauth = base
+	a.oauth, a.lasting = base, f.OAuth
 	return err
+}
+
+// oauthOf are the settings in force: those that cannot change while the installation runs
+// are as they were when the server was opened.
+func (a *App) oauthOf(f *config.File) config.OAuth {
+	o := f.OAuth
+	o.Issuer, o.AccessToken = a.lasting.Issuer, a.lasting.AccessToken
+	return o
 }
 
 // ownIssuer is the authorization server as shields see it: its keys come from memory, its
 // clients are ours, and whoever revokes a grant revokes its tokens.
 func (a *App) ownIssuer(f *config.File) issuer.Settings {
+	o := a.oauthOf(f)
 	return issuer.Settings{
-		Name: config.OwnIssuer, URL: f.OAuth.Issuer, MayGrant: shield.Scopes{"*"}, Algorithms: []string{"ES256", "EdDSA", "PS256", "RS256"},
-		MaxAge: f.OAuth.AccessToken.Duration + time.Minute, Keys: a.oauth, Clients: registration.KindName, Family: authserver.FamilyClaim,
+		Name: config.OwnIssuer, URL: o.Issuer, MayGrant: shield.Scopes{"*"}, Algorithms: []string{"ES256", "EdDSA", "PS256", "RS256"},
+		MaxAge: o.AccessToken.Duration + time.Minute, Keys: a.oauth, Clients: registration.KindName, Family: authserver.FamilyClaim,
 	}
 }
 
@@ -61,18 +72,22 @@ func (a *App) addAuthServer(f *config.File, g *generation, p *pavise.Policy) err
 	if err != nil {
 		return err
 	}
+	mutual, err := a.mutualOf(f)
+	if err != nil {
+		return err
+	}
 	g.oauth, err = a.oauth.Open(authserver.Options{
 		Proofs: proofs,
 		Scopes: scopesOf(f), APIs: a.apisOf(f), RefreshToken: f.OAuth.RefreshToken.Duration, RefreshIdle: f.OAuth.RefreshIdle.Duration,
 		Lookup: a.lookup, Revoked: a.revoked, Once: a.once, Tries: a.tries,
 		Fetch:  func() *http.Client { return fetcher.HTTP(1 << 20) },
-		Mutual: mutualOf(f),
+		Mutual: mutual,
 		Record: a.recordGrant, Decline: decline, RequestID: func(r *http.Request) string { return pavise.RequestID(r.Context()) },
 	})
 	if err != nil {
 		return err
 	}
-	return addEndpoints(f, g, p)
+	return addEndpoints(a.oauthOf(f), g, p)
 }
 
 // proofsOf judges DPoP proofs at the server's own endpoints.
@@ -121,11 +136,32 @@ func (a *App) apisOf(f *config.File) []protocol.API {
 
 // mutualOf says whether the server's host asks for certificates: then clients may prove
 // themselves by them, and have tokens bound to them.
-func mutualOf(f *config.File) protocol.Mutual {
-	if f.Hosts[f.OAuth.Host()].ClientCertificates != "ask" {
-		return protocol.Mutual{}
+func (a *App) mutualOf(f *config.File) (protocol.Mutual, error) {
+	o := a.oauthOf(f)
+	if f.Hosts[o.Host()].ClientCertificates != "ask" {
+		return protocol.Mutual{}, nil
 	}
-	return protocol.Mutual{Host: f.OAuth.Issuer}
+	m := protocol.Mutual{Host: o.Issuer}
+	if o.ClientCA == "" {
+		return m, nil
+	}
+	roots, err := tlsconf.ReadPool(f.Abs(o.ClientCA))
+	if err != nil {
+		return m, fmt.Errorf("client_ca: %w", err)
+	}
+	m.Trust = func(chain []*x509.Certificate) error { return verifyChain(chain, roots, a.now()) }
+	return m, nil
+}
+
+func verifyChain(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) error {
+	between := x509.NewCertPool()
+	for _, cert := range chain[1:] {
+		between.AddCert(cert)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return err
 }
 
 // Names of the built-in APIs.
@@ -136,13 +172,13 @@ const (
 
 // addEndpoints makes two APIs of the server: one for clients, which scripts of listed
 // origins may ask, and one for people, which no script may read.
-func addEndpoints(f *config.File, g *generation, p *pavise.Policy) error {
+func addEndpoints(o config.OAuth, g *generation, p *pavise.Policy) error {
 	open, err := (&public.Config{Reason: "the authorization server decides for itself"}).Open(shield.Env{})
 	if err != nil {
 		return err
 	}
-	host := f.OAuth.Host()
-	clients := pavise.API{Name: oauthAPI, Hosts: []string{host}, Origins: f.OAuth.Browsers}
+	host := o.Host()
+	clients := pavise.API{Name: oauthAPI, Hosts: []string{host}, Origins: o.Browsers}
 	pages := pavise.API{Name: signInAPI, Hosts: []string{host}}
 	for _, e := range g.oauth.Endpoints() {
 		into := &clients
@@ -191,7 +227,7 @@ func (a *App) oauthIssuer(subject string) string {
 	if subject == "" {
 		return ""
 	}
-	return a.current().file.OAuth.Issuer
+	return a.lasting.Issuer
 }
 
 // authEvery is how often the authorization server looks for what is due.

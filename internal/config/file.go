@@ -100,12 +100,13 @@ type Issuer struct {
 
 // OAuth is the authorization server of this installation.
 type OAuth struct {
-	Issuer       string   `yaml:"issuer" doc:"Its address, https://host or https://host:port, where host is one of hosts. It is what tokens name as iss. Default: no server." pattern:"^https://[^/?#@]+$" hint:"write https://login.example.com, without a path"`
-	Algorithm    string   `yaml:"algorithm" doc:"What tokens are signed with. A change takes effect when the new key has been published for a day." default:"ES256" enum:"ES256,EdDSA,PS256,RS256"`
-	AccessToken  Duration `yaml:"access_token" doc:"Life of an access token." default:"10m" min:"10s" max:"24h"`
+	Issuer       string   `yaml:"issuer" doc:"Its address, https://host or https://host:port, where host is one of hosts. It is what tokens name as iss. Default: no server." pattern:"^https://[^/?#@]+$" hint:"write https://login.example.com, without a path" restart:"yes"`
+	Algorithm    string   `yaml:"algorithm" doc:"What tokens are signed with. A change takes effect when the new key has been published for a day." default:"ES256" enum:"ES256,EdDSA,PS256,RS256" restart:"yes"`
+	AccessToken  Duration `yaml:"access_token" doc:"Life of an access token." default:"10m" min:"10s" max:"24h" restart:"yes"`
 	RefreshToken Duration `yaml:"refresh_token" doc:"How long a client may go on without asking the person again." default:"30d" min:"10s" max:"365d"`
 	RefreshIdle  Duration `yaml:"refresh_idle" doc:"A refresh token that is not used for so long ends." default:"14d" min:"10s" max:"365d"`
-	RotateKeys   Duration `yaml:"rotate_keys" doc:"How long a key signs; the next one is published a day before." default:"30d" min:"2d" max:"365d"`
+	RotateKeys   Duration `yaml:"rotate_keys" doc:"How long a key signs; the next one is published a day before." default:"30d" min:"2d" max:"365d" restart:"yes"`
+	ClientCA     string   `yaml:"client_ca" doc:"File with the CAs whose certificates clients may authenticate with (tls_client_auth, RFC 8705 §2.1). The host must ask for certificates. Default: none."`
 	DPoPNonce    bool     `yaml:"dpop_nonce" doc:"Demand a recent nonce of the server in each DPoP proof (RFC 9449 §8)."`
 	Browsers     Words    `yaml:"browsers" doc:"Origins whose scripts may ask for tokens, exact: https://app.example.com. Default: none."`
 }

@@ -27,6 +27,12 @@ func (l *loader) checkOAuth() {
 	if o.RefreshIdle.Duration > o.RefreshToken.Duration {
 		l.at("oauth.refresh_token", "write at least as long as refresh_idle", "the grant would end before an unused refresh token")
 	}
+	if o.ClientCA != "" {
+		l.checkFile("oauth.client_ca", o.ClientCA, nil)
+		if host, ok := l.file.Hosts[u.Hostname()]; ok && host.ClientCertificates == "never" {
+			l.at("oauth.client_ca", "write hosts: {"+u.Hostname()+": {client_certificates: ask}}", "the host %s never asks for a certificate", u.Hostname())
+		}
+	}
 	for name, api := range l.file.APIs {
 		if (name == "oauth" || name == "sign-in") && slices.Contains(api.Host, u.Hostname()) {
 			l.at("apis."+name, "give it another name", "the name %q belongs to the authorization server on this host", name)

@@ -85,7 +85,33 @@ func (c *call) identify() *Fault {
 	} else if id != "" && id != c.client {
 		return badRequest("client_id is another than the one that authenticates")
 	}
+	if fault := c.trusted(); fault != nil {
+		return fault
+	}
 	return c.heldBack()
+}
+
+// trusted holds that a client that is known by a name in its certificate presents one of
+// a CA that may give out such names (RFC 8705 §2.1): the library compares only the name.
+func (c *call) trusted() *Fault {
+	s := c.server
+	known, err := s.options.Clients.Client(c.request.Context(), c.client, c.from)
+	if errors.Is(err, ErrNoClient) || err == nil && known.Auth != AuthTLS {
+		return nil // the library says what there is to say
+	}
+	if err != nil {
+		return undecided(err)
+	}
+	wrong := refuse(http.StatusUnauthorized, "invalid_client", "invalid client")
+	if s.options.Mutual.Trust == nil || c.request.TLS == nil || len(c.request.TLS.PeerCertificates) == 0 {
+		wrong.Detail = "the client needs a certificate, and presented none that could be trusted"
+		return wrong
+	}
+	if err := s.options.Mutual.Trust(c.request.TLS.PeerCertificates); err != nil {
+		wrong.Detail = err.Error()
+		return wrong
+	}
+	return nil
 }
 
 // basic decodes id and secret, which are form-encoded inside of Basic (RFC 6749 §2.3.1).

@@ -20,6 +20,7 @@ package protocol
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -149,8 +150,10 @@ type Tries interface {
 
 // Mutual says how clients that have certificates reach the server.
 type Mutual struct {
-	Host  string                    // base address of the aliases (RFC 8705 §5): https://host[:port]
-	Trust func(*http.Request) error // whether the caller's chain is trusted, for tls_client_auth; nil: never
+	Host string // base address of the aliases (RFC 8705 §5): https://host[:port]
+	// Trust says why the chain that the caller presented is not trusted, for
+	// tls_client_auth. The handshake has verified nothing. Nil: no chain is.
+	Trust func(chain []*x509.Certificate) error
 }
 
 // Event is something that happened to a grant.
@@ -265,8 +268,11 @@ func (s *Server) settings() []provider.Option {
 	if s.options.Mutual.Host != "" {
 		all = append(all,
 			provider.WithMTLS(s.options.Mutual.Host, clientCertificate), provider.WithTLSTokenBinding(),
-			provider.WithTLSAuthn(), provider.WithSelfSignedTLSAuthn(),
+			provider.WithSelfSignedTLSAuthn(),
 		)
+	}
+	if s.options.Mutual.Host != "" && s.options.Mutual.Trust != nil {
+		all = append(all, provider.WithTLSAuthn())
 	}
 	if s.options.People != nil {
 		all = append(all, s.withPeople()...)

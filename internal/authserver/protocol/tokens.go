@@ -182,12 +182,12 @@ func (m opaqueManager) Token(ctx context.Context, secret string) (*goidc.Token, 
 // mayIntrospect lets a client ask about its own tokens, and about those that are for an
 // API that it serves (RFC 7662 §4).
 func (s *Server) mayIntrospect(ctx context.Context, c *goidc.Client, info goidc.TokenInfo) bool {
+	known, err := s.client(ctx, c.ID)
+	if err != nil || known.Auth == AuthNone { // who proves nothing is told nothing
+		return false
+	}
 	if info.ClientID == c.ID {
 		return true
-	}
-	known, err := s.client(ctx, c.ID)
-	if err != nil {
-		return false
 	}
 	audience := []string(info.ResourceAudiences)
 	if more, ok := info.AdditionalClaims[goidc.ClaimAudience].([]string); ok {

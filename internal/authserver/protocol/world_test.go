@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -116,6 +118,7 @@ func (w *world) start() {
 	mux := http.NewServeMux()
 	w.server = httptest.NewUnstartedServer(mux)
 	w.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	w.server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	w.server.StartTLS()
 	w.server.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Cleanup(w.server.Close)
@@ -127,6 +130,12 @@ func (w *world) start() {
 			{Name: "pay", Resource: "https://pay.example", Scopes: []string{"pay"}},
 		},
 		Clients: w, Grants: w.grants, Keys: ringKeys{w.ring}, People: w, Once: memory, Tokens: w, Tries: w.tries, RevokeOwn: revoke,
+		Mutual: protocol.Mutual{Host: w.server.URL, Trust: func(chain []*x509.Certificate) error {
+			if chain[0].Issuer.CommonName != "Good CA" {
+				return errors.New("of another CA")
+			}
+			return nil
+		}},
 		Proofs: authserver.Proofs{Verifier: &dpop.Verifier{Now: w.Now, Nonces: dpop.NewNonces([]byte("key"), "server")}},
 		Fetch:  func() *http.Client { t.Error("something was fetched"); return http.DefaultClient }, Now: w.Now, Random: random,
 		Record:  func(_ context.Context, e protocol.Event) { w.mu.Lock(); w.events = append(w.events, e); w.mu.Unlock() },
