@@ -25,6 +25,7 @@ const (
 	BadDigest           Code = "invalid_digest"       // 400: the body is not the one that was signed
 	StaleRequest        Code = "stale_request"        // 401: signed too long ago, or in the future
 	ReplayedRequest     Code = "replayed_request"     // 401: a once-claim was used before
+	StepUp              Code = "step_up"              // 401: the person has to sign in again, or in a stronger way
 	NonceRequired       Code = "nonce_required"       // 401: the proof has to hold the nonce that the answer offers
 	UnboundCredential   Code = "unbound_credential"   // 401: the credential belongs to another certificate or key
 	MixedIdentities     Code = "mixed_identities"     // 403: the proofs of an All belong to different clients
@@ -69,7 +70,7 @@ func (c Code) Status() int {
 	case MalformedCredential, ExposedCredential, BadDigest, BadPath, BadQuery, BadHeader, BadMethod:
 		return http.StatusBadRequest
 	case Absent, Foreign, MissingCredential, InvalidCredential, ExpiredCredential, RevokedCredential,
-		BadSignature, StaleRequest, ReplayedRequest, UnboundCredential, NonceRequired:
+		BadSignature, StaleRequest, ReplayedRequest, UnboundCredential, NonceRequired, StepUp:
 		return http.StatusUnauthorized
 	case UnknownEndpoint:
 		return http.StatusNotFound

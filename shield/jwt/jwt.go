@@ -68,6 +68,8 @@ type Config struct {
 	Bound    bool              `yaml:"certificate_bound" doc:"Accept only tokens that are bound to the caller's client certificate (RFC 8705). The host must ask for certificates."`
 	DPoP     string            `yaml:"dpop" doc:"accept: a token that is bound to a key comes with the scheme DPoP and a proof by that key (RFC 9449), others as Bearer. require: only bound ones." default:"accept" enum:"accept,require"`
 	Nonce    bool              `yaml:"dpop_nonce" doc:"Demand a recent nonce of this installation in each proof, so that none can be made in advance (RFC 9449 §9). Callers learn it from the first answer."`
+	ACR      []string          `yaml:"acr" doc:"Ways of signing in of which one is wanted, as in the claim acr (RFC 9470)."`
+	MaxAge   time.Duration     `yaml:"max_age" doc:"How long ago the person may have signed in, as in the claim auth_time (RFC 9470). Default: any time."`
 	Cache    int               `yaml:"cache" doc:"Tokens whose signature is remembered, 0 to 65536. Default 4096."`
 
 	fallback string // audience where none is named
@@ -129,6 +131,14 @@ func (c *Config) Validate() []shield.Problem {
 			problem("require", claim+" is always checked", "use issuer, audience, or the issuer's settings")
 		}
 	}
+	for _, acr := range c.ACR {
+		if !isVisible(acr) || strings.Contains(acr, " ") {
+			problem("acr", fmt.Sprintf("%q is no value of the claim acr", acr), "")
+		}
+	}
+	if c.MaxAge < 0 || c.MaxAge > 0 && c.MaxAge < time.Second {
+		problem("max_age", "is shorter than a second", "")
+	}
 	if c.DPoP != "" && c.DPoP != "accept" && c.DPoP != requireKey {
 		problem("dpop", fmt.Sprintf("%q is neither accept nor require", c.DPoP), "")
 	}
@@ -148,7 +158,7 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 	}
 	t := &tokens{
 		now: env.Now, revoked: env.Revoked, credentials: env.Credentials,
-		issuers: map[string]*trusted{}, bound: c.Bound, keyOnly: c.DPoP == requireKey, cache: newCache(c.Cache),
+		issuers: map[string]*trusted{}, bound: c.Bound, keyOnly: c.DPoP == requireKey, wanted: newStepUp(c.ACR, c.MaxAge), cache: newCache(c.Cache),
 		proofs: &dpop.Verifier{Now: env.Now},
 	}
 	if c.Nonce {
@@ -186,6 +196,7 @@ type tokens struct {
 	bound       bool                // to a certificate
 	keyOnly     bool                // only tokens that are bound to a key
 	proofs      *dpop.Verifier
+	wanted      stepUp
 	cache       *cache
 	challenges
 }
@@ -274,6 +285,9 @@ func (t *tokens) Verify(r *http.Request) (*shield.Identity, error) {
 	}
 	if err := t.possession(r, id, token, proved); err != nil {
 		return nil, err
+	}
+	if refusal := t.wanted.lacking(v.claims, now); refusal != nil {
+		return nil, refusal.Of(id.CredentialID, id.Client, true).With(t.wanted.challenge(id.Scheme))
 	}
 	if fresh {
 		t.cache.put(v, now)
