@@ -48,13 +48,14 @@ type Service struct {
 	KeptDir   string // where checkpoints are kept beside the log's own; empty: nowhere
 	ChainKey  []byte
 	Public    ed25519.PublicKey
-	Flush     func() error                 // before the log is read; nil: nothing is under way
-	Reload    func(context.Context) error  // nil: nothing runs that could
-	Explain   func(WhatIf) (Answer, error) // nil: nothing runs that could
-	Running   bool                         // a gateway serves, not just this call
-	Healthy   func() map[string]error      // parts by name, nil when well; may be nil
-	Installed string                       // path of the configuration, for status
-	Identity  []byte                       // JWK Set of the keys that sign Pavise-Identity
+	Flush     func() error                         // before the log is read; nil: nothing is under way
+	Reload    func(context.Context) error          // nil: nothing runs that could
+	Explain   func(WhatIf) (Answer, error)         // nil: nothing runs that could
+	Running   bool                                 // a gateway serves, not just this call
+	Healthy   func() map[string]error              // parts by name, nil when well; may be nil
+	Installed string                               // path of the configuration, for status
+	Users     func(context.Context) (Users, error) // accounts of people; nil, or nothing returned: there is no authorization server
+	Identity  []byte                               // JWK Set of the keys that sign Pavise-Identity
 }
 
 // Actor is who is at the other end.
@@ -121,6 +122,9 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/clients/{id}/update", act(s, "client.update", s.updateClient))
 	mux.HandleFunc("POST /v1/clients/{id}/disable", act(s, "client.disable", s.disableClient))
 	mux.HandleFunc("POST /v1/clients/{id}/enable", act(s, "client.enable", s.enableClient))
+	mux.HandleFunc("GET /v1/users", serve(s.users))
+	mux.HandleFunc("POST /v1/users", act(s, "user.create", s.createUser))
+	mux.HandleFunc("POST /v1/users/{id}/{act}", act(s, "user.change", s.changeUser))
 	mux.HandleFunc("GET /v1/credentials", serve(s.credentials))
 	mux.HandleFunc("POST /v1/credentials", act(s, "credential.create", s.createCredential))
 	mux.HandleFunc("POST /v1/rotate", act(s, "credential.rotate", s.rotate))

@@ -232,3 +232,22 @@ func (c *Client) RotateStore(ctx context.Context) (d Done, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/store/rotate", struct{}{}, &d)
 	return d, err
 }
+
+// Users lists the accounts of people.
+func (c *Client) Users(ctx context.Context) (all []User, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/users", nil, &all)
+	return all, err
+}
+
+// CreateUser adds an account.
+func (c *Client) CreateUser(ctx context.Context, n NewUser) (made MadeUser, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/users", n, &made)
+	return made, err
+}
+
+// ChangeUser does to an account what act says: disable, enable, reset-password, reset-totp,
+// sign-out or delete.
+func (c *Client) ChangeUser(ctx context.Context, name, act string) (made MadeUser, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/users/"+url.PathEscape(name)+"/"+act, struct{}{}, &made)
+	return made, err
+}

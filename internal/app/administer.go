@@ -25,6 +25,7 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		Record:   func(e audit.Event) error { return audit.Record(s.Log, &e) },
 		Ready:    s.Log.Healthy,
 		Identity: s.Signer.JWKS(),
+		Users:    func(ctx context.Context) (admin.Users, error) { return peopleOf(ctx, f, s, now) },
 		LogDir:   f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {
@@ -53,6 +54,12 @@ func (n named) Issuer(name string) (*shield.Issuer, error) {
 func (a *App) administer(f *config.File) (stopper, error) {
 	service := Administration(f, a.State, a.now)
 	service.Running = true
+	service.Users = func(context.Context) (admin.Users, error) {
+		if people := a.People(); people != nil {
+			return people, nil
+		}
+		return nil, nil
+	}
 	service.Env.Issuers = named{func() *config.File { return a.current().file }}
 	service.Explain = func(q admin.WhatIf) (admin.Answer, error) {
 		return admin.Foresee(context.Background(), a.current().file, a.State.Registry, a.now(), q)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/authserver"
 	"pavise.dev/pavise/internal/authserver/people"
 	"pavise.dev/pavise/internal/authserver/protocol"
@@ -272,4 +274,25 @@ func (a *App) People() *people.Service {
 		return g.oauth.People
 	}
 	return nil
+}
+
+// peopleOf opens the accounts of a state that this process holds, without a server.
+func peopleOf(ctx context.Context, f *config.File, s *State, now clock) (admin.Users, error) {
+	if f.OAuth.Issuer == "" {
+		return nil, nil
+	}
+	a := &App{State: s, now: now, rand: rand.Reader, life: ctx, once: s.Once, lookup: s.View, revoked: s.View, sink: s.Log, warn: func(error) {}}
+	if err := a.openAuthBase(f); err != nil {
+		return nil, err
+	}
+	tries, err := newTries(f, now)
+	if err != nil {
+		return nil, err
+	}
+	a.tries = tries
+	var g generation
+	if err := a.addAuthServer(f, &g, &pavise.Policy{}); err != nil {
+		return nil, err
+	}
+	return g.oauth.People, nil
 }

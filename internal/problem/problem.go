@@ -106,6 +106,10 @@ func title(code shield.Code) (string, bool) {
 		return "This request was sent before", true
 	case shield.UnboundCredential:
 		return "The credential is bound to another certificate or key", true
+	case shield.StepUp:
+		return "The person has to sign in again, or in a stronger way", true
+	case shield.NonceRequired:
+		return "The proof has to hold the nonce of this answer", true
 	case shield.MixedIdentities:
 		return "The credentials belong to different clients", true
 	case shield.ForbiddenNetwork:
