@@ -140,12 +140,12 @@ func TestClientIsFoundWhileItsRegistrationIsInForce(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for what, change := range map[string]func(*shield.Record){
-		"revoked":         func(r *shield.Record) { r.Revoked = now },
-		"expired":         func(r *shield.Record) { r.Expires = now },
-		"not yet valid":   func(r *shield.Record) { r.NotBefore = now.Add(time.Second) },
-		"disabled":        func(r *shield.Record) { r.Client.Disabled = true },
+		"revoked":          func(r *shield.Record) { r.Revoked = now },
+		"expired":          func(r *shield.Record) { r.Expires = now },
+		"not yet valid":    func(r *shield.Record) { r.NotBefore = now.Add(time.Second) },
+		"disabled":         func(r *shield.Record) { r.Client.Disabled = true },
 		"without an owner": func(r *shield.Record) { r.Client = nil },
-		"elsewhere":       func(r *shield.Record) { r.Networks = shield.Networks{netip.MustParsePrefix("198.51.100.0/24")} },
+		"elsewhere":        func(r *shield.Record) { r.Networks = shield.Networks{netip.MustParsePrefix("198.51.100.0/24")} },
 	} {
 		if _, err := find(change); !errors.Is(err, protocol.ErrNoClient) {
 			t.Errorf("%s: %v", what, err)
