@@ -12,14 +12,14 @@ import (
 )
 
 func userCommand() *cobra.Command {
-	command := &cobra.Command{Use: "user", Short: "Accounts of people who sign in: create, list, disable, enable, reset, sign out, delete"}
+	command := &cobra.Command{Use: "user", Short: "Accounts of people who sign in: create, list, show, disable, enable, reset, sign out, delete"}
 	command.AddCommand(
-		userCreate(), userList(),
+		userCreate(), userList(), userShow(), userSessions(),
 		userAct("disable", "Keep an account from signing in, and end all that it has and granted", "is disabled, signed out, and what it granted is revoked"),
 		userAct("enable", "Let a disabled account sign in again", "may sign in again"),
 		userAct("reset-password", "Give an account a temporary password, shown once, and sign it out", "has a temporary password"),
 		userAct("reset-totp", "Take away an account's authenticator app and recovery codes", "has no authenticator app"),
-		userAct("sign-out", "Sign an account out everywhere", "is signed out everywhere"),
+		userAct("sign-out", "Sign an account out everywhere, and revoke what it granted", "is signed out everywhere, and what it granted is revoked"),
 		userAct("delete", "Remove an account with all that it has and granted", "is deleted"),
 	)
 	return command
@@ -66,7 +66,7 @@ func showUser(command *cobra.Command, made admin.MadeUser, what string, quiet, a
 	switch {
 	case asJSON:
 		return writeJSON(out, made)
-	case quiet:
+	case quiet && made.Password != "":
 		_, err = fmt.Fprintln(out, made.Password)
 	case made.Password == "":
 		_, err = fmt.Fprintf(out, "user %s %s\n", made.User.Name, what)
@@ -105,6 +105,64 @@ func userList() *cobra.Command {
 	return command
 }
 
+func userShow() *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{
+		Use: "show NAME", Short: "Show an account", Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				u, err := a.User(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return writeJSON(command.OutOrStdout(), u)
+				}
+				app := "no"
+				if u.TOTP {
+					app = "yes"
+				}
+				return table(command.OutOrStdout(), []string{"user", u.Name}, [][]string{
+					{"state", state(u.Disabled != "")},
+					{"why", u.Disabled},
+					{"called", u.FullName},
+					{"e-mail", u.Email},
+					{"app", app},
+					{"created", shortTime(u.Created)},
+					{"subject", u.Subject},
+				})
+			})
+		},
+	}
+	jsonFlag(command, &asJSON)
+	return command
+}
+
+func userSessions() *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{
+		Use: "sessions NAME", Short: "List where an account is signed in, newest first", Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				list, err := a.Sessions(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return writeJSON(command.OutOrStdout(), list)
+				}
+				rows := make([][]string, 0, len(list))
+				for _, v := range list {
+					rows = append(rows, []string{shortTime(v.Since), shortTime(v.Seen), shortTime(v.Ends), v.Remote, v.Via, v.Agent})
+				}
+				return table(command.OutOrStdout(), []string{"SINCE", "SEEN", "ENDS", "ADDRESS", "VIA", "BROWSER"}, rows)
+			})
+		},
+	}
+	jsonFlag(command, &asJSON)
+	return command
+}
+
 func userAct(name, short, done string) *cobra.Command {
 	var quiet, asJSON bool
 	command := &cobra.Command{
@@ -115,11 +173,13 @@ func userAct(name, short, done string) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return showUser(command, made, done, quiet && made.Password != "", asJSON)
+				return showUser(command, made, done, quiet, asJSON)
 			})
 		},
 	}
-	command.Flags().BoolVarP(&quiet, "quiet", "q", false, "write a temporary password alone")
+	if name == "reset-password" {
+		command.Flags().BoolVarP(&quiet, "quiet", "q", false, "write the temporary password alone")
+	}
 	jsonFlag(command, &asJSON)
 	return command
 }

@@ -124,6 +124,8 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/clients/{id}/enable", act(s, "client.enable", s.enableClient))
 	mux.HandleFunc("GET /v1/users", serve(s.users))
 	mux.HandleFunc("POST /v1/users", act(s, "user.create", s.createUser))
+	mux.HandleFunc("GET /v1/users/{id}", serve(s.user))
+	mux.HandleFunc("GET /v1/users/{id}/sessions", serve(s.userSessions))
 	mux.HandleFunc("POST /v1/users/{id}/{act}", act(s, "user.change", s.changeUser))
 	mux.HandleFunc("GET /v1/credentials", serve(s.credentials))
 	mux.HandleFunc("POST /v1/credentials", act(s, "credential.create", s.createCredential))

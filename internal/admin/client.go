@@ -239,6 +239,18 @@ func (c *Client) Users(ctx context.Context) (all []User, err error) {
 	return all, err
 }
 
+// User shows an account.
+func (c *Client) User(ctx context.Context, name string) (u User, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/users/"+url.PathEscape(name), nil, &u)
+	return u, err
+}
+
+// Sessions lists where an account is signed in, newest first.
+func (c *Client) Sessions(ctx context.Context, name string) (all []Session, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/users/"+url.PathEscape(name)+"/sessions", nil, &all)
+	return all, err
+}
+
 // CreateUser adds an account.
 func (c *Client) CreateUser(ctx context.Context, n NewUser) (made MadeUser, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/users", n, &made)

@@ -75,6 +75,12 @@ func hintOf(code string) string {
 		return "compare the id with X-Request-Id of the answer. Of a flood of refusals of strangers most are only counted: `pavise log search --code CODE` shows how many; and old records end with log.keep"
 	case "missing":
 		return "`pavise client list` and `pavise key list` show what there is"
+	case "unknown_user":
+		return "`pavise user list` shows them"
+	case "no_authorization_server":
+		return "switch it on: oauth: {issuer: https://…}"
+	case "no_password":
+		return "`pavise user reset-password NAME` gives it one"
 	case "exists":
 		return "choose another name, or use the one that there is"
 	case "conflict":

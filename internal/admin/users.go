@@ -2,10 +2,12 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"pavise.dev/pavise/internal/authserver/people/account"
+	"pavise.dev/pavise/internal/authserver/people/sessions"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/secret"
 )
@@ -19,7 +21,8 @@ type Users interface {
 	EnableUser(ctx context.Context, subject string) (client.Change, error)
 	ResetPassword(ctx context.Context, subject string) (secret.Value, client.Change, error)
 	ResetTOTP(ctx context.Context, subject string) (client.Change, error)
-	EndSessions(ctx context.Context, subject string) (client.Change, error)
+	SignOutUser(ctx context.Context, subject string) (client.Change, error)
+	SessionsOf(ctx context.Context, subject string) ([]sessions.Session, error)
 	DeleteUser(ctx context.Context, subject string) (client.Change, error)
 }
 
@@ -66,7 +69,7 @@ func (s *Service) accounts(ctx context.Context) (Users, error) {
 }
 
 func errNoUsers() error {
-	return problem(http.StatusConflict, "no_authorization_server", "there are no accounts without an authorization server; switch it on: oauth: {issuer: https://…}")
+	return problem(http.StatusConflict, "no_authorization_server", "there are no accounts without an authorization server")
 }
 
 func (s *Service) users(r *http.Request) (any, error) {
@@ -80,6 +83,63 @@ func (s *Service) users(r *http.Request) (any, error) {
 		all = append(all, shown(u))
 	}
 	return all, err
+}
+
+// Session is where an account is signed in. Its id is no credential.
+type Session struct {
+	ID     string    `json:"id"`
+	Since  time.Time `json:"since"`
+	Seen   time.Time `json:"seen"`
+	Ends   time.Time `json:"ends"`
+	Via    string    `json:"via,omitempty"`
+	Agent  string    `json:"agent,omitempty"`
+	Remote string    `json:"remote,omitempty"`
+}
+
+func (s *Service) user(r *http.Request) (any, error) {
+	_, u, err := s.account(r)
+	return shown(u), err
+}
+
+func (s *Service) userSessions(r *http.Request) (any, error) {
+	users, u, err := s.account(r)
+	if err != nil {
+		return nil, err
+	}
+	list, err := users.SessionsOf(r.Context(), u.Subject)
+	all := make([]Session, 0, len(list))
+	for _, v := range list {
+		all = append(all, Session{v.ID, v.AuthTime, v.Seen, v.Ends, v.Via, v.Agent, v.Remote})
+	}
+	return all, err
+}
+
+// account is the one that a question names.
+func (s *Service) account(r *http.Request) (Users, account.User, error) {
+	users, err := s.accounts(r.Context())
+	if err != nil {
+		return nil, account.User{}, err
+	}
+	u, err := find(r.Context(), users, r.PathValue("id"))
+	return users, u, err
+}
+
+// find returns the account of a name, or says which name may have been meant. What the
+// store could not answer is no unknown name.
+func find(ctx context.Context, users Users, name string) (account.User, error) {
+	u, err := users.User(ctx, name)
+	if !errors.Is(err, account.ErrUnknown) {
+		return u, err
+	}
+	list, err := users.ListUsers(ctx)
+	if err != nil {
+		return u, err
+	}
+	names := make([]string, 0, len(list))
+	for _, other := range list {
+		names = append(names, other.Login)
+	}
+	return u, problem(http.StatusNotFound, "unknown_user", "there is no account %.80q%s", name, client.Nearest(name, names))
 }
 
 func (s *Service) createUser(r *http.Request) (any, client.Change, error) {
@@ -97,6 +157,9 @@ func (s *Service) createUser(r *http.Request) (any, client.Change, error) {
 		wanted.Password = secret.New([]byte(n.Password))
 	}
 	u, change, err := users.CreateUser(r.Context(), wanted)
+	if errors.Is(err, account.ErrTaken) {
+		err = problem(http.StatusConflict, "exists", "there is an account %.80q already", n.Name)
+	}
 	if err != nil {
 		return nil, refused, err
 	}
@@ -104,7 +167,7 @@ func (s *Service) createUser(r *http.Request) (any, client.Change, error) {
 	if n.Password == "" {
 		password, _, err := users.ResetPassword(r.Context(), u.Subject)
 		if err != nil {
-			return nil, change, err
+			return nil, change, wrapped("no_password", err, "the account is there, but without a password")
 		}
 		made.Password = string(password.Reveal())
 	}
@@ -128,7 +191,7 @@ func userActs() map[string]userAct {
 		},
 		"enable":     plain(Users.EnableUser),
 		"reset-totp": plain(Users.ResetTOTP),
-		"sign-out":   plain(Users.EndSessions),
+		"sign-out":   plain(Users.SignOutUser),
 		"delete":     plain(Users.DeleteUser),
 		"reset-password": func(ctx context.Context, users Users, u account.User) (MadeUser, client.Change, error) {
 			password, change, err := users.ResetPassword(ctx, u.Subject)
@@ -154,9 +217,9 @@ func (s *Service) changeUser(r *http.Request) (any, client.Change, error) {
 	if err != nil {
 		return nil, refused, err
 	}
-	u, err := users.User(r.Context(), name)
+	u, err := find(r.Context(), users, name)
 	if err != nil {
-		return nil, refused, problem(http.StatusNotFound, "unknown_user", "there is no account %.80q; pavise user list shows them", name)
+		return nil, refused, err
 	}
 	made, change, err := do(r.Context(), users, u)
 	if err != nil {

@@ -52,3 +52,7 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Nearest proposes up to three of names that a wrong one may have been meant to be, as the
+// end of an error; empty if none is near.
+func Nearest(wrong string, names []string) string { return nearest(wrong, names) }

@@ -142,6 +142,16 @@ func (s *Service) EndSessions(ctx context.Context, subject string) (client.Chang
 	return client.Change{Action: "user.end_sessions", Target: "user " + u.Login, Text: "signed out everywhere"}, err
 }
 
+// SignOutUser signs an account out everywhere, and revokes all that it granted.
+func (s *Service) SignOutUser(ctx context.Context, subject string) (client.Change, error) {
+	change, err := s.EndSessions(ctx, subject)
+	if err != nil {
+		return client.Change{}, err
+	}
+	change.Action, change.Text = "user.sign_out", "signed out everywhere, and what it granted is revoked"
+	return change, s.endAll(ctx, subject)
+}
+
 func (s *Service) endAll(ctx context.Context, subject string) error {
 	if err := s.grants.RevokeAll(ctx, subject); err != nil {
 		return fmt.Errorf("revoke what was granted: %w", err)
