@@ -13,6 +13,7 @@ package dpop
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -191,8 +192,8 @@ func keyOf(header map[string]any) (*jose.JSONWebKey, error) {
 }
 
 func checkSize(key *jose.JSONWebKey) error {
-	sized, ok := key.Key.(interface{ Size() int }) // of RSA; others have one size
-	if ok && (sized.Size()*8 < minRSA || sized.Size()*8 > maxRSA) {
+	public, ok := key.Key.(*rsa.PublicKey) // others have one size
+	if ok && (public.N.BitLen() < minRSA || public.N.BitLen() > maxRSA) {
 		return errors.New("its RSA key has not 2048 to 8192 bits")
 	}
 	return nil

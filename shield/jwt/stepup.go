@@ -43,8 +43,8 @@ func (s *stepUp) lacking(c *claims, now time.Time) *shield.Refusal {
 	if err != nil || seconds <= 0 || seconds > 1<<40 {
 		return shield.Refuse(shield.StepUp, "the token does not say when the person signed in")
 	}
-	if at := time.Unix(int64(seconds), 0); now.Sub(at) > s.maxAge {
-		return shield.Refuse(shield.StepUp, "the person signed in at %s, longer than %s ago", at.UTC().Format(time.RFC3339), s.maxAge)
+	if at := time.Unix(int64(seconds), 0); now.Sub(at) > s.maxAge || at.Sub(now) > maxLeeway {
+		return shield.Refuse(shield.StepUp, "the person signed in at %s, which is not within the last %s", at.UTC().Format(time.RFC3339), s.maxAge)
 	}
 	return nil
 }

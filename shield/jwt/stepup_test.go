@@ -22,6 +22,7 @@ func TestStepUpDemandsAFreshAndStrongSignIn(t *testing.T) {
 		"no moment":      {"acr": "two"},
 		"text":           {"acr": "two", "auth_time": "1"},
 		"before time":    {"acr": "two", "auth_time": -1},
+		"tomorrow":       {"acr": "two", "auth_time": at(-24 * time.Hour)},
 	} {
 		refusal := w.refuses(name, w.corp.Token(claims), shield.StepUp)
 		want := `Bearer error="insufficient_user_authentication"`
