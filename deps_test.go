@@ -32,7 +32,8 @@ func rules() []rule {
 		{pkg: "shield", may: []string{"internal/secret"}},
 		{pkg: "shield/all", may: []string{"shield/...", "shield"}, others: true},
 		{pkg: "shield/shieldtest", may: []string{"shield", "internal/..."}, others: true},
-		{pkg: "shield/...", may: []string{"shield", "audit", "internal/secret", "internal/problem", "internal/fetch", "internal/strictjson", "internal/sfv", "internal/dpop"}, others: true},
+		{pkg: "shield/...", may: []string{"shield", "audit", "internal/secret", "internal/problem", "internal/fetch", "internal/strictjson", "internal/sfv", "internal/dpop", "internal/bearer"}, others: true},
+		{pkg: "internal/bearer", may: []string{"shield", "internal/dpop", "internal/strictjson"}},
 		{pkg: "internal/dpop", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "upstream", may: nil},
 	}

@@ -1,6 +1,7 @@
 package shield
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -190,7 +191,19 @@ func (n Needs) merge(other Needs) Needs {
 	n.Body = max(n.Body, other.Body)
 	n.Carries = union(n.Carries, other.Carries)
 	n.Accepts = union(n.Accepts, other.Accepts)
+	n.Tokens = n.Tokens.merge(other.Tokens)
 	return n
+}
+
+// merge takes the issuers of both; only what both demand is demanded of every token.
+func (t *Tokens) merge(other *Tokens) *Tokens {
+	if t == nil || other == nil {
+		return cmp.Or(t, other)
+	}
+	return &Tokens{
+		Issuers: union(t.Issuers, other.Issuers), ProofAlgorithms: union(t.ProofAlgorithms, other.ProofAlgorithms),
+		CertificateBound: t.CertificateBound && other.CertificateBound, KeyBound: t.KeyBound && other.KeyBound,
+	}
 }
 
 func union(a, b []string) []string {

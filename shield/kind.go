@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net/http"
 	"net/netip"
@@ -56,9 +57,18 @@ type Env struct {
 	Issuers     Issuers
 	Files       Files
 
+	// API is the API whose endpoints the shield guards; the zero value: none in particular.
+	API API
+
 	// Key returns a key of the installation's own for a purpose: 32 bytes, the same on
 	// every node and after a restart. Nil: there is none.
 	Key func(purpose string) ([]byte, error)
+}
+
+// API is what a shield may know of the API that it guards.
+type API struct {
+	Name     string // in the configuration: the audience where none is configured
+	Resource string // its resource identifier (RFC 8707 §2), where the configuration names one
 }
 
 // Lookup finds what is known of a credential in a snapshot in memory.
@@ -106,6 +116,9 @@ type Issuer struct {
 	MaxAge     time.Duration     // longest accepted life of a token (exp − iat); 0: no bound
 	Keys       KeySource
 
+	// Introspect asks the issuer about a token (RFC 7662). Nil: it cannot be asked.
+	Introspect Introspector
+
 	// Clients is the kind of credential by which its clients are known here, where the
 	// issuer is ours: a token of a client without one is refused. Empty: they are mapped.
 	Clients string
@@ -122,6 +135,17 @@ type KeySource interface {
 	// other error means that the keys are unknown or too old (503).
 	Key(ctx context.Context, kid, alg string) (crypto.PublicKey, error)
 }
+
+// Introspector asks an issuer about tokens that say nothing by themselves.
+type Introspector interface {
+	// Introspect returns the members of the answer (RFC 7662 §2.2), read strictly: numbers
+	// as they are written. It returns [ErrInactive] for a token that is not active, and any
+	// other error if the issuer gave no answer that can be believed (503).
+	Introspect(ctx context.Context, token string) (map[string]any, error)
+}
+
+// ErrInactive says that an issuer does not stand by a token.
+var ErrInactive = errors.New("the issuer says that the token is not active")
 
 // Files reads files that settings name, relative to the file that names them,
 // and says when they changed.

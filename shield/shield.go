@@ -41,6 +41,16 @@ type Needs struct {
 	Body       int64    // bytes of the body that it may read, bounded; 0 leaves the stream untouched
 	Carries    []string // header names of its credential: single-valued, removed before the upstream
 	Accepts    []string // what sets its credentials apart; two shields of one Any share none of these
+	Tokens     *Tokens  // nil: it takes no access tokens
+}
+
+// Tokens is what a shield for access tokens tells clients that look for a way in (RFC 9728
+// §2).
+type Tokens struct {
+	Issuers          []string // whose tokens it takes: their URLs
+	CertificateBound bool     // only tokens that are bound to a certificate
+	KeyBound         bool     // only tokens that are bound to a key (DPoP)
+	ProofAlgorithms  []string // that proofs of possession may be signed with
 }
 
 // Needy is a [Shield] that wants something of the core.

@@ -246,11 +246,9 @@ func (a *App) openShield(g *generation, api string, s config.Shield) (shield.Shi
 		}
 		return shield.All(parts...)
 	}
-	settings := s.Config
-	if named, ok := settings.(interface{ WithAudience(string) shield.Config }); ok {
-		settings = named.WithAudience(api)
-	}
-	opened, err := settings.Open(a.env(g))
+	env := a.env(g)
+	env.API = shield.API{Name: api, Resource: g.file.APIs[api].Resource}
+	opened, err := s.Config.Open(env)
 	if err != nil {
 		return nil, fmt.Errorf("shield %s: %w", s.Kind, err)
 	}

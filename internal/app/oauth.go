@@ -114,26 +114,28 @@ func scopesOf(f *config.File) []protocol.Scope {
 	return all
 }
 
-// apisOf are the APIs for which tokens are issued, with the scopes that they ask for.
+// apisOf are the APIs for which tokens are issued, with the scopes that they ask for: one
+// entry for each name by which clients may ask for them.
 func (a *App) apisOf(f *config.File) []protocol.API {
 	var all []protocol.API
 	for _, name := range slices.Sorted(maps.Keys(f.APIs)) {
-		settings := f.APIs[name]
-		api := protocol.API{Name: name}
-		if len(settings.Host) > 0 {
-			api.Resource = "https://" + settings.Host[0]
+		scopes := scopesAsked(f.APIs[name])
+		for _, resource := range f.Resources(name) {
+			all = append(all, protocol.API{Name: name, Resource: resource, Scopes: scopes})
 		}
-		for _, e := range settings.Endpoints {
-			_, scopes, _ := settings.Effective(e)
-			for _, scope := range scopes {
-				if !slices.Contains(api.Scopes, scope) {
-					api.Scopes = append(api.Scopes, scope)
-				}
-			}
-		}
-		all = append(all, api)
 	}
 	return all
+}
+
+// scopesAsked are the scopes that endpoints of an API ask for, each once, sorted.
+func scopesAsked(api config.API) []string {
+	var all []string
+	for _, e := range api.Endpoints {
+		_, scopes, _ := api.Effective(e)
+		all = append(all, scopes...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // mutualOf says whether the server's host asks for certificates: then clients may prove

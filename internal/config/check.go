@@ -33,6 +33,7 @@ func (l *loader) check() {
 		l.checkHost(name, l.file.Hosts[name])
 	}
 	l.checkOAuth()
+	l.checkResources()
 	for _, name := range sortedKeys(l.file.Issuers) {
 		l.checkIssuer(name, l.file.Issuers[name])
 	}
@@ -240,6 +241,12 @@ func (l *loader) checkIssuer(name string, issuer Issuer) {
 	}
 	if issuer.CA != "" {
 		l.checkFile(path+".ca", issuer.CA, authorities)
+	}
+	if asked := issuer.Introspect; asked != nil {
+		l.checkFile(path+".introspection.client_secret_file", asked.Secret, nil)
+		if asked.URL != "" {
+			l.checkFetched(path+".introspection.url", asked.URL)
+		}
 	}
 	each(path+".may_grant", issuer.MayGrant, func(path, word string) {
 		at := strings.IndexByte(word, '*')

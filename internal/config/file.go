@@ -95,7 +95,16 @@ type Issuer struct {
 	KeysMaxAge Duration          `yaml:"keys_max_age" doc:"How long kept keys serve when the issuer cannot be reached, then 503." default:"24h" min:"10m" max:"30d"`
 	CoolDown   Duration          `yaml:"cool_down" doc:"Shortest time between two fetches of keys for unknown kids." default:"30s" min:"1s" max:"1h"`
 	CA         string            `yaml:"ca" doc:"File with the CA that the issuer's certificate chains to. Default: the system's."`
+	Introspect *Introspection    `yaml:"introspection" doc:"How Pavise asks the issuer about tokens that are no JWTs, for the shield introspect (RFC 7662)."`
 	Pos        Pos               `yaml:"-"`
+}
+
+// Introspection is how an issuer is asked about tokens.
+type Introspection struct {
+	URL      string `yaml:"url" doc:"Address that is asked. Default: the introspection_endpoint of the issuer's metadata."`
+	ClientID string `yaml:"client_id" doc:"How Pavise is registered at the issuer." required:"yes"`
+	Secret   string `yaml:"client_secret_file" doc:"File that holds the client's secret in one line. Read again when it changes." required:"yes"`
+	Auth     string `yaml:"auth" doc:"How the secret is sent: in the Authorization header, or in the form." default:"client_secret_basic" enum:"client_secret_basic,client_secret_post"`
 }
 
 // OAuth is the authorization server of this installation.
@@ -121,6 +130,7 @@ type API struct {
 	Shield      *Shield             `yaml:"shield" doc:"Who may call: a kind, {kind: settings}, {any: […]} or {all: […]}. Inherited by endpoints."`
 	Scopes      Words               `yaml:"scopes" doc:"Scopes that every endpoint demands unless it names its own; any: none is demanded."`
 	Limit       []Limit             `yaml:"limit" doc:"Rates like 600/minute per client (or user, address, endpoint). Inherited; an endpoint's own are added."`
+	Resource    string              `yaml:"resource" doc:"Its resource identifier (RFC 8707, RFC 9728): what clients ask tokens for, and an accepted audience. On one of its hosts. Default: the address that was asked, without a path; that is no audience." pattern:"^https://[^?#@ ]+$" hint:"write https://api.example.com or https://api.example.com/orders, without a query"`
 	CORS        Words               `yaml:"cors" doc:"Origins whose scripts may call, exact: https://app.example.com. Default: none."`
 	MaxBody     Size                `yaml:"max_body" doc:"Longest accepted body." default:"10MiB" min:"1" max:"1024GiB"`
 	Timeout     Duration            `yaml:"timeout" doc:"Until the upstream's answer begins." default:"30s" min:"100ms" max:"1h"`

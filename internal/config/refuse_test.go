@@ -106,6 +106,10 @@ func changes() []change {
 		{"clocks that differ too much", "https://login.example.com}", "https://login.example.com, leeway: 5m}", "5:50", "5m is too large", "0s to 60s"},
 
 		// Hosts.
+		{"a resource elsewhere", "    host: api.example.com", "    resource: https://other.example.com\n    host: api.example.com", "8:15", "is none of the API's", "did you mean api.example.com?"},
+		{"a resource with a query", "    host: api.example.com", "    resource: https://api.example.com?x\n    host: api.example.com", "8:15", "has not the form", "without a query"},
+		{"one resource twice", "  partners:\n    host: mutual.example.com\n    upstream: {url: \"https://127.0.0.1:9001\"}\n    shield: mtls\n", "    resource: https://api.example.com\n  partners:\n    resource: https://api.example.com\n    host: api.example.com\n    upstream: {url: \"https://127.0.0.1:9001\"}\n    shield: api_key\n", "16:15", "is that of the API orders", "add a path"},
+		{"introspection without a secret", "corp: {url: https://login.example.com}", "corp: {url: https://login.example.com, introspection: {client_id: x}}", "5:42", "client_secret_file is missing", ""},
 		{"no hosts", base[:strings.Index(base, "issuers:")], "", "1:1", "hosts is missing", ""},
 		{"hosts of nothing", base[:strings.Index(base, "issuers:")], "hosts: {}\n", "1:8", "no host is named", ""},
 		{"a host in upper case", "mutual.example.com: {", "Mutual.example.com: {", "3:3", "is no host name", "lower-case"},

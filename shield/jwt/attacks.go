@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"strings"
 
+	"pavise.dev/pavise/internal/bearer"
 	"pavise.dev/pavise/shield"
 )
 
@@ -78,7 +79,7 @@ func attacks() []shield.Attack {
 		{Row: 45, Name: "a second token in the query, its name encoded", Change: inQueryToo("access%5ftoken"), Code: shield.ExposedCredential},
 		{Row: 46, Name: "a tab after Bearer", Change: rawHeader(func(t string) string { return "Bearer\t" + t }), Code: shield.MalformedCredential},
 		{Row: 46, Name: "two blanks after Bearer", Change: rawHeader(func(t string) string { return "Bearer  " + t }), Code: shield.MalformedCredential},
-		{Row: 47, Name: "a token of more than 16 KiB", Change: rawHeader(func(t string) string { return "Bearer " + t + strings.Repeat("A", maxToken) }), Code: shield.HeadersTooLarge},
+		{Row: 47, Name: "a token of more than 16 KiB", Change: rawHeader(func(t string) string { return "Bearer " + t + strings.Repeat("A", bearer.MaxToken) }), Code: shield.HeadersTooLarge},
 	}
 	for _, alg := range []string{"none", "None", "NONE", "nOnE"} {
 		all = append(all, shield.Attack{Row: 21, Name: "alg " + alg, Code: shield.InvalidCredential, Change: token(func(t *forged) string {
@@ -115,13 +116,13 @@ func token(change func(*forged) string) func(*http.Request) error {
 		if err != nil {
 			return err
 		}
-		r.Header.Set("Authorization", scheme+" "+change(t))
+		r.Header.Set("Authorization", bearer.Scheme+" "+change(t))
 		return nil
 	}
 }
 
 func open(r *http.Request) (*forged, error) {
-	parts := strings.Split(strings.TrimPrefix(r.Header.Get("Authorization"), scheme+" "), ".")
+	parts := strings.Split(strings.TrimPrefix(r.Header.Get("Authorization"), bearer.Scheme+" "), ".")
 	if len(parts) != 3 {
 		return nil, errors.New("the good request carries no JWT")
 	}
@@ -162,7 +163,7 @@ func claim(name string, v any) func(*http.Request) error {
 // rawHeader changes the whole header.
 func rawHeader(change func(token string) string) func(*http.Request) error {
 	return func(r *http.Request) error {
-		r.Header.Set("Authorization", change(strings.TrimPrefix(r.Header.Get("Authorization"), scheme+" ")))
+		r.Header.Set("Authorization", change(strings.TrimPrefix(r.Header.Get("Authorization"), bearer.Scheme+" ")))
 		return nil
 	}
 }
@@ -212,7 +213,7 @@ func ownKey(member string) func(*http.Request) error {
 		signature := make([]byte, 64)
 		first.FillBytes(signature[:32])
 		second.FillBytes(signature[32:])
-		r.Header.Set("Authorization", scheme+" "+input+"."+encode(signature))
+		r.Header.Set("Authorization", bearer.Scheme+" "+input+"."+encode(signature))
 		return nil
 	}
 }

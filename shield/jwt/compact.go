@@ -1,7 +1,6 @@
 package jwt
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,16 +10,6 @@ import (
 )
 
 const maxKeyID = 256 // bytes
-
-// digestOf copies a token of usual length to the stack; a conversion would put it
-// on the heap.
-func digestOf(token string) [32]byte {
-	var short [2048]byte
-	if len(token) > len(short) {
-		return sha256.Sum256([]byte(token))
-	}
-	return sha256.Sum256(short[:copy(short[:], token)])
-}
 
 // parts are the three parts of a token, read but not believed.
 type parts struct {

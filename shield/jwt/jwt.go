@@ -3,13 +3,14 @@
 //
 // A token is judged in this order, and the order is part of the security:
 //
-//	carried   one Authorization header, scheme Bearer, at most 16 KiB   carrier.go
-//	form      three parts of strict base64url; strict JSON              compact.go
-//	issuer    is iss one of ours? otherwise it is foreign               jwt.go
-//	key       the issuer's key for this kid and this algorithm          jwt.go
-//	signature with that key and no other                                signature.go
-//	claims    kind, times, audience, scopes, binding                    claims.go, judge.go
-//	revoked?  and the client: known here? usable?                       judge.go
+//	carried   one Authorization header, at most 16 KiB        internal/bearer
+//	form      three parts of strict base64url; strict JSON    compact.go
+//	issuer    is iss one of ours? otherwise it is foreign     jwt.go
+//	key       the issuer's key for this kid and algorithm     jwt.go
+//	signature with that key and no other                      signature.go
+//	type      an access token, by what its header says        jwt.go
+//	claims    times, audience, scopes, binding, revocation,
+//	          and the client: known here? usable?             internal/bearer
 //
 // Nothing of a token is believed before its signature but the name of the issuer
 // that has to vouch for it. What a token says about its own verification (jwk,
@@ -23,6 +24,7 @@
 package jwt
 
 import (
+	"crypto"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -31,16 +33,19 @@ import (
 	"strings"
 	"time"
 
-	"pavise.dev/pavise/internal/dpop"
+	"pavise.dev/pavise/internal/bearer"
 	"pavise.dev/pavise/shield"
 )
 
-// requireKey is the value of dpop that accepts bound tokens only.
-const requireKey = "require"
-
 const (
-	kind      = "jwt"
-	maxLeeway = 60 * time.Second
+	kind         = bearer.Mapped
+	defaultCache = 4096
+
+	accessToken = "at+jwt" // RFC 9068 §2.1
+
+	// ownIdentity is the type of the tokens with which Pavise tells upstreams who
+	// called. They are for upstreams: no shield takes one, whatever the settings say.
+	ownIdentity = "pavise-identity+jwt"
 )
 
 //go:embed README.md
@@ -52,8 +57,8 @@ func Kind() shield.Kind {
 		Name:    kind,
 		Summary: "an access token that an issuer signed, for users and applications",
 		Config:  func() shield.Config { return &Config{Cache: defaultCache} },
-		Client:  client,
-		Issue:   issue,
+		Client:  bearer.Caller,
+		Issue:   bearer.Map,
 		Attacks: attacks(),
 		README:  readme,
 	}
@@ -71,34 +76,22 @@ type Config struct {
 	ACR      []string          `yaml:"acr" doc:"Ways of signing in of which one is wanted, as in the claim acr (RFC 9470)."`
 	MaxAge   time.Duration     `yaml:"max_age" doc:"How long ago the person may have signed in, as in the claim auth_time (RFC 9470). Default: any time."`
 	Cache    int               `yaml:"cache" doc:"Tokens whose signature is remembered, 0 to 65536. Default 4096."`
+}
 
-	fallback string // audience where none is named
+func (c *Config) wants() bearer.Wants {
+	return bearer.Wants{
+		Issuers: c.Issuer, Audience: c.Audience, Require: c.Require, Certificate: c.Bound,
+		DPoP: c.DPoP, Nonce: c.Nonce, ACR: c.ACR, MaxAge: c.MaxAge,
+	}
 }
 
 // Names says which issuers of the configuration the settings refer to.
-func (c *Config) Names() map[string][]string { return map[string][]string{"issuer": c.issuers()} }
-
-// ownIssuer is the name of the authorization server of the installation itself.
-const ownIssuer = "pavise"
-
-// issuers are those that the settings name; where they name none, our own.
-func (c *Config) issuers() []string {
-	if len(c.Issuer) == 0 {
-		return []string{ownIssuer}
-	}
-	return c.Issuer
+func (c *Config) Names() map[string][]string {
+	return map[string][]string{"issuer": c.wants().Names()}
 }
 
 // UsesCertificate says whether the host has to ask for client certificates.
 func (c *Config) UsesCertificate() bool { return c.Bound }
-
-// WithAudience returns the settings with the audience that holds where neither
-// they nor the issuer name one: the API's name.
-func (c *Config) WithAudience(name string) shield.Config {
-	named := *c
-	named.fallback = name
-	return &named
-}
 
 // SetScalar takes the short form.
 func (c *Config) SetScalar(value string) error {
@@ -111,188 +104,108 @@ func (c *Config) SetScalar(value string) error {
 
 // Validate returns what cannot work.
 func (c *Config) Validate() []shield.Problem {
-	var problems []shield.Problem
-	problem := func(path, message, hint string) {
-		problems = append(problems, shield.Problem{Path: path, Message: message, Hint: hint})
-	}
-	if slices.Contains(c.Issuer, "") {
-		problem("issuer", "no issuer is named", "add the name of one of issuers")
-	}
-	for _, audience := range c.Audience {
-		if !isVisible(audience) {
-			problem("audience", fmt.Sprintf("%q is empty, longer than %d bytes, or holds a quote, a backslash or a character that cannot be seen", audience, maxText), "")
-		}
-	}
-	for claim := range c.Require {
-		switch claim {
-		case "":
-			problem("require", "a claim without a name", "")
-		case "iss", "aud", "exp", "nbf", "iat":
-			problem("require", claim+" is always checked", "use issuer, audience, or the issuer's settings")
-		}
-	}
-	for _, acr := range c.ACR {
-		if !isVisible(acr) || strings.Contains(acr, " ") {
-			problem("acr", fmt.Sprintf("%q is no value of the claim acr", acr), "")
-		}
-	}
-	if c.MaxAge < 0 || c.MaxAge > 0 && c.MaxAge < time.Second {
-		problem("max_age", "is shorter than a second", "")
-	}
-	if c.DPoP != "" && c.DPoP != "accept" && c.DPoP != requireKey {
-		problem("dpop", fmt.Sprintf("%q is neither accept nor require", c.DPoP), "")
-	}
-	if c.Cache < 0 || c.Cache > maxCache {
-		problem("cache", fmt.Sprintf("%d is not between 0 and %d", c.Cache, maxCache), "")
+	problems := c.wants().Problems()
+	if c.Cache < 0 || c.Cache > bearer.MaxCache {
+		problems = append(problems, shield.Problem{Path: "cache", Message: fmt.Sprintf("%d is not between 0 and %d", c.Cache, bearer.MaxCache)})
 	}
 	return problems
 }
 
 // Open returns the shield.
 func (c *Config) Open(env shield.Env) (shield.Shield, error) {
-	switch {
-	case env.Now == nil || env.Issuers == nil:
-		return nil, fmt.Errorf("jwt needs issuers and a clock")
-	case env.Revoked == nil || env.Credentials == nil:
-		return nil, fmt.Errorf("jwt needs revocations and credentials")
+	judge, err := bearer.Open(kind, c.wants(), env)
+	if err != nil {
+		return nil, fmt.Errorf("jwt: %w", err)
 	}
-	t := &tokens{
-		now: env.Now, revoked: env.Revoked, credentials: env.Credentials,
-		issuers: map[string]*trusted{}, bound: c.Bound, keyOnly: c.DPoP == requireKey, wanted: newStepUp(c.ACR, c.MaxAge), cache: newCache(c.Cache),
-		proofs: &dpop.Verifier{Now: env.Now},
+	t := &tokens{judge: judge, now: env.Now, types: map[*bearer.Issuer][]string{}, cache: bearer.NewCache[*verified](c.Cache)}
+	for _, issuer := range judge.Issuers() {
+		if err := verifiable(issuer); err != nil {
+			return nil, fmt.Errorf("jwt: issuer %s: %w", issuer.Name, err)
+		}
+		t.types[issuer] = typesOf(issuer)
 	}
-	if c.Nonce {
-		if env.Key == nil {
-			return nil, fmt.Errorf("jwt: dpop_nonce needs a key of the installation's own, and there is none here")
-		}
-		key, err := env.Key("dpop-nonces")
-		if err != nil {
-			return nil, fmt.Errorf("jwt: dpop_nonce: %w", err)
-		}
-		t.proofs.Nonces = dpop.NewNonces(key, "resource")
-	}
-	for _, name := range c.issuers() {
-		issuer, err := env.Issuers.Issuer(name)
-		if err != nil {
-			return nil, fmt.Errorf("jwt: %w", err)
-		}
-		if t.issuers[issuer.URL] != nil {
-			return nil, fmt.Errorf("jwt: two of its issuers have the URL %s and could not be told apart", issuer.URL)
-		}
-		if t.issuers[issuer.URL], err = trust(issuer, c); err != nil {
-			return nil, fmt.Errorf("jwt: issuer %s: %w", name, err)
-		}
-	}
-	t.challenges = newChallenges(t.issuers, c.issuers(), env.Issuers, t.keyOnly)
 	return t, nil
+}
+
+// verifiable says why tokens of an issuer could not be verified.
+func verifiable(issuer *bearer.Issuer) error {
+	if issuer.Keys == nil {
+		return errors.New("it has no keys")
+	}
+	if len(issuer.Algorithms) == 0 {
+		return errors.New("it has no algorithms")
+	}
+	for _, alg := range issuer.Algorithms {
+		if !isSupported(alg) {
+			return fmt.Errorf("algorithm %q is not supported", alg)
+		}
+	}
+	return nil
+}
+
+// typesOf are the accepted types of an issuer's tokens, in lower case, without
+// "application/".
+func typesOf(issuer *bearer.Issuer) []string {
+	if len(issuer.Types) == 0 {
+		return []string{accessToken}
+	}
+	types := make([]string, 0, len(issuer.Types))
+	for _, typ := range issuer.Types {
+		types = append(types, plainType(typ))
+	}
+	return types
 }
 
 // tokens is the opened shield.
 type tokens struct {
-	now         func() time.Time
-	revoked     shield.Revoked
-	credentials shield.Lookup
-	issuers     map[string]*trusted // by the value of iss
-	bound       bool                // to a certificate
-	keyOnly     bool                // only tokens that are bound to a key
-	proofs      *dpop.Verifier
-	wanted      stepUp
-	cache       *cache
-	challenges
+	judge *bearer.Judge
+	now   func() time.Time
+	types map[*bearer.Issuer][]string
+	cache *bearer.Cache[*verified]
 }
 
-// trusted is an issuer with what this endpoint wants of its tokens.
-type trusted struct {
-	*shield.Issuer
-	audience []string
-	types    []string // lower case, without "application/"
-	require  []requirement
-}
-
-type requirement struct{ claim, value string }
-
-func trust(issuer *shield.Issuer, c *Config) (*trusted, error) {
-	t := &trusted{Issuer: issuer, audience: c.Audience, types: []string{accessToken}}
-	if len(t.audience) == 0 {
-		t.audience = issuer.Audience
-	}
-	if len(t.audience) == 0 && c.fallback != "" {
-		t.audience = []string{c.fallback}
-	}
-	if len(t.audience) == 0 || slices.Contains(t.audience, "") {
-		return nil, fmt.Errorf("no audience is configured, neither for the endpoint nor for the issuer")
-	}
-	if issuer.Keys == nil || issuer.URL == "" {
-		return nil, fmt.Errorf("it has no keys, or no URL")
-	}
-	if issuer.Leeway < 0 || issuer.Leeway > maxLeeway {
-		return nil, fmt.Errorf("its leeway is not between 0 and %s", maxLeeway)
-	}
-	if len(issuer.Algorithms) == 0 {
-		return nil, fmt.Errorf("it has no algorithms")
-	}
-	for _, alg := range issuer.Algorithms {
-		if !isSupported(alg) {
-			return nil, fmt.Errorf("algorithm %q is not supported", alg)
-		}
-	}
-	if len(issuer.Types) > 0 {
-		t.types = nil
-		for _, typ := range issuer.Types {
-			t.types = append(t.types, plainType(typ))
-		}
-	}
-	for claim, value := range c.Require {
-		t.require = append(t.require, requirement{claim, value})
-	}
-	slices.SortFunc(t.require, func(a, b requirement) int { return strings.Compare(a.claim, b.claim) })
-	return t, nil
+// verified is a token whose signature was good under a key. That is all that is remembered
+// of it as a verdict. It is immutable.
+type verified struct {
+	token    *bearer.Token
+	kid, alg string
+	key      crypto.PublicKey
 }
 
 // Needs says that the token is removed before the upstream, and that tokens of
 // different issuers, and tokens of another form, are told apart.
 func (t *tokens) Needs() shield.Needs {
-	needs := shield.Needs{Carries: []string{"Authorization", "Dpop"}, ClientCert: t.bound}
-	for url := range t.issuers {
-		needs.Accepts = append(needs.Accepts, "a JWT of "+url+" in Authorization: Bearer")
-	}
-	slices.Sort(needs.Accepts)
-	return needs
+	return t.judge.Needs(func(url string) string { return "a JWT of " + url + " in Authorization" })
 }
+
+// Exposed implements [shield.Exposer]: no token may stand in the query.
+func (t *tokens) Exposed(r *http.Request) *shield.Refusal { return t.judge.Exposed(r) }
 
 // Verify finds the caller by the token that he carries.
 func (t *tokens) Verify(r *http.Request) (*shield.Identity, error) {
-	token, proved, err := t.carried(r)
+	p, err := t.judge.Carried(r)
 	if err != nil {
 		return nil, err
 	}
-	digest := digestOf(token)
-	v, err := t.remembered(r, &digest)
+	digest := p.Digest()
+	v, err := t.remembered(r, p, &digest)
 	if err != nil {
 		return nil, err
 	}
 	fresh := v == nil
 	if fresh {
-		if v, err = t.verify(r, token); err != nil {
+		if v, err = t.verify(r, p); err != nil {
 			return nil, err
 		}
-		v.digest = digest
 	}
-	now := t.now()
-	id, err := t.judge(r, v, now)
+	id, err := t.judge.Decide(r, p, v.token)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.possession(r, id, token, proved); err != nil {
-		return nil, err
-	}
-	if refusal := t.wanted.lacking(v.claims, now); refusal != nil {
-		return nil, refusal.Of(id.CredentialID, id.Client, true).With(t.wanted.challenge(id.Scheme))
-	}
 	if fresh {
-		t.cache.put(v, now)
+		t.cache.Put(&digest, v, v.token.Claims.Ends, t.now())
 	}
-	if err := t.alone(r); err != nil {
+	if err := t.judge.Alone(r); err != nil {
 		return nil, err
 	}
 	return id, nil
@@ -300,65 +213,89 @@ func (t *tokens) Verify(r *http.Request) (*shield.Identity, error) {
 
 // remembered returns what is known of a token whose signature was good, if the
 // key that it was good under is still the issuer's. Nil: nothing is known.
-func (t *tokens) remembered(r *http.Request, digest *[32]byte) (*verified, error) {
-	v := t.cache.find(digest)
-	if v == nil {
+func (t *tokens) remembered(r *http.Request, p bearer.Presented, digest *[32]byte) (*verified, error) {
+	v, ok := t.cache.Find(digest)
+	if !ok {
 		return nil, nil
 	}
-	key, err := t.key(r, v.issuer, v.kid, v.alg)
+	key, err := t.key(r, p, v.token.Issuer, v.kid, v.alg)
 	if err != nil {
 		if _, ok := errors.AsType[*shield.Refusal](err); ok {
-			t.cache.drop(v) // its key left the set
+			t.cache.Drop(digest) // its key left the set
 		}
 		return nil, err
 	}
 	if !sameKey(key, v.key) {
-		t.cache.drop(v)
+		t.cache.Drop(digest)
 		return nil, nil
 	}
 	return v, nil
 }
 
-// verify does what is done once for each token: form, issuer, key, signature.
-func (t *tokens) verify(r *http.Request, token string) (*verified, error) {
-	if err := t.form(token); err != nil {
+// verify does what is done once for each token: form, issuer, key, signature, type.
+func (t *tokens) verify(r *http.Request, p bearer.Presented) (*verified, error) {
+	parts, issuer, err := t.read(p)
+	if err != nil {
 		return nil, err
 	}
-	parts, err := split(token)
-	if err != nil {
-		return nil, t.refuse(shield.Refuse(shield.InvalidCredential, "%v", err))
-	}
-	iss, ok := parts.claims["iss"].(string)
-	if !ok {
-		return nil, t.refuse(shield.Refuse(shield.InvalidCredential, "the token names no issuer"))
-	}
-	issuer := t.issuers[iss]
-	if issuer == nil {
-		return nil, t.refuse(shield.Refuse(shield.Foreign, "the token is of an issuer that this endpoint does not trust"))
-	}
-	if !slices.Contains(issuer.Algorithms, parts.alg) {
-		return nil, t.refuse(shield.Refuse(shield.InvalidCredential, "issuer %s may not sign with the token's alg", issuer.Name))
-	}
-	key, err := t.key(r, issuer, parts.kid, parts.alg)
+	key, err := t.key(r, p, issuer, parts.kid, parts.alg)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkSignature(parts.alg, key, parts.signed, parts.signature); err != nil {
-		return nil, t.refuse(shield.Refuse(shield.InvalidCredential, "issuer %s: %v", issuer.Name, err))
+		return nil, p.Refuse(shield.Refuse(shield.InvalidCredential, "issuer %s: %v", issuer.Name, err))
 	}
-	v := &verified{issuer: issuer, kid: parts.kid, alg: parts.alg, key: key}
-	if v.claims, err = readClaims(parts, issuer); err != nil {
-		return nil, t.refuse(shield.Refuse(shield.InvalidCredential, "issuer %s: %v", issuer.Name, err))
+	claims, err := bearer.Read(parts.claims, parts.typ, issuer)
+	if err != nil {
+		return nil, p.Refuse(shield.Refuse(shield.InvalidCredential, "issuer %s: %v", issuer.Name, err))
 	}
-	v.withdrawn = func() bool { return !t.live(v) }
+	v := &verified{token: t.judge.NewToken(issuer, claims), kid: parts.kid, alg: parts.alg, key: key}
+	if !isType(t.types[issuer], parts.typ) {
+		return nil, v.token.Mismatch(p, "typ %q is not one of %s", parts.typ, strings.Join(t.types[issuer], ", "))
+	}
 	return v, nil
 }
 
+// read takes a token apart and finds the issuer that has to vouch for it.
+func (t *tokens) read(p bearer.Presented) (*parts, *bearer.Issuer, error) {
+	switch p.Form() {
+	case bearer.Opaque:
+		return nil, nil, p.Refuse(shield.Refuse(shield.Foreign, "the token is no JWT of three parts"))
+	case bearer.NoToken:
+		return nil, nil, p.Refuse(shield.Refuse(shield.InvalidCredential, "the token holds a character that no token has"))
+	}
+	parts, err := split(p.Token)
+	if err != nil {
+		return nil, nil, p.Refuse(shield.Refuse(shield.InvalidCredential, "%v", err))
+	}
+	iss, ok := parts.claims["iss"].(string)
+	if !ok {
+		return nil, nil, p.Refuse(shield.Refuse(shield.InvalidCredential, "the token names no issuer"))
+	}
+	issuer := t.judge.Issuer(iss)
+	if issuer == nil {
+		return nil, nil, p.Refuse(shield.Refuse(shield.Foreign, "the token is of an issuer that this endpoint does not trust"))
+	}
+	if !slices.Contains(issuer.Algorithms, parts.alg) {
+		return nil, nil, p.Refuse(shield.Refuse(shield.InvalidCredential, "issuer %s may not sign with the token's alg", issuer.Name))
+	}
+	return parts, issuer, nil
+}
+
+// isType compares the header's typ. An issuer whose tokens may be of the plain
+// type may also leave it out (RFC 7519 §5.1).
+func isType(types []string, typ string) bool {
+	if typ == "" {
+		typ = bearer.PlainJWT
+	}
+	return typ != ownIdentity && slices.Contains(types, typ)
+}
+
 // key returns the issuer's key, or its refusal with our challenge.
-func (t *tokens) key(r *http.Request, issuer *trusted, kid, alg string) (any, error) {
+func (t *tokens) key(r *http.Request, p bearer.Presented, issuer *bearer.Issuer, kid, alg string) (any, error) {
 	key, err := issuer.Keys.Key(r.Context(), kid, alg)
 	if err != nil {
-		return nil, t.challenged(err)
+		return nil, p.Challenged(err)
 	}
 	return key, nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/internal/attacktest"
+	"pavise.dev/pavise/internal/bearer"
 	"pavise.dev/pavise/internal/issuer"
 	"pavise.dev/pavise/internal/issuer/issuertest"
 	"pavise.dev/pavise/shield"
@@ -130,7 +131,11 @@ func fixture() shieldtest.Fixture {
 			{Name: "another's key", Code: shield.InvalidCredential, Signer: func(t testing.TB, w *shieldtest.World) shield.Signer {
 				evil := issuertest.New(t, corpURL)
 				evil.Now = w.Now
-				return bearer{"Bearer " + evil.Token(nil)}
+				signer, err := bearer.Caller(shield.Credential{Secret: evil.Token(nil)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return signer
 			}},
 			{Name: "cut off", Code: shield.InvalidCredential, Change: func(r *http.Request) error {
 				value := r.Header.Get("Authorization")
@@ -143,7 +148,7 @@ func fixture() shieldtest.Fixture {
 		},
 		Foreign: func(_, value string) bool {
 			word, token, ok := strings.Cut(value, " ")
-			if !ok || !strings.EqualFold(word, scheme) {
+			if !ok || !strings.EqualFold(word, bearer.Scheme) {
 				return true
 			}
 			p, err := split(token) // a JWT of another issuer, or no JWT
@@ -208,7 +213,7 @@ func TestMapsAClientToOneOfOurs(t *testing.T) {
 	w := newWorld(t, func(i *shield.Issuer, _ *Config) {
 		i.Claims = map[string]string{"tenant": "org", "tier": "tier", "x": "x"}
 	})
-	issued, err := issue(w.Env(), shield.IssueRequest{Client: "shop", Settings: map[string]string{"issuer": "corp", "client_id": "web"}})
+	issued, err := bearer.Map(w.Env(), shield.IssueRequest{Client: "shop", Settings: map[string]string{"issuer": "corp", "client_id": "web"}})
 	if err != nil || issued.ID != "corp#web" || issued.Keep != shield.KeepNothing {
 		t.Fatalf("issue: %+v, %v", issued, err)
 	}
@@ -270,7 +275,7 @@ func TestIssueRefuses(t *testing.T) {
 		"an unknown issuer": {Settings: map[string]string{"issuer": "other", "client_id": "web"}},
 		"an import":         {Import: "x", Settings: map[string]string{"issuer": "corp", "client_id": "web"}},
 	} {
-		if issued, err := issue(w.Env(), req); err == nil {
+		if issued, err := bearer.Map(w.Env(), req); err == nil {
 			t.Errorf("%s: %+v", name, issued)
 		}
 	}
@@ -637,8 +642,8 @@ func TestCarrier(t *testing.T) {
 		"empty header":   {[]string{""}, shield.MalformedCredential, 400},
 		"twice":          {[]string{"Bearer " + good, "Bearer " + good}, shield.MalformedCredential, 400},
 		"beside another": {[]string{"Bearer " + good, "Basic YTpi"}, shield.MalformedCredential, 400},
-		"too long":       {[]string{"Bearer " + strings.Repeat("A", maxToken+1)}, shield.HeadersTooLarge, 431},
-		"longest":        {[]string{"Bearer " + strings.Repeat("A", maxToken)}, shield.Foreign, 401},
+		"too long":       {[]string{"Bearer " + strings.Repeat("A", bearer.MaxToken+1)}, shield.HeadersTooLarge, 431},
+		"longest":        {[]string{"Bearer " + strings.Repeat("A", bearer.MaxToken)}, shield.Foreign, 401},
 		"other scheme":   {[]string{"Basic YTpi"}, shield.Foreign, 401},
 		"DPoP":           {[]string{"DPoP " + good}, shield.InvalidCredential, 401},
 		"longer scheme":  {[]string{"BearerX " + good}, shield.Foreign, 401},
@@ -808,15 +813,20 @@ func TestARevokedTokenIsNeverRevivedByTheCache(t *testing.T) {
 		token := w.corp.Token(map[string]any{"jti": jti})
 		// Verified before, inserted after the revocation: the worst order, by hand.
 		opened := w.shield.(*tokens)
-		v, err := opened.verify(request(), token)
+		r := request("Bearer " + token)
+		carried, err := opened.judge.Carried(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.digest = digestOf(token)
+		v, err := opened.verify(r, carried)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := carried.Digest()
 		revoked := make(chan struct{})
 		var all sync.WaitGroup
 		all.Go(func() { w.RevokeToken(corpURL, jti); close(revoked) })
-		all.Go(func() { opened.cache.put(v, now) })
+		all.Go(func() { opened.cache.Put(&digest, v, v.token.Claims.Ends, now) })
 		all.Go(func() {
 			_, before := w.ask(token)
 			<-revoked
@@ -888,35 +898,7 @@ func (f *failingKeys) Key(ctx context.Context, kid, alg string) (crypto.PublicKe
 	return f.KeySource.Key(ctx, kid, alg)
 }
 
-func TestTheCacheIsBounded(t *testing.T) {
-	c := newCache(64)
-	now := time.Unix(1000, 0)
-	var last *verified
-	for n := range 10_000 {
-		last = &verified{digest: digestOf(fmt.Sprint(n)), claims: &claims{ends: now.Add(time.Hour)}}
-		c.put(last, now)
-		if c.find(&last.digest) != last {
-			t.Fatal("the newest is not there")
-		}
-	}
-	held := 0
-	for i := range c.sets {
-		for j := range c.sets[i] {
-			if c.sets[i][j].Load() != nil {
-				held++
-			}
-		}
-	}
-	if held != 64 {
-		t.Errorf("%d entries", held)
-	}
-	c.drop(last)
-	if c.find(&last.digest) != nil {
-		t.Error("dropped, and still there")
-	}
-	if newCache(0).find(&last.digest) != nil {
-		t.Error("a cache of no size found something")
-	}
+func TestWithoutACacheTokensAreVerifiedEachTime(t *testing.T) {
 	off := newWorld(t, func(_ *shield.Issuer, c *Config) { c.Cache = 0 })
 	token := off.corp.Token(nil)
 	off.accepts(token)
@@ -927,12 +909,8 @@ func TestRefusedTokensAreNotRemembered(t *testing.T) {
 	w := newWorld(t, nil)
 	w.refuses("expired", w.corp.Token(map[string]any{"exp": 1}), shield.ExpiredCredential)
 	w.refuses("forged", otherLastBits(w.corp.Token(nil)), shield.InvalidCredential)
-	for i := range w.shield.(*tokens).cache.sets {
-		for j := range w.shield.(*tokens).cache.sets[i] {
-			if w.shield.(*tokens).cache.sets[i][j].Load() != nil {
-				t.Error("a refused token is remembered")
-			}
-		}
+	if w.shield.(*tokens).cache.Len() > 0 {
+		t.Error("a refused token is remembered")
 	}
 }
 
@@ -950,7 +928,7 @@ func TestValidate(t *testing.T) {
 		"require":  {Issuer: []string{"corp"}, Require: map[string]string{"": "x"}},
 		"require ": {Issuer: []string{"corp"}, Require: map[string]string{"aud": "x"}},
 		"cache":    {Issuer: []string{"corp"}, Cache: -1},
-		"cache ":   {Issuer: []string{"corp"}, Cache: maxCache + 1},
+		"cache ":   {Issuer: []string{"corp"}, Cache: bearer.MaxCache + 1},
 	} {
 		problems := bad.Validate()
 		if len(problems) != 1 || problems[0].Path != strings.TrimSpace(path) {
@@ -998,11 +976,11 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestClient(t *testing.T) {
 	for _, secret := range []string{"", "a b", "a\n", "é"} {
-		if _, err := client(shield.Credential{Secret: secret}); err == nil {
+		if _, err := bearer.Caller(shield.Credential{Secret: secret}); err == nil {
 			t.Errorf("a signer for %q", secret)
 		}
 	}
-	s, err := client(shield.Credential{Secret: "canary.token.x"})
+	s, err := bearer.Caller(shield.Credential{Secret: "canary.token.x"})
 	if err != nil {
 		t.Fatal(err)
 	}

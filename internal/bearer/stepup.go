@@ -1,4 +1,4 @@
-package jwt
+package bearer
 
 import (
 	"fmt"
@@ -31,7 +31,7 @@ func newStepUp(acr []string, maxAge time.Duration) stepUp {
 
 // lacking says why a token does not show such a sign-in; nil if it does. A claim that is
 // not there shows nothing.
-func (s *stepUp) lacking(c *claims, now time.Time) *shield.Refusal {
+func (s *stepUp) lacking(c *Claims, now time.Time) *shield.Refusal {
 	if acr, _ := c.all["acr"].(string); len(s.acr) > 0 && !slices.Contains(s.acr, acr) {
 		return shield.Refuse(shield.StepUp, "acr %q is none of %s", acr, strings.Join(s.acr, ", "))
 	}
@@ -43,7 +43,7 @@ func (s *stepUp) lacking(c *claims, now time.Time) *shield.Refusal {
 	if err != nil || seconds <= 0 || seconds > 1<<40 {
 		return shield.Refuse(shield.StepUp, "the token does not say when the person signed in")
 	}
-	if at := time.Unix(int64(seconds), 0); now.Sub(at) > s.maxAge || at.Sub(now) > maxLeeway {
+	if at := time.Unix(int64(seconds), 0); now.Sub(at) > s.maxAge || at.Sub(now) > MaxLeeway {
 		return shield.Refuse(shield.StepUp, "the person signed in at %s, which is not within the last %s", at.UTC().Format(time.RFC3339), s.maxAge)
 	}
 	return nil

@@ -1,7 +1,7 @@
-package jwt
+package bearer
 
 import (
-	"errors"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,22 +12,24 @@ import (
 	"pavise.dev/pavise/shield"
 )
 
-const (
-	accessToken = "at+jwt" // RFC 9068 §2.1
-	plainJWT    = "jwt"    // what issuers write that do not mark their access tokens
+// PlainJWT is the typ of issuers that do not mark their access tokens.
+const PlainJWT = "jwt"
 
+const (
 	maxText     = 512 // bytes of a name in a token
 	maxAudience = 64
 	lastSecond  = 253402300799 // 9999-12-31T23:59:59Z
 )
 
-// claims are what a signed token says, in our words.
-type claims struct {
+// Claims are what an issuer says of a token, in our words.
+type Claims struct {
+	CredentialID string    // for events: which token of which issuer
+	Ends         time.Time // when it expires, and the tolerated difference of clocks
+
 	typ           string
 	subject, id   string
 	audience      []string
 	expires       time.Time
-	ends          time.Time // expires and the tolerated difference of clocks
 	issued        time.Time // zero: not said
 	notBefore     time.Time
 	client        string // the issuer's name for the client
@@ -38,27 +40,42 @@ type claims struct {
 	otherBinding  bool           // bound to something that a bearer cannot show
 	notAccess     string         // why it looks like another kind of token; empty: it does not
 	all           map[string]any // as they were signed
-	credentialID  string         // for events: which token of which issuer
 	mapping       string         // id of the record that maps the client to one of ours
 	foreignClient string         // name of a client that no record maps
 }
 
-// readClaims reads the claims of a token whose signature is good. What is
-// malformed is refused, not ignored: whoever signs claims that cannot be read
-// cannot have meant them.
-func readClaims(p *parts, issuer *trusted) (*claims, error) {
-	r := &reader{all: p.claims}
-	c := &claims{typ: p.typ, all: p.claims}
+// Read reads the claims that an issuer vouches for; typ is the type of a JWT in lower
+// case without "application/", empty for what has none. What is malformed is refused, not
+// ignored: whoever says what cannot be read cannot have meant it.
+func Read(all map[string]any, typ string, issuer *Issuer) (*Claims, error) {
+	r := &reader{all: all}
+	c := r.claims(typ, issuer)
+	if c.expires.IsZero() {
+		r.fail("exp is missing")
+	}
+	return c, r.err
+}
+
+// ReadAnswer reads the members of an answer of introspection (RFC 7662 §2.2), which need
+// not name an end: then it is good until the given moment, when the issuer is asked again.
+func ReadAnswer(all map[string]any, until time.Time, issuer *Issuer) (*Claims, error) {
+	r := &reader{all: all}
+	c := r.claims("", issuer)
+	if c.expires.IsZero() {
+		c.expires, c.Ends = until, until
+	}
+	return c, r.err
+}
+
+func (r *reader) claims(typ string, issuer *Issuer) *Claims {
+	c := &Claims{typ: typ, all: r.all}
 	c.subject = r.text("sub", true)
 	c.id = r.text("jti", false)
 	c.audience = r.audience()
 	c.expires = r.date("exp")
 	c.notBefore = r.date("nbf")
 	c.issued = r.date("iat")
-	if c.expires.IsZero() && r.err == nil {
-		r.err = errors.New("exp is missing")
-	}
-	c.ends = c.expires.Add(issuer.Leeway)
+	c.Ends = c.expires.Add(issuer.Leeway)
 	c.client = r.client(issuer)
 	c.user = r.user(issuer, c.subject, c.client)
 	c.tenant = r.mapped(issuer, "tenant")
@@ -68,20 +85,20 @@ func readClaims(p *parts, issuer *trusted) (*claims, error) {
 	c.confirm, c.otherBinding = r.confirm()
 	c.notAccess = r.notAccess(c, hasScopes)
 	c.name(issuer.Name)
-	return c, r.err
+	return c
 }
 
 // name makes the names under which the rest of the program knows token and
 // client. A token that names no client has neither mapping nor client.
-func (c *claims) name(issuer string) {
-	c.credentialID = issuer
+func (c *Claims) name(issuer string) {
+	c.CredentialID = issuer
 	if c.client != "" {
 		c.mapping = mappingID(issuer, c.client)
 		c.foreignClient = issuer + "/" + c.client // no client of ours has a slash in its name
-		c.credentialID = c.mapping
+		c.CredentialID = c.mapping
 	}
 	if c.id != "" {
-		c.credentialID = issuer + ":" + c.id
+		c.CredentialID = issuer + ":" + c.id
 	}
 }
 
@@ -200,7 +217,7 @@ func (r *reader) date(name string) time.Time {
 // client is the claim that the settings name, or the first of client_id (RFC
 // 9068 §2.2) and azp (OpenID Connect); empty if there is none. It is never sub: a
 // person whose sub is a client's id would be taken for that client (RFC 9068 §5).
-func (r *reader) client(issuer *trusted) string {
+func (r *reader) client(issuer *Issuer) string {
 	if path := issuer.Claims["client"]; path != "" {
 		return r.text(path, true)
 	}
@@ -214,7 +231,7 @@ func (r *reader) client(issuer *trusted) string {
 
 // user is the claim that the settings name, or the subject where that is not the
 // client itself.
-func (r *reader) user(issuer *trusted, subject, client string) string {
+func (r *reader) user(issuer *Issuer, subject, client string) string {
 	if issuer.Claims["user"] != "" {
 		return r.mapped(issuer, "user")
 	}
@@ -224,7 +241,7 @@ func (r *reader) user(issuer *trusted, subject, client string) string {
 	return subject
 }
 
-func (r *reader) mapped(issuer *trusted, name string) string {
+func (r *reader) mapped(issuer *Issuer, name string) string {
 	if path := issuer.Claims[name]; path != "" {
 		return r.text(path, false)
 	}
@@ -341,7 +358,7 @@ func (r *reader) confirm() (confirm shield.Confirm, other bool) {
 			continue
 		}
 		print, ok := member.(string)
-		if sum, err := decode(print); !ok || err != nil || len(sum) != 32 {
+		if sum, err := base64.RawURLEncoding.Strict().DecodeString(print); !ok || err != nil || len(sum) != 32 {
 			r.fail("cnf.%s is not a SHA-256 digest in base64url", name)
 		}
 		*into = print
@@ -352,8 +369,8 @@ func (r *reader) confirm() (confirm shield.Confirm, other bool) {
 // notAccess says what makes a token of the plain type look like an ID token, a
 // logout token or a refresh token (RFC 8725 §2.8, §3.12: kinds of tokens must not
 // be mistaken for each other).
-func (r *reader) notAccess(c *claims, hasScopes bool) string {
-	if c.typ != "" && c.typ != plainJWT {
+func (r *reader) notAccess(c *Claims, hasScopes bool) string {
+	if c.typ != "" && c.typ != PlainJWT {
 		return ""
 	}
 	for _, name := range []string{"nonce", "at_hash", "c_hash", "s_hash", "events", "auth_req_id"} {
