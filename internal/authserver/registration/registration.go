@@ -56,7 +56,7 @@ func issue(env shield.Env, req shield.IssueRequest) (shield.Issued, error) {
 	}
 	for name := range req.Settings {
 		if !slices.Contains(settings(), name) {
-			return shield.Issued{}, fmt.Errorf("setting %q is none; there are %s", name, strings.Join(settings(), ", "))
+			return shield.Issued{}, fault(name, "setting %q is none; there are %s", name, strings.Join(settings(), ", "))
 		}
 	}
 	c, err := read(req.Client, req.Settings)
@@ -116,7 +116,7 @@ func read(id string, s map[string]string) (*protocol.Client, error) {
 	case "opaque":
 		c.Opaque = true
 	default:
-		return nil, fmt.Errorf("setting tokens is %q: want jwt or opaque", s["tokens"])
+		return nil, fault("tokens", "setting tokens is %q: want jwt or opaque", s["tokens"])
 	}
 	if s["jwks"] != "" {
 		c.JWKS = []byte(s["jwks"])
@@ -136,7 +136,7 @@ func yes(name, text string) (bool, error) {
 	case "true":
 		return true, nil
 	}
-	return false, fmt.Errorf("setting %s is %q: want true or false", name, text)
+	return false, fault(name, "setting %s is %q: want true or false", name, text)
 }
 
 // check refuses what cannot work or would not be safe.
@@ -144,17 +144,17 @@ func check(c *protocol.Client) error {
 	known := []string{protocol.ClientCredentials, protocol.AuthorizationCode, protocol.RefreshToken, protocol.DeviceCode, protocol.TokenExchange}
 	for _, grant := range c.Grants {
 		if !slices.Contains(known, grant) {
-			return fmt.Errorf("grant type %q is none; there are client_credentials, authorization_code, refresh_token, device_code and token_exchange", grant)
+			return fault("grants", "grant type %q is none; there are client_credentials, authorization_code, refresh_token, device_code and token_exchange", grant)
 		}
 	}
 	uses := func(grant string) bool { return slices.Contains(c.Grants, grant) }
 	switch {
 	case uses(protocol.AuthorizationCode) && len(c.Redirects) == 0:
-		return errors.New("a client that signs in people needs redirects: the exact addresses to which they are sent back")
+		return fault("redirects", "a client that signs in people needs redirects: the exact addresses to which they are sent back")
 	case !uses(protocol.AuthorizationCode) && len(c.Redirects) > 0:
-		return errors.New("redirects are for clients with the grant authorization_code")
+		return fault("redirects", "redirects are for clients with the grant authorization_code")
 	case c.Auth == protocol.AuthNone && (uses(protocol.ClientCredentials) || uses(protocol.TokenExchange)):
-		return errors.New("a client that proves nothing (auth=none) gets tokens only with a person: not by client_credentials or token_exchange")
+		return fault("grants", "a client that proves nothing (auth=none) gets tokens only with a person: not by client_credentials or token_exchange")
 	}
 	for _, redirect := range c.Redirects {
 		if err := checkRedirect(redirect, c.Native); err != nil {
@@ -178,25 +178,25 @@ func checkAuth(c *protocol.Client) error {
 			}
 		}
 		if names != 1 {
-			return errors.New("tls_client_auth needs one of subject_dn, subject_dns and subject_ip (RFC 8705 §2.1.2)")
+			return fault("subject_dn", "tls_client_auth needs one of subject_dn, subject_dns and subject_ip (RFC 8705 §2.1.2)")
 		}
 		if c.SubjectIP != "" && net.ParseIP(c.SubjectIP) == nil {
-			return fmt.Errorf("subject_ip %q is no address", c.SubjectIP)
+			return fault("subject_ip", "subject_ip %q is no address", c.SubjectIP)
 		}
 		return nil
 	}
-	return fmt.Errorf("auth %q is none; there are none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth and self_signed_tls_client_auth", c.Auth)
+	return fault("auth", "auth %q is none; there are none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth and self_signed_tls_client_auth", c.Auth)
 }
 
 func checkKeys(c *protocol.Client) error {
 	var set jose.JSONWebKeySet
 	strict := json.NewDecoder(bytes.NewReader(c.JWKS))
 	if err := strict.Decode(&set); err != nil || len(set.Keys) == 0 {
-		return fmt.Errorf("%s needs jwks: a JSON Web Key Set with the client's public keys", c.Auth)
+		return fault("jwks", "%s needs jwks: a JSON Web Key Set with the client's public keys", c.Auth)
 	}
 	for _, key := range set.Keys {
 		if !key.Valid() || !key.IsPublic() {
-			return fmt.Errorf("key %q of jwks is no valid public key; never hand out a private one", key.KeyID)
+			return fault("jwks", "key %q of jwks is no valid public key; never hand out a private one", key.KeyID)
 		}
 	}
 	return nil
@@ -206,10 +206,10 @@ func checkKeys(c *protocol.Client) error {
 func checkRedirect(text string, native bool) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Fragment != "" || strings.Contains(text, "#") || u.User != nil || strings.ContainsAny(text, "*\\") {
-		return fmt.Errorf("redirect %q: want an exact address without fragment, user or wildcard", text)
+		return fault("redirects", "redirect %q: want an exact address without fragment, user or wildcard", text)
 	}
 	if strings.Contains(u.EscapedPath(), "..") {
-		return fmt.Errorf("redirect %q: want a path without two dots", text)
+		return fault("redirects", "redirect %q: want a path without two dots", text)
 	}
 	switch {
 	case u.Scheme == "https" && u.Host != "":
@@ -217,11 +217,11 @@ func checkRedirect(text string, native bool) error {
 	case u.Scheme == "http" && native && isLoopback(u.Hostname()):
 		return nil
 	case u.Scheme == "http":
-		return fmt.Errorf("redirect %q: want https; http only for native=true on 127.0.0.1 or [::1] (RFC 8252 §7.3)", text)
+		return fault("redirects", "redirect %q: want https; http only for native=true on 127.0.0.1 or [::1] (RFC 8252 §7.3)", text)
 	case native && strings.Contains(u.Scheme, ".") && u.Host == "":
 		return nil
 	}
-	return fmt.Errorf("redirect %q: want https, or for native=true a scheme like com.example.app:/callback (RFC 8252 §7.1)", text)
+	return fault("redirects", "redirect %q: want https, or for native=true a scheme like com.example.app:/callback (RFC 8252 §7.1)", text)
 }
 
 func isLoopback(host string) bool {
