@@ -4,7 +4,8 @@
 //   withdraw  only the newest keys stay in the set
 //   fetches   how often the key set was asked for
 // The resource that a client asks for names the algorithm: urn:orders:RS256, urn:orders:ES256,
-// and urn:orders:id for a token that is marked like an ID token.
+// urn:orders:id for a token that is marked like an ID token, and urn:orders:opaque for one that
+// is no JWT. The client gateway may ask about tokens, and any client may take back its own.
 import { randomUUID, webcrypto } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
@@ -29,16 +30,20 @@ const provide = (issuer, keys) => new Provider(issuer, {
   clients: [{
     client_id: 'web', client_secret: process.env.CLIENT_SECRET, grant_types: ['client_credentials'],
     redirect_uris: [], response_types: [],
+  }, {
+    client_id: 'gateway', client_secret: process.env.GATEWAY_SECRET, grant_types: [], redirect_uris: [], response_types: [],
   }],
   scopes: ['orders:read', 'orders:write'],
   ttl: { ClientCredentials: 12 * 60 * 60 },
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
+    introspection: { enabled: true },
+    revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
       getResourceServerInfo: (_, resource) => ({
-        scope: 'orders:read orders:write', audience: 'orders', accessTokenFormat: 'jwt', accessTokenTTL: 12 * 60 * 60,
+        scope: 'orders:read orders:write', audience: 'orders', accessTokenFormat: resource.endsWith('opaque') ? 'opaque' : 'jwt', accessTokenTTL: 12 * 60 * 60,
         jwt: { sign: { alg: resource.endsWith('ES256') ? 'ES256' : 'RS256' } },
       }),
     },

@@ -21,7 +21,7 @@ limits: {wrong_tries: 100000}
 hosts: {127.0.0.1: {certificate: local}}
 fetch: {allow: [127.0.0.1]}
 issuers:
-  corp: {url: "{{issuer}}", audience: orders, may_grant: ["orders:*"], ca: peer-ca.pem, cool_down: 30s, keys_max_age: 1h}
+  corp: {url: "{{issuer}}", audience: orders, may_grant: ["orders:*"], ca: peer-ca.pem, cool_down: 30s, keys_max_age: 1h, introspection: {client_id: gateway, client_secret_file: gateway.secret}}
 apis:
   orders:
     host: 127.0.0.1
@@ -29,6 +29,9 @@ apis:
     endpoints:
       GET /v1/orders/{id}: {shield: {jwt: {issuer: corp}}, scopes: [orders:read]}
       GET /v1/admin: {shield: {jwt: {issuer: corp}}, scopes: [admin]}
+      GET /v1/asked/{id}: {shield: {introspect: corp}, scopes: [orders:read]}
+      GET /v1/either/{id}: {shield: {any: [{jwt: corp}, {introspect: corp}]}, scopes: [orders:read]}
+      GET /v1/both/{id}: {shield: {all: [{jwt: corp}, {introspect: {issuer: corp, jwt: true, remember: 0s}}]}, scopes: [orders:read]}
 scopes: {orders:read: See orders, admin: Everything}
 `
 
@@ -46,20 +49,37 @@ func provided(t *testing.T) *provider {
 	ca, cert, key := identify(t)
 	p := &provider{secret: "a-secret-of-the-client-of-the-issuer"}
 	var port string
-	p.peer, port = ready(t, []string{"CLIENT_SECRET=" + p.secret}, "node", "issuer.mjs", cert, key)
+	p.peer, port = ready(t, []string{"CLIENT_SECRET=" + p.secret, "GATEWAY_SECRET=" + gatewaySecret}, "node", "issuer.mjs", cert, key)
 	p.url = "https://127.0.0.1:" + port
 	p.client = trusting(t, ca.Pool())
 	p.g = harness.Start(t, harness.Config{
-		YAML: strings.ReplaceAll(issuerYAML, "{{issuer}}", p.url), Files: map[string]string{"peer-ca.pem": string(ca.PEM())},
+		YAML: strings.ReplaceAll(issuerYAML, "{{issuer}}", p.url), Files: map[string]string{"peer-ca.pem": string(ca.PEM()), "gateway.secret": gatewaySecret + "\n"},
 	})
+	p.g.Plant(gatewaySecret)
 	return p
 }
+
+const gatewaySecret = "a secret of the gateway: 100% odd+strange/"
 
 // token asks the issuer for a token as its client does, and plants it.
 func (p *provider) token(resource, scope string) shield.Credential {
 	p.t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}, "resource": {resource}, "scope": {scope}}
-	r, err := http.NewRequestWithContext(p.t.Context(), "POST", p.url+"/token", strings.NewReader(form.Encode()))
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	text := p.post("/token", form)
+	if err := json.Unmarshal(text, &answer); err != nil || answer.Token == "" {
+		p.t.Fatalf("the issuer answers %s (%v)", text, err)
+	}
+	p.g.Plant(answer.Token)
+	return shield.Credential{Kind: "jwt", Secret: answer.Token}
+}
+
+// post sends a form to the issuer as its client does.
+func (p *provider) post(path string, form url.Values) []byte {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), "POST", p.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -67,21 +87,14 @@ func (p *provider) token(resource, scope string) shield.Credential {
 	r.SetBasicAuth("web", p.secret)
 	response, err := p.client.Do(r)
 	if err != nil {
-		p.t.Fatalf("ask for a token: %v", err)
+		p.t.Fatalf("ask the issuer: %v", err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	var answer struct {
-		Token string `json:"access_token"`
-	}
 	text, err := io.ReadAll(response.Body)
-	if err == nil {
-		err = json.Unmarshal(text, &answer)
-	}
-	if err != nil || answer.Token == "" {
+	if err != nil || response.StatusCode != http.StatusOK {
 		p.t.Fatalf("the issuer answers %d: %s (%v)", response.StatusCode, text, err)
 	}
-	p.g.Plant(answer.Token)
-	return shield.Credential{Kind: "jwt", Secret: answer.Token}
+	return text
 }
 
 func (p *provider) send(token shield.Credential) harness.Answer {
@@ -128,6 +141,37 @@ func TestTokensOfAnIssuerThatNobodyHereWrote(t *testing.T) {
 	if n := p.fetches(); n != 1 {
 		t.Errorf("the keys were fetched %d times, want once", n)
 	}
+}
+
+func TestIssuerThatNobodyHereWroteIsAskedAboutOpaqueTokens(t *testing.T) {
+	attacktest.Rows(t, 36, 162)
+	p := provided(t)
+	opaque, jwt := p.token("urn:orders:opaque", "orders:read"), p.token("urn:orders:ES256", "orders:read")
+	if strings.Contains(opaque.Secret, ".") {
+		t.Fatal("the issuer's token is a JWT")
+	}
+	for _, path := range []string{"/v1/asked/7", "/v1/either/7"} {
+		if e := p.g.Accepted(p.g.Send(opaque, "GET", path, "")); e.Client != "corp/web" || e.Shield != "introspect" {
+			t.Errorf("%s: the event tells of client %q by %q", path, e.Client, e.Shield)
+		}
+	}
+	p.g.Accepted(p.g.Send(jwt, "GET", "/v1/either/7", ""))
+	p.g.Refused(p.g.Send(jwt, "GET", "/v1/asked/7", ""), 401, shield.InvalidCredential)
+	p.g.Refused(p.g.Send(opaque, "GET", "/v1/orders/7", ""), 401, shield.InvalidCredential)
+	p.g.Refused(p.g.Send(p.token("urn:orders:opaque", "orders:write"), "GET", "/v1/asked/7", ""), 403, shield.InsufficientScope)
+	forged := opaque
+	forged.Secret = opaque.Secret[:len(opaque.Secret)-4] + "AAAA"
+	p.g.Refused(p.g.Send(forged, "GET", "/v1/asked/7", ""), 401, shield.InvalidCredential)
+
+	p.g.Accepted(p.g.Send(opaque, "GET", "/v1/asked/7", ""))
+	p.post("/token/revocation", url.Values{"token": {opaque.Secret}})
+	p.g.Advance(11 * time.Second) // past what is remembered
+	p.g.Refused(p.g.Send(opaque, "GET", "/v1/asked/7", ""), 401, shield.InvalidCredential)
+
+	p.stop()
+	p.g.Refused(p.g.Send(opaque, "GET", "/v1/asked/8", ""), 401, shield.InvalidCredential) // as it was said
+	p.g.Advance(11 * time.Second)
+	p.g.Refused(p.g.Send(opaque, "GET", "/v1/asked/7", ""), 503, shield.Undecided)
 }
 
 func TestIssuerThatNobodyHereWroteRotatesItsKeys(t *testing.T) {

@@ -36,6 +36,7 @@ apis:
     shield: {jwt: {dpop_nonce: true}}
     endpoints:
       GET /v1/orders/{id}: {scopes: [orders:read]}
+      GET /v1/either/{id}: {shield: {any: [jwt: {}, introspect: {}]}, scopes: [orders:read]}
 scopes: {orders:read: See your orders}
 `
 
@@ -59,7 +60,7 @@ func startOAuth(t *testing.T) *oauthServer {
 		t.Fatal(err)
 	}
 	var clients []client.Client
-	for _, id := range []string{"machine", "orders", "web", "tv"} {
+	for _, id := range []string{"machine", "machine-opaque", "orders", "web", "tv"} {
 		clients = append(clients, client.Client{ID: id, Scopes: shield.Scopes{"orders:read"}})
 	}
 	s := &oauthServer{issuer: "https://" + address, secrets: map[string]string{}}

@@ -34,7 +34,7 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 	if err = a.openAuthBase(f); err != nil {
 		return nil, fmt.Errorf("oauth: %w", err)
 	}
-	if g.issuers, err = a.openIssuers(f, g.files, previous); err != nil {
+	if g.issuers, err = a.openIssuers(f, g, previous); err != nil {
 		return nil, err
 	}
 	g.trusts = g.issuers
@@ -73,12 +73,16 @@ func whole(f *config.File, name string) string {
 	return f.Abs(name)
 }
 
-func (a *App) openIssuers(f *config.File, from *files, previous *generation) (*issuer.Set, error) {
+func (a *App) openIssuers(f *config.File, g, previous *generation) (*issuer.Set, error) {
 	fetcher, err := fetch.New(fetch.Settings{Allow: f.Upstream.Allow})
 	if err != nil {
 		return nil, fmt.Errorf("fetch.allow: %w", err)
 	}
-	env := issuer.Env{Now: a.now, Fetch: fetcher, Files: from, Warn: func(name, text string) {
+	asker, err := fetch.New(fetch.Settings{Allow: f.Upstream.Allow, KeepAlive: true, Concurrent: askedAtOnce})
+	if err != nil {
+		return nil, fmt.Errorf("fetch.allow: %w", err)
+	}
+	env := issuer.Env{Now: a.now, Fetch: fetcher, Files: g.files, Warn: func(name, text string) {
 		a.note("issuer_warning", name, text)
 	}}
 	if previous != nil {
@@ -86,25 +90,42 @@ func (a *App) openIssuers(f *config.File, from *files, previous *generation) (*i
 	}
 	var settings []issuer.Settings
 	for _, name := range slices.Sorted(maps.Keys(f.Issuers)) {
-		i := f.Issuers[name]
-		s := issuer.Settings{
-			Name: name, URL: i.URL, JWKS: i.JWKS, Audience: i.Audience, MayGrant: shield.Scopes(i.MayGrant), ScopesFrom: i.ScopesFrom,
-			Claims: i.Claims, Types: i.Types, Algorithms: i.Algorithms, Leeway: i.Leeway.Duration, MaxAge: i.MaxAge.Duration,
-			KeysMaxAge: i.KeysMaxAge.Duration, CoolDown: i.CoolDown.Duration,
-		}
-		if i.CA != "" {
-			pool, err := tlsconf.ReadPool(f.Abs(i.CA))
-			if err != nil {
-				return nil, fmt.Errorf("issuer %s: %w", name, err)
-			}
-			s.Fetch = fetcher.WithRoots(pool)
+		s, err := issuerOf(f, name, fetcher, asker)
+		if err != nil {
+			return nil, fmt.Errorf("issuer %s: %w", name, err)
 		}
 		settings = append(settings, s)
 	}
 	if f.OAuth.Issuer != "" {
-		settings = append(settings, a.ownIssuer(f))
+		settings = append(settings, a.ownIssuer(f, g))
 	}
 	return issuer.New(env, settings...)
+}
+
+// askedAtOnce is how many questions about tokens may be under way to all issuers.
+const askedAtOnce = 64
+
+func issuerOf(f *config.File, name string, fetcher, asker *fetch.Client) (issuer.Settings, error) {
+	i := f.Issuers[name]
+	s := issuer.Settings{
+		Name: name, URL: i.URL, JWKS: i.JWKS, Audience: i.Audience, MayGrant: shield.Scopes(i.MayGrant), ScopesFrom: i.ScopesFrom,
+		Claims: i.Claims, Types: i.Types, Algorithms: i.Algorithms, Leeway: i.Leeway.Duration, MaxAge: i.MaxAge.Duration,
+		KeysMaxAge: i.KeysMaxAge.Duration, CoolDown: i.CoolDown.Duration,
+	}
+	if i.CA != "" {
+		pool, err := tlsconf.ReadPool(f.Abs(i.CA))
+		if err != nil {
+			return s, err
+		}
+		s.Fetch, asker = fetcher.WithRoots(pool), asker.WithRoots(pool)
+	}
+	if asked := i.Introspect; asked != nil {
+		s.Asked = &issuer.Asked{
+			Address: asked.URL, ClientID: asked.ClientID, SecretFile: asked.Secret, Form: asked.Auth == "client_secret_post",
+			HTTP: asker.HTTP(issuer.MaxAnswer),
+		}
+	}
+	return s, nil
 }
 
 // policy turns the configuration into what the guard enforces.

@@ -56,12 +56,21 @@ func (a *App) oauthOf(f *config.File) config.OAuth {
 
 // ownIssuer is the authorization server as shields see it: its keys come from memory, its
 // clients are ours, and whoever revokes a grant revokes its tokens.
-func (a *App) ownIssuer(f *config.File) issuer.Settings {
+func (a *App) ownIssuer(f *config.File, g *generation) issuer.Settings {
 	o := a.oauthOf(f)
 	return issuer.Settings{
 		Name: config.OwnIssuer, URL: o.Issuer, MayGrant: shield.Scopes{"*"}, Algorithms: []string{"ES256", "EdDSA", "PS256", "RS256"},
-		MaxAge: o.AccessToken.Duration + time.Minute, Keys: a.oauth, Clients: registration.KindName, Family: authserver.FamilyClaim,
+		MaxAge: o.AccessToken.Duration + time.Minute, Keys: a.oauth, Introspect: ownTokens{g}, Clients: registration.KindName, Family: authserver.FamilyClaim,
 	}
+}
+
+// ownTokens asks the authorization server of a generation, which is opened after the
+// shields that ask it.
+type ownTokens struct{ of *generation }
+
+// Introspect implements shield.Introspector.
+func (o ownTokens) Introspect(ctx context.Context, token string) (map[string]any, error) {
+	return o.of.oauth.Introspect(ctx, token)
 }
 
 // addAuthServer puts the authorization server's addresses behind the guard.

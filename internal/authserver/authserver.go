@@ -195,6 +195,11 @@ func (b *Base) random() string {
 	return text
 }
 
+// Introspect implements shield.Introspector: what an access token of ours stands for.
+func (s *Server) Introspect(ctx context.Context, token string) (map[string]any, error) {
+	return s.protocol.Introspect(ctx, token)
+}
+
 // Collect removes sessions that have ended.
 func (s *Server) Collect(ctx context.Context) error {
 	_, err := s.People.Collect(ctx)

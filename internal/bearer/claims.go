@@ -3,6 +3,7 @@ package bearer
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,9 +58,14 @@ func Read(all map[string]any, typ string, issuer *Issuer) (*Claims, error) {
 }
 
 // ReadAnswer reads the members of an answer of introspection (RFC 7662 §2.2), which need
-// not name an end: then it is good until the given moment, when the issuer is asked again.
+// not name an end: then it is good until the given moment, when the issuer is asked again;
+// nor a subject: then it is the client's own.
 func ReadAnswer(all map[string]any, until time.Time, issuer *Issuer) (*Claims, error) {
 	r := &reader{all: all}
+	if client, ok := all["client_id"]; ok && all["sub"] == nil {
+		r.all = maps.Clone(all)
+		r.all["sub"] = client // it acts for itself
+	}
 	c := r.claims("", issuer)
 	if c.expires.IsZero() {
 		c.expires, c.Ends = until, until

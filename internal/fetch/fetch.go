@@ -47,6 +47,9 @@ const (
 	DefaultConcurrent = 16
 )
 
+// idle is how long a connection is kept that nobody uses.
+const idle = 30 * time.Second
+
 // Settings of a [Client]. The zero value works.
 type Settings struct {
 	// Allow lists what may be reached although it is not public: networks
@@ -57,11 +60,16 @@ type Settings struct {
 	Timeout    time.Duration  // of one Get, from the wait for its turn to the last byte; 0: [DefaultTimeout]
 	Concurrent int            // requests under way at once; 0: [DefaultConcurrent]
 	Resolver   *net.Resolver  // nil: the system's
+
+	// KeepAlive keeps connections for the next request to the same address, for places
+	// that are asked often. The CloseIdleConnections of what [Client.HTTP] returns ends them.
+	KeepAlive bool
 }
 
 // Client implements [shield.Fetcher]. It is safe for concurrent use and keeps no
-// connection between requests.
+// connection between requests unless it was told to.
 type Client struct {
+	keepAlive bool
 	allow     *allowance
 	timeout   time.Duration
 	turns     chan struct{}
@@ -83,7 +91,7 @@ func New(s Settings) (*Client, error) {
 	if s.Concurrent <= 0 {
 		s.Concurrent = DefaultConcurrent
 	}
-	c := &Client{allow: allow, timeout: s.Timeout, turns: make(chan struct{}, s.Concurrent), resolver: s.Resolver}
+	c := &Client{allow: allow, timeout: s.Timeout, turns: make(chan struct{}, s.Concurrent), resolver: s.Resolver, keepAlive: s.KeepAlive}
 	c.transport = c.newTransport(s.Roots)
 	return c, nil
 }
@@ -101,7 +109,9 @@ func (c *Client) newTransport(roots *x509.CertPool) *http.Transport {
 		Proxy:                  nil, // a proxy would do the look-up and the dialling for us
 		DialContext:            c.dial,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		DisableKeepAlives:      true, // every request resolves and judges anew
+		DisableKeepAlives:      !c.keepAlive, // otherwise every request resolves and judges anew
+		MaxIdleConnsPerHost:    cap(c.turns),
+		IdleConnTimeout:        idle,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: 32 << 10,
 		TLSHandshakeTimeout:    c.timeout,

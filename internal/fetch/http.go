@@ -56,6 +56,9 @@ func (t *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
+// CloseIdleConnections is called by the method of the same name of an http.Client.
+func (t *roundTripper) CloseIdleConnections() { t.client.transport.CloseIdleConnections() }
+
 func (t *roundTripper) judge(answer *http.Response) error {
 	switch coding := answer.Header.Get("Content-Encoding"); {
 	case answer.StatusCode >= 300 && answer.StatusCode < 400:

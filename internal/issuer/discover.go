@@ -11,17 +11,23 @@ import (
 	"pavise.dev/pavise/shield"
 )
 
-// discover finds the address of an issuer's keys in its metadata: that of OpenID
-// Connect Discovery 1.0 §4 first, that of RFC 8414 §3 otherwise. Either must name
-// exactly the issuer that was asked for.
-func discover(ctx context.Context, fetch shield.Fetcher, issuer string) (string, error) {
+// Members of an issuer's metadata that name addresses.
+const (
+	keysMember       = "jwks_uri"
+	introspectMember = "introspection_endpoint"
+)
+
+// discover finds an address in an issuer's metadata: that of OpenID Connect Discovery
+// 1.0 §4 first, that of RFC 8414 §3 otherwise. Either must name exactly the issuer that
+// was asked for.
+func discover(ctx context.Context, fetch shield.Fetcher, issuer, member string) (string, error) {
 	var all error
 	for _, address := range metadataAddresses(issuer) {
 		document, _, err := fetch.Get(ctx, address, MaxDocument)
 		if err == nil {
-			var keys string
-			if keys, err = keysAddress(document, issuer); err == nil {
-				return keys, nil
+			var found string
+			if found, err = memberOf(document, issuer, member); err == nil {
+				return found, nil
 			}
 			err = fmt.Errorf("metadata at %s: %w", address, err)
 		}
@@ -40,7 +46,7 @@ func metadataAddresses(issuer string) []string {
 	return []string{openID, u.Scheme + "://" + u.Host + "/.well-known/oauth-authorization-server" + path}
 }
 
-func keysAddress(document []byte, issuer string) (string, error) {
+func memberOf(document []byte, issuer, member string) (string, error) {
 	metadata, err := strictjson.Object(document)
 	if err != nil {
 		return "", err
@@ -48,9 +54,9 @@ func keysAddress(document []byte, issuer string) (string, error) {
 	if metadata["issuer"] != issuer {
 		return "", errors.New("it names another issuer; url must equal it byte for byte, a slash at the end included")
 	}
-	keys, ok := metadata["jwks_uri"].(string)
-	if !ok || keys == "" {
-		return "", errors.New("it names no jwks_uri")
+	address, ok := metadata[member].(string)
+	if !ok || address == "" {
+		return "", fmt.Errorf("it names no %s", member)
 	}
-	return keys, nil
+	return address, nil
 }

@@ -25,6 +25,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -81,6 +82,18 @@ type Settings struct {
 
 	Fetch shield.Fetcher   // instead of Env.Fetch, for an issuer with a CA of its own
 	Keys  shield.KeySource // given in-process; JWKS must be empty then
+
+	Asked      *Asked              // how it is asked about tokens; nil: it is not
+	Introspect shield.Introspector // given in-process; Asked must be nil then
+}
+
+// Asked is how an issuer is asked about tokens (RFC 7662).
+type Asked struct {
+	Address    string // empty: what its metadata says
+	ClientID   string
+	SecretFile string // one line; followed when it changes
+	Form       bool   // the secret goes into the form (client_secret_post), not into the header
+	HTTP       *http.Client
 }
 
 // Env is what a [Set] uses of the world.
@@ -105,6 +118,7 @@ type Env struct {
 type Set struct {
 	issuers map[string]*shield.Issuer
 	remotes map[string]*remote
+	asking  []*http.Client
 	closing sync.Once
 }
 
@@ -154,12 +168,29 @@ func (set *Set) add(env Env, s Settings) error {
 	if err != nil {
 		return err
 	}
+	asked, err := set.introspector(env, s)
+	if err != nil {
+		return err
+	}
 	set.issuers[s.Name] = &shield.Issuer{
 		Name: s.Name, URL: s.URL, Audience: s.Audience, MayGrant: s.MayGrant, ScopesFrom: s.ScopesFrom,
 		Claims: s.Claims, Types: s.Types, Algorithms: s.Algorithms, Leeway: s.Leeway, MaxAge: s.MaxAge, Keys: keys,
-		Clients: s.Clients, Family: s.Family,
+		Introspect: asked, Clients: s.Clients, Family: s.Family,
 	}
 	return nil
+}
+
+// introspector returns what asks the issuer; nil if nothing may.
+func (set *Set) introspector(env Env, s Settings) (shield.Introspector, error) {
+	if s.Asked == nil {
+		return s.Introspect, nil
+	}
+	asker, err := newAsker(env, s)
+	if err != nil {
+		return nil, fmt.Errorf("introspection: %w", err)
+	}
+	set.asking = append(set.asking, s.Asked.HTTP)
+	return asker, nil
 }
 
 func (set *Set) source(env Env, s Settings) (shield.KeySource, error) {
@@ -234,6 +265,9 @@ func (set *Set) Close() {
 		}
 		for _, r := range set.remotes {
 			r.own.Wait()
+		}
+		for _, c := range set.asking {
+			c.CloseIdleConnections()
 		}
 	})
 }

@@ -256,7 +256,7 @@ func (r *remote) load(ctx context.Context, rediscover bool) ([]Key, []string, er
 		r.mu.Unlock()
 		if address == "" || rediscover {
 			var err error
-			if address, err = discover(ctx, r.fetch, r.settings.URL); err != nil {
+			if address, err = discover(ctx, r.fetch, r.settings.URL, keysMember); err != nil {
 				return nil, nil, err
 			}
 			r.mu.Lock()

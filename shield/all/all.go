@@ -6,6 +6,7 @@ import (
 	"pavise.dev/pavise/shield"
 	"pavise.dev/pavise/shield/apikey"
 	"pavise.dev/pavise/shield/hmac"
+	"pavise.dev/pavise/shield/introspect"
 	"pavise.dev/pavise/shield/jwt"
 	"pavise.dev/pavise/shield/mtls"
 	"pavise.dev/pavise/shield/public"
@@ -16,6 +17,7 @@ func Kinds() []shield.Kind {
 	return []shield.Kind{
 		apikey.Kind(),
 		jwt.Kind(),
+		introspect.Kind(),
 		hmac.Kind(),
 		mtls.Kind(),
 		public.Kind(),

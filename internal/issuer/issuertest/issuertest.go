@@ -47,6 +47,10 @@ type Issuer struct {
 	made    int
 	answer  http.HandlerFunc
 	fetches int
+
+	opaque      map[string]map[string]any
+	asked       int
+	answerAsked http.HandlerFunc
 }
 
 type signingKey struct {
@@ -69,6 +73,7 @@ func Start(t testing.TB) *Issuer {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", i.serveMetadata)
 	mux.HandleFunc("GET /keys", i.serveKeys)
+	mux.HandleFunc("POST /introspect", i.serveIntrospection)
 	i.server = httptest.NewUnstartedServer(mux)
 	i.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	i.server.StartTLS()
@@ -110,7 +115,7 @@ func (i *Issuer) Fetches() int {
 }
 
 func (i *Issuer) serveMetadata(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, map[string]any{"issuer": i.URL, "jwks_uri": i.KeysURL()})
+	writeJSON(w, map[string]any{"issuer": i.URL, "jwks_uri": i.KeysURL(), "introspection_endpoint": i.IntrospectionURL()})
 }
 
 func (i *Issuer) serveKeys(w http.ResponseWriter, r *http.Request) {
