@@ -20,10 +20,13 @@ func clientCommand() *cobra.Command {
 func clientCreate() *cobra.Command {
 	var n admin.NewClient
 	var attributes map[string]string
+	var registered registrationFlags
 	var asJSON bool
 	command := &cobra.Command{
 		Use: "create ID", Short: "Add a client: an application, service, partner or device", Args: cobra.ExactArgs(1),
-		Example: "  pavise client create shop --scope orders:read --contact ops@example.com",
+		Example: `  pavise client create shop --scope orders:read --contact ops@example.com
+  pavise client create report --scope orders:read --oauth
+  pavise client create shop --scope orders:read --oauth --redirect https://shop.example.com/callback`,
 		RunE: func(command *cobra.Command, args []string) error {
 			n.ID = args[0]
 			for name, value := range attributes {
@@ -31,6 +34,12 @@ func clientCreate() *cobra.Command {
 					n.Attributes = map[string]any{}
 				}
 				n.Attributes[name] = value
+			}
+			if err := registered.misplaced(command.Flags()); err != nil {
+				return err
+			}
+			if registered.oauth {
+				return registered.create(command, n, asJSON)
 			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				made, err := a.CreateClient(ctx, n)
@@ -50,6 +59,7 @@ func clientCreate() *cobra.Command {
 	flags.StringVar(&n.Tenant, "tenant", "", "whose data it works on")
 	flags.StringVar(&n.Contact, "contact", "", "a person to ask")
 	flags.StringToStringVar(&attributes, "attribute", nil, "name=value, for conditions; may be repeated")
+	registered.register(flags)
 	jsonFlag(command, &asJSON)
 	return command
 }
@@ -125,6 +135,14 @@ func showClient(command *cobra.Command, owner admin.Owner) error {
 	}
 	if _, err := fmt.Fprintln(out); err != nil {
 		return err
+	}
+	if owner.Registration != nil {
+		if err := showRegistration(out, owner.Registration); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(out); err != nil {
+			return err
+		}
 	}
 	return credentialTable(command, owner.Credentials)
 }

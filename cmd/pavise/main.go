@@ -72,7 +72,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 	})
 	root.AddCommand(
 		demoCommand(), initCommand(), serveCommand(), checkCommand(), schemaCommand(),
-		clientCommand(), keyCommand(), userCommand(), revokeCommand(), reloadCommand(), statusCommand(),
+		clientCommand(), keyCommand(), userCommand(), signingKeyCommand(), revokeCommand(), reloadCommand(), statusCommand(),
 		callCommand(), explainCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))

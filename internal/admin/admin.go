@@ -56,6 +56,9 @@ type Service struct {
 	Installed string                               // path of the configuration, for status
 	Users     func(context.Context) (Users, error) // accounts of people; nil, or nothing returned: there is no authorization server
 	Identity  []byte                               // JWK Set of the keys that sign Pavise-Identity
+
+	OAuth   func(context.Context) (*OAuth, error)                // the authorization server; nil, or nothing returned: there is none
+	Inspect func(context.Context, Inspection) (Inspected, error) // nil: nothing here can judge a token
 }
 
 // Actor is who is at the other end.
@@ -127,6 +130,12 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/users/{id}", serve(s.user))
 	mux.HandleFunc("GET /v1/users/{id}/sessions", serve(s.userSessions))
 	mux.HandleFunc("POST /v1/users/{id}/{act}", act(s, "user.change", s.changeUser))
+	mux.HandleFunc("POST /v1/registrations", act(s, "client.register", s.register))
+	mux.HandleFunc("GET /v1/grants", serve(s.grants))
+	mux.HandleFunc("POST /v1/grants/revoke", s.revokeGrants)
+	mux.HandleFunc("GET /v1/signing-keys", serve(s.signingKeys))
+	mux.HandleFunc("POST /v1/signing-keys/rotate", act(s, "signing_key.rotate", s.rotateSigning))
+	mux.HandleFunc("POST /v1/tokens/inspect", act(s, "token.inspect", s.inspect))
 	mux.HandleFunc("GET /v1/credentials", serve(s.credentials))
 	mux.HandleFunc("POST /v1/credentials", act(s, "credential.create", s.createCredential))
 	mux.HandleFunc("POST /v1/rotate", act(s, "credential.rotate", s.rotate))

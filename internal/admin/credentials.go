@@ -62,6 +62,8 @@ type Made struct {
 type Owner struct {
 	Client      client.Client       `json:"client"`
 	Credentials []client.Credential `json:"credentials"`
+
+	Registration *Registration `json:"registration,omitempty"` // at the authorization server; nil: none
 }
 
 // Done says in words what is different now.
@@ -86,7 +88,11 @@ func (s *Service) client(r *http.Request) (any, error) {
 	if credentials == nil {
 		credentials = []client.Credential{}
 	}
-	return Owner{c, credentials}, err
+	if err != nil {
+		return nil, err
+	}
+	registered, err := s.registrationIn(r.Context(), credentials)
+	return Owner{c, credentials, registered}, err
 }
 
 func (s *Service) createClient(r *http.Request) (any, client.Change, error) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/strictjson"
@@ -22,6 +23,8 @@ type Problem struct {
 	Code   string `json:"code"` // stable
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"` // the next thing to try
+
+	Setting string `json:"setting,omitempty"` // of a registration: the one that is wrong
 }
 
 // Error is the detail.
@@ -42,6 +45,11 @@ func wrapped(code string, err error, meaning string) *Problem {
 // problemOf finds the code of an error.
 func problemOf(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	if f, ok := errors.AsType[*registration.Fault](err); ok {
+		p := problem(http.StatusUnprocessableEntity, "bad_registration", "%v", err)
+		p.Setting = f.Setting
 		return p
 	}
 	status, code := http.StatusUnprocessableEntity, "refused"
@@ -79,6 +87,10 @@ func hintOf(code string) string {
 		return "`pavise user list` shows them"
 	case "no_authorization_server":
 		return "switch it on: oauth: {issuer: https://…}"
+	case "unknown_grant":
+		return "`pavise token grants` shows those in force"
+	case "bad_registration":
+		return "nothing was made; docs/guide/oauth.md lists what a registration may say"
 	case "no_password":
 		return "`pavise user reset-password NAME` gives it one"
 	case "exists":

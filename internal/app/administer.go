@@ -26,6 +26,7 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		Ready:    s.Log.Healthy,
 		Identity: s.Signer.JWKS(),
 		Users:    func(ctx context.Context) (admin.Users, error) { return peopleOf(ctx, f, s, now) },
+		OAuth:    func(ctx context.Context) (*admin.OAuth, error) { return serverOf(ctx, f, s, now) },
 		LogDir:   f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {
@@ -60,6 +61,7 @@ func (a *App) administer(f *config.File) (stopper, error) {
 		}
 		return nil, nil
 	}
+	service.OAuth = func(context.Context) (*admin.OAuth, error) { return a.server(), nil }
 	service.Env.Issuers = named{func() *config.File { return a.current().file }}
 	service.Explain = func(q admin.WhatIf) (admin.Answer, error) {
 		return admin.Foresee(context.Background(), a.current().file, a.State.Registry, a.now(), q)
@@ -80,6 +82,37 @@ func (a *App) administer(f *config.File) (stopper, error) {
 	s := &administration{server: admin.NewServer(service)}
 	s.running.Go(func() { s.err = s.server.Serve(l) })
 	return s, nil
+}
+
+// server is the authorization server in force, as far as it is administered; nil if there
+// is none.
+func (a *App) server() *admin.OAuth {
+	if a.current().oauth == nil {
+		return nil
+	}
+	return &admin.OAuth{Issuer: a.lasting.Issuer, Grants: a.oauth.Grants, Keys: a.oauth.Keys}
+}
+
+// serverOf opens grants and signing keys of a state that this process holds, without a
+// server; nil if the configuration asks for none.
+func serverOf(ctx context.Context, f *config.File, s *State, now clock) (*admin.OAuth, error) {
+	if f.OAuth.Issuer == "" {
+		return nil, nil
+	}
+	a := resting(ctx, s, now)
+	if err := a.openAuthBase(f); err != nil {
+		return nil, err
+	}
+	return &admin.OAuth{Issuer: f.OAuth.Issuer, Grants: a.oauth.Grants, Keys: a.oauth.Keys}, nil
+}
+
+// resting is an installation of which this process holds the state, and that serves
+// nothing.
+func resting(ctx context.Context, s *State, now clock) *App {
+	return &App{
+		State: s, now: now, rand: rand.Reader, life: ctx, library: true,
+		once: s.Once, lookup: s.View, revoked: s.View, sink: s.Log, warn: func(error) {},
+	}
 }
 
 // healthy says how the parts are that can fail while the gateway runs.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/internal/seal"
+	"pavise.dev/pavise/shield"
 )
 
 // Errors that callers decide by.
@@ -80,6 +81,30 @@ func (r *Registry) CreateClient(ctx context.Context, c Client) (Change, error) {
 		return r.rows.write(ctx, entry{tableClient, c.ID, row.Version, c})
 	})
 	return Change{"client.create", c.ID, fmt.Sprintf("scopes %v, tenant %q, contact %q", c.Scopes, c.Tenant, c.Contact)}, err
+}
+
+// CreateWith adds a client that has its first credential from the beginning: both are
+// there, or neither is. It returns them as they were kept.
+func (r *Registry) CreateWith(ctx context.Context, c Client, with Credential, issued shield.Issued) (Client, Credential, error) {
+	if err := c.Validate(); err != nil {
+		return c, with, err
+	}
+	c.Created, with.Client = r.now().UTC(), c.ID
+	err := r.retry(func() error {
+		row, err := r.rows.read(ctx, tableClient, c.ID, nil)
+		if err != nil {
+			return err
+		}
+		if row.Body != nil {
+			return fmt.Errorf("client %s: %w", c.ID, ErrExists)
+		}
+		entries, err := r.credentialOf(ctx, &c, &with, issued)
+		if err != nil {
+			return err
+		}
+		return r.rows.write(ctx, append(entries, entry{tableClient, c.ID, row.Version, c})...)
+	})
+	return c, with, err
 }
 
 // UpdateClient changes a client; the change is made again if somebody else was

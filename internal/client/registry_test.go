@@ -278,3 +278,31 @@ func TestSecretsAreShownNowhere(t *testing.T) {
 		}
 	}
 }
+
+func TestAClientIsMadeWithItsCredentialOrNotAtAll(t *testing.T) {
+	r := registry(t, memory.New(), newClock(), "")
+	issued := shield.Issued{ID: "app", Keep: shield.KeepHash, Material: []byte("a secret of the app's own")}
+	wanted := client.Client{ID: "app", Scopes: shield.Scopes{"orders:read"}}
+	for what, wrong := range map[string]client.Credential{
+		"scopes that the client lacks": {Kind: "oauth", Scopes: shield.Scopes{"admin"}},
+		"what cannot be printed":       {Kind: "oauth", Settings: map[string]string{"jwks": "{\n}"}},
+		"no kind":                      {},
+	} {
+		if _, _, err := r.CreateWith(t.Context(), wanted, wrong, issued); err == nil {
+			t.Errorf("%s was taken", what)
+		}
+	}
+	if list, err := r.Clients(t.Context()); err != nil || len(list) != 0 {
+		t.Fatalf("left behind: %v, %v", list, err)
+	}
+	c, with, err := r.CreateWith(t.Context(), wanted, client.Credential{Kind: "oauth", Client: "another"}, issued)
+	if err != nil || c.Created.IsZero() || with.Client != "app" || with.ID != "app" {
+		t.Fatalf("%+v, %+v, %v", c, with, err)
+	}
+	if kept, err := r.Credentials(t.Context(), "app", "oauth"); err != nil || len(kept) != 1 {
+		t.Errorf("%v, %v", kept, err)
+	}
+	if _, _, err := r.CreateWith(t.Context(), wanted, client.Credential{Kind: "oauth"}, shield.Issued{ID: "other"}); !errors.Is(err, client.ErrExists) {
+		t.Errorf("a second client of the name: %v", err)
+	}
+}
