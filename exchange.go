@@ -178,6 +178,7 @@ func (x *exchange) refuse(err error) {
 	}
 	e.Proved = e.Proved || refusal.Proved
 	e.Exposed = e.Exposed || refusal.Exposed
+	refusal = refusal.With(x.pointed(refusal.Challenge)...)
 	problem.Write(x.writer(), refusal, x.passage.requestID)
 }
 

@@ -48,6 +48,7 @@ type API struct {
 	Endpoints []Endpoint
 	Origins   []string // whose scripts may call (CORS), exact: "https://app.example.com"
 	Lenient   Lenient  // what the door lets through
+	Metadata  string   // where its metadata is (RFC 9728), for challenges: an address, or a path on the host that was asked; empty: nowhere
 }
 
 // Endpoint is a method and path pattern with its policy.

@@ -156,7 +156,7 @@ func (x *exchange) matchBindings(id *shield.Identity) error {
 		if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
 			fault = shield.Refuse(shield.UnboundCredential, "the credential is bound to certificate %s, the caller presented %q", want, got).
 				Of(proof.CredentialID, proof.Client, false).
-				With(`Bearer error="invalid_token", error_description="bound to another certificate"`)
+				With(challenge(proof, "invalid_token", "bound to another certificate")...)
 		}
 	})
 	return fault
@@ -274,7 +274,7 @@ func (x *exchange) consume() error {
 	}
 	err := x.guard.once.Consume(x.request.Context(), claims)
 	if refusal, ok := errors.AsType[*shield.Refusal](err); ok {
-		return refusal.Of(x.identity.CredentialID, x.identity.Client, true)
+		return refusal.Of(x.identity.CredentialID, x.identity.Client, true).With(replayed(x.identity)...)
 	}
 	return err
 }

@@ -191,12 +191,13 @@ func (n Needs) merge(other Needs) Needs {
 	n.Body = max(n.Body, other.Body)
 	n.Carries = union(n.Carries, other.Carries)
 	n.Accepts = union(n.Accepts, other.Accepts)
-	n.Tokens = n.Tokens.merge(other.Tokens)
+	n.Tokens = n.Tokens.Merge(other.Tokens)
 	return n
 }
 
-// merge takes the issuers of both; only what both demand is demanded of every token.
-func (t *Tokens) merge(other *Tokens) *Tokens {
+// Merge takes the issuers of both; only what both demand is demanded of every token. Either
+// may be nil.
+func (t *Tokens) Merge(other *Tokens) *Tokens {
 	if t == nil || other == nil {
 		return cmp.Or(t, other)
 	}

@@ -67,8 +67,9 @@ type Env struct {
 
 // API is what a shield may know of the API that it guards.
 type API struct {
-	Name     string // in the configuration: the audience where none is configured
-	Resource string // its resource identifier (RFC 8707 §2), where the configuration names one
+	Name     string   // in the configuration: the audience where none is configured
+	Resource string   // its resource identifier (RFC 8707 §2), where the configuration names one
+	Ports    []string // at which the installation is known to answer; nil: not known
 }
 
 // Lookup finds what is known of a credential in a snapshot in memory.

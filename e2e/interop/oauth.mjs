@@ -1,6 +1,7 @@
 // A client of the authorization server that was written from openid-client's
 // documentation alone. It prints a line for each thing that worked.
 import * as client from 'openid-client'
+import * as oauth from 'oauth4webapi'
 
 const { ISSUER, MACHINE_SECRET, WEB_SECRET, ORDERS_SECRET, PASSWORD, API } = process.env
 const ok = (what) => console.log(what)
@@ -63,6 +64,17 @@ check(!(await client.tokenIntrospection(orders, tokens.access_token)).active, 'a
 let refused = await api(machine, tokens.access_token).catch((e) => e.status)
 check(refused === 401, `the API takes a revoked token: ${refused}`)
 ok('revocation')
+
+// Where a client that knows nothing but the API's address learns where to get a token.
+const bare = await fetch(API)
+const challenge = oauth.parseWwwAuthenticateChallenges?.(bare) ?? bare.headers.get('www-authenticate')
+const resource = new URL(API).origin
+check(JSON.stringify(challenge).includes(`${resource}/.well-known/oauth-protected-resource`), JSON.stringify(challenge))
+const metadata = await oauth.processResourceDiscoveryResponse(new URL(resource), await oauth.resourceDiscoveryRequest(new URL(resource)))
+check(metadata.authorization_servers[0] === ISSUER && metadata.scopes_supported.includes('orders:read'), JSON.stringify(metadata))
+tokens = await client.clientCredentialsGrant(machine, { scope: 'orders:read', resource: metadata.resource })
+check((await api(machine, tokens.access_token)) === 200, 'the API refuses a token for its resource')
+ok('resource metadata')
 
 // DPoP with server nonces, for a client and at the API.
 const key = await client.randomDPoPKeyPair()

@@ -105,7 +105,7 @@ func TestOpenIDClientUsesTheAuthorizationServer(t *testing.T) {
 		"NODE_EXTRA_CA_CERTS=" + s.ca(), "ISSUER=" + s.issuer, "API=" + s.issuer + "/v1/orders/7", "PASSWORD=" + password,
 		"MACHINE_SECRET=" + s.secrets["machine"], "WEB_SECRET=" + s.secrets["web"], "ORDERS_SECRET=" + s.secrets["orders"],
 	}
-	want := "client credentials\nintrospection\nrevocation\nDPoP\nauthorization code, PAR, PKCE, ID token\nuserinfo\nrefresh\nreuse revokes\ndevice\n"
+	want := "client credentials\nintrospection\nrevocation\nresource metadata\nDPoP\nauthorization code, PAR, PKCE, ID token\nuserinfo\nrefresh\nreuse revokes\ndevice\n"
 	if out := succeed(t, env, "node", "oauth.mjs"); out != want {
 		t.Errorf("openid-client: %s", out)
 	}

@@ -42,6 +42,9 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 	if err != nil {
 		return nil, err
 	}
+	if err := addMetadata(f, &policy); err != nil {
+		return nil, err
+	}
 	if f.OAuth.Issuer != "" {
 		if err := a.addAuthServer(f, g, &policy); err != nil {
 			return nil, fmt.Errorf("oauth: %w", err)
@@ -268,7 +271,7 @@ func (a *App) openShield(g *generation, api string, s config.Shield) (shield.Shi
 		return shield.All(parts...)
 	}
 	env := a.env(g)
-	env.API = shield.API{Name: api, Resource: g.file.APIs[api].Resource}
+	env.API = shield.API{Name: api, Resource: g.file.APIs[api].Resource, Ports: g.file.Ports()}
 	opened, err := s.Config.Open(env)
 	if err != nil {
 		return nil, fmt.Errorf("shield %s: %w", s.Kind, err)

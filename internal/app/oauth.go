@@ -103,7 +103,7 @@ func (a *App) addAuthServer(f *config.File, g *generation, p *pavise.Policy) err
 
 // proofsOf judges DPoP proofs at the server's own endpoints.
 func (a *App) proofsOf(f *config.File) (authserver.Proofs, error) {
-	p := authserver.Proofs{Verifier: &dpop.Verifier{Now: a.now}}
+	p := authserver.Proofs{Verifier: &dpop.Verifier{Now: a.now, Ports: f.Ports()}}
 	if !f.OAuth.DPoPNonce {
 		return p, nil
 	}

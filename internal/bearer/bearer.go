@@ -124,7 +124,7 @@ func Open(kind string, w Wants, env shield.Env) (*Judge, error) {
 	j := &Judge{
 		kind: kind, now: env.Now, revoked: env.Revoked, credentials: env.Credentials,
 		certificate: w.Certificate, keyOnly: w.DPoP == requireKey, wanted: newStepUp(w.ACR, w.MaxAge),
-		proofs: &dpop.Verifier{Now: env.Now},
+		proofs: &dpop.Verifier{Now: env.Now, Ports: env.API.Ports},
 	}
 	for _, claim := range slices.Sorted(maps.Keys(w.Require)) {
 		j.require = append(j.require, requirement{claim, w.Require[claim]})

@@ -123,6 +123,9 @@ type OAuth struct {
 // OwnIssuer is the name of this installation's authorization server among the issuers.
 const OwnIssuer = "pavise"
 
+// MetadataAPI is the name of the built-in API that tells clients where to get tokens.
+const MetadataAPI = "resource-metadata"
+
 // API is a set of endpoints behind one upstream.
 type API struct {
 	Host        Words               `yaml:"host" doc:"One or more of hosts." required:"yes"`

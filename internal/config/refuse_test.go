@@ -109,6 +109,7 @@ func changes() []change {
 		{"a resource elsewhere", "    host: api.example.com", "    resource: https://other.example.com\n    host: api.example.com", "8:15", "is none of the API's", "did you mean api.example.com?"},
 		{"a resource with a query", "    host: api.example.com", "    resource: https://api.example.com?x\n    host: api.example.com", "8:15", "has not the form", "without a query"},
 		{"one resource twice", "  partners:\n    host: mutual.example.com\n    upstream: {url: \"https://127.0.0.1:9001\"}\n    shield: mtls\n", "    resource: https://api.example.com\n  partners:\n    resource: https://api.example.com\n    host: api.example.com\n    upstream: {url: \"https://127.0.0.1:9001\"}\n    shield: api_key\n", "16:15", "is that of the API orders", "add a path"},
+		{"the metadata's name", "  orders:\n    host", "  resource-metadata:\n    host", "8:5", "belongs to what tells clients", "another name"},
 		{"introspection without a secret", "corp: {url: https://login.example.com}", "corp: {url: https://login.example.com, introspection: {client_id: x}}", "5:42", "client_secret_file is missing", ""},
 		{"no hosts", base[:strings.Index(base, "issuers:")], "", "1:1", "hosts is missing", ""},
 		{"hosts of nothing", base[:strings.Index(base, "issuers:")], "hosts: {}\n", "1:8", "no host is named", ""},

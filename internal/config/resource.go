@@ -17,28 +17,37 @@ func (f *File) Resources(api string) []string {
 	var all []string
 	for _, host := range settings.Host {
 		all = append(all, "https://"+bracketed(host))
-		for _, port := range f.ports() {
-			all = append(all, "https://"+net.JoinHostPort(host, port))
+		for _, port := range f.Ports() {
+			if port != "443" {
+				all = append(all, "https://"+net.JoinHostPort(host, port))
+			}
 		}
 	}
 	return all
 }
 
-// ports are those other than 443 at which this installation is known to answer.
-func (f *File) ports() []string {
-	var all []string
-	add := func(port string) {
-		if port != "" && port != "443" && port != "0" && !slices.Contains(all, port) {
-			all = append(all, port)
-		}
+// Ports are those at which this installation is known to answer: 443, that of the
+// listener, and those that its issuer and the resources of its APIs name. Nil, if the
+// listener's is not known.
+func (f *File) Ports() []string {
+	_, port, err := net.SplitHostPort(f.Listen.HTTPS)
+	if err != nil || port == "0" {
+		return nil
 	}
-	if _, port, err := net.SplitHostPort(f.Listen.HTTPS); err == nil {
-		add(port)
+	all := []string{"443", port, portOf(f.OAuth.Issuer)}
+	for _, api := range f.APIs {
+		all = append(all, portOf(api.Resource))
 	}
-	if u, err := url.Parse(f.OAuth.Issuer); err == nil {
-		add(u.Port())
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(port string) bool { return port == "" })
+}
+
+func portOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
 	}
-	return all
+	return u.Port()
 }
 
 // bracketed is a host as it stands in an address.
@@ -51,6 +60,9 @@ func bracketed(host string) string {
 
 // checkResources finds resource identifiers that cannot be asked for.
 func (l *loader) checkResources() {
+	if _, ok := l.file.APIs[MetadataAPI]; ok {
+		l.at("apis."+MetadataAPI, "give it another name", "the name %q belongs to what tells clients where to get tokens", MetadataAPI)
+	}
 	named := map[string]string{}
 	for _, name := range sortedKeys(l.file.APIs) {
 		api := l.file.APIs[name]

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,10 @@ type Proof struct {
 type Verifier struct {
 	Now    func() time.Time
 	Nonces *Nonces // nil: no nonce is demanded
+
+	// Ports are those at which requests are answered: a proof for another one was sent to
+	// somebody else on the same host. Nil: they are not known, and not looked at.
+	Ports []string
 }
 
 // refuse is a refusal of a proof.
@@ -128,6 +133,9 @@ func parse(text string) (*proof, error) {
 	key, err := keyOf(header)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := base64.RawURLEncoding.Strict().DecodeString(parts[2]); err != nil {
+		return nil, errors.New("its signature is not canonical base64url") // one proof would have several spellings
 	}
 	signed, err := jose.ParseSignedCompact(text, algorithms())
 	if err != nil {
@@ -237,6 +245,8 @@ func (v *Verifier) judge(p *proof, r *http.Request, token string) error {
 		return refuse(shield.InvalidCredential, "it is for another method")
 	case !isAddress(p.address, r):
 		return refuse(shield.InvalidCredential, "it is for another address")
+	case !v.isOurs(r.Host):
+		return refuse(shield.InvalidCredential, "it was sent to %q, and only the ports %s are known as ours; name another one in resource", r.Host, strings.Join(v.Ports, ", "))
 	case p.issued.After(now.Add(Ahead)) || p.issued.Before(now.Add(-Past)):
 		return refuse(shield.StaleRequest, "it was made at %s", p.issued.UTC().Format(time.RFC3339))
 	}
@@ -262,6 +272,18 @@ func isAddress(htu string, r *http.Request) bool {
 		return false
 	}
 	return host(u.Host) == host(r.Host) && path(u.EscapedPath()) == path(r.URL.EscapedPath())
+}
+
+// isOurs reports whether the port of a host is one of ours.
+func (v *Verifier) isOurs(host string) bool {
+	if v.Ports == nil {
+		return true
+	}
+	port := (&url.URL{Host: host}).Port()
+	if port == "" {
+		port = "443"
+	}
+	return slices.Contains(v.Ports, port)
 }
 
 func host(name string) string { return strings.TrimSuffix(strings.ToLower(name), ":443") }

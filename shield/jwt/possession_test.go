@@ -4,10 +4,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
@@ -178,11 +180,80 @@ func TestForgedProofsAreRefused(t *testing.T) {
 		"no ath":           h.forge(t, header(same), claims(func(c map[string]any) { delete(c, "ath") })),
 		"http":             h.forge(t, header(same), claims(func(c map[string]any) { c["htu"] = "http://" + r.Host + r.URL.Path })),
 		"a method in case": h.forge(t, header(same), claims(func(c map[string]any) { c["htm"] = strings.ToLower(r.Method) })),
+		"a user's name":    h.forge(t, header(same), claims(func(c map[string]any) { c["htu"] = "https://ann@" + r.Host + r.URL.Path })),
+		"another port":     h.forge(t, header(same), claims(func(c map[string]any) { c["htu"] = "https://" + r.Host + ":8443" + r.URL.Path })),
+		"jti a number":     h.forge(t, header(same), claims(func(c map[string]any) { c["jti"] = 1 })),
+		"stray bits":       strayBits(h.forge(t, header(same), claims(same))),
+		"another curve":    h.forge(t, header(func(h map[string]any) { h["alg"] = "ES384" }), claims(same)),
+		"a small RSA key":  h.forge(t, header(func(h map[string]any) { h["alg"], h["jwk"] = "RS256", jose.JSONWebKey{Key: smallRSA(t)} }), claims(same)),
 		"cut off":          strings.TrimSuffix(h.forge(t, header(same), claims(same)), "A") + "!",
 	} {
 		refusal, ok := errors.AsType[*shield.Refusal](send(proof))
 		if !ok || refusal.HTTPStatus() != http.StatusUnauthorized || !strings.HasPrefix(refusal.Challenge[0], "DPoP ") {
 			t.Errorf("%s: %v", name, refusal)
+		}
+	}
+}
+
+// strayBits changes the bits behind the end of the signature, which no decoder needs.
+func strayBits(compact string) string {
+	at := strings.LastIndexByte(compact, '.') + 1
+	return compact[:at] + otherLastBits(compact[at:])
+}
+
+// smallRSA is a public key that is too short to be trusted.
+func smallRSA(t *testing.T) *rsa.PublicKey {
+	t.Helper()
+	modulus, ok := new(big.Int).SetString(strings.Repeat("c3", 128), 16) // 1024 bits; nobody has its private half
+	if !ok {
+		t.Fatal("no number")
+	}
+	return &rsa.PublicKey{N: modulus, E: 65537}
+}
+
+func TestProofsAreBounded(t *testing.T) {
+	w := newWorld(t, nil)
+	h := newHolder(t, w)
+	token := h.bound(w)
+	r := h.proved(t, token)
+	r.Header.Set("DPoP", r.Header.Get("DPoP")+strings.Repeat("A", 8<<10))
+	_, err := w.shield.Verify(r)
+	wantCode(t, "more than 8 KiB", err, shield.MalformedCredential)
+}
+
+func TestAProofSentToAnotherPortIsNotOurs(t *testing.T) {
+	w := newWorld(t, nil)
+	h := newHolder(t, w)
+	env := w.Env()
+	env.API.Ports = []string{"443", "8443"}
+	opened, err := w.config.Open(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, ours := range map[string]bool{
+		"api.example.com": true, "api.example.com:443": true, "api.example.com:8443": true, "api.example.com:9443": false, "api.example.com:": true,
+	} {
+		token := h.bound(w)
+		r := request("DPoP " + token)
+		r.Host, r.URL.Scheme, r.URL.Host = host, "https", host
+		if err := h.prover.Sign(r, token); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := opened.Verify(r); (err == nil) != ours {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+func TestTokensThatCameWithTheSchemeDPoPAreChallengedSo(t *testing.T) {
+	w := newWorld(t, nil)
+	for name, token := range map[string]string{
+		"unbound": w.corp.Token(nil), "ended": w.corp.Token(map[string]any{"exp": 1}), "forged": otherLastBits(w.corp.Token(nil)),
+	} {
+		_, err := w.shield.Verify(request("DPoP " + token))
+		refusal, ok := errors.AsType[*shield.Refusal](err)
+		if !ok || len(refusal.Challenge) != 1 || !strings.HasPrefix(refusal.Challenge[0], `DPoP realm="orders", error="invalid_token"`) {
+			t.Errorf("%s: %+v", name, refusal)
 		}
 	}
 }
