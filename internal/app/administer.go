@@ -27,7 +27,10 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		Identity: s.Signer.JWKS(),
 		Users:    func(ctx context.Context) (admin.Users, error) { return peopleOf(ctx, f, s, now) },
 		OAuth:    func(ctx context.Context) (*admin.OAuth, error) { return serverOf(ctx, f, s, now) },
-		LogDir:   f.Log.Folder, KeptDir: f.Log.Kept,
+		Inspect: func(ctx context.Context, q admin.Inspection) (admin.Inspected, error) {
+			return inspectResting(ctx, f, s, now, q)
+		},
+		LogDir: f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {
 			return admin.Foresee(context.Background(), f, s.Registry, now(), q)
@@ -61,6 +64,7 @@ func (a *App) administer(f *config.File) (stopper, error) {
 		}
 		return nil, nil
 	}
+	service.Inspect = a.Inspect
 	service.OAuth = func(context.Context) (*admin.OAuth, error) { return a.server(), nil }
 	service.Env.Issuers = named{func() *config.File { return a.current().file }}
 	service.Explain = func(q admin.WhatIf) (admin.Answer, error) {
