@@ -111,6 +111,9 @@ type Issuer struct {
 	audience []string
 }
 
+// Expected is the first of the audiences of which a token must name one.
+func (i *Issuer) Expected() string { return i.audience[0] }
+
 type requirement struct{ claim, value string }
 
 // Open returns a judge for a kind of shield, or an error that says what is missing.

@@ -126,15 +126,23 @@ func (l *loader) checkProxies() {
 	each("trusted_proxies.terminators", l.file.Proxies.Terminators, func(path, word string) {
 		l.checkFile(path, word, authorities)
 	})
-	each("fetch.allow", l.file.Upstream.Allow, func(path, word string) {
-		host, _, err := net.SplitHostPort(word)
-		if err != nil {
-			host = word
-		}
-		if _, err := ParseNetwork(word); err != nil && !isHost(host) {
-			l.at(path, "write a host, an address, or a network like 10.1.0.0/16", "%q is neither a host nor a network", word)
-		}
-	})
+	each("fetch.allow", l.file.Upstream.Allow, l.checkFetchAllowed)
+}
+
+// checkFetchAllowed wants a network, an address or a host; one of the last two behind
+// http://, with a port or without, may be asked without TLS if it is this machine.
+func (l *loader) checkFetchAllowed(path, word string) {
+	host, plain := strings.CutPrefix(word, "http://")
+	if u, err := url.Parse(word); plain && err == nil && word == "http://"+u.Host {
+		host = u.Hostname()
+	}
+	if _, err := ParseNetwork(host); err != nil && !isHost(host) || plain && strings.Contains(host, "/") {
+		l.at(path, "write a host, an address, or a network like 10.1.0.0/16", "%q is neither a host nor a network", word)
+		return
+	}
+	if plain && !isLoopback(host) {
+		l.at(path, "use https, and the setting ca of the issuer if its certificate is your own", "%q would be asked over plain HTTP, where anybody could answer", word)
+	}
 }
 
 // ParseNetwork reads an address range, or one address.

@@ -264,7 +264,7 @@ type Log struct {
 
 // Fetch is what Pavise itself may fetch.
 type Fetch struct {
-	Allow Words `yaml:"allow" doc:"Hosts or networks that issuers' addresses may lie in although they are private, e.g. 127.0.0.1 or 10.1.0.0/16."`
+	Allow Words `yaml:"allow" doc:"Hosts or networks that issuers' addresses may lie in although they are private, e.g. 127.0.0.1 or 10.1.0.0/16. Of this machine also without TLS: http://localhost:9998."`
 }
 
 // Words is a list that may be written as one word.

@@ -25,3 +25,9 @@ func TestResourcesAreTheAddressesUnlessOneIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTheFetcherMayReach(t *testing.T) {
+	for _, word := range []string{"127.0.0.1", "10.1.0.0/16", "login.internal", "http://127.0.0.1", "http://localhost:9998", "http://[::1]:80"} {
+		mustParse(t, "fetch: {allow: [\""+word+"\"]}\n"+base)
+	}
+}

@@ -3,6 +3,7 @@ package introspect
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -18,6 +19,7 @@ type asking struct {
 	judge    *bearer.Judge
 	now      func() time.Time
 	remember time.Duration
+	noAud    bool // the issuer answers us only about tokens for us
 
 	good   *bearer.Cache[answer]
 	bad    *bearer.Cache[answer] // apart, so that a flood of wrong tokens drives out no good one
@@ -33,7 +35,7 @@ type answer struct {
 
 func newAsking(judge *bearer.Judge, c *Config, now func() time.Time) *asking {
 	return &asking{
-		issuer: judge.Issuers()[0], judge: judge, now: now, remember: c.Remember,
+		issuer: judge.Issuers()[0], judge: judge, now: now, remember: c.Remember, noAud: c.NoAud != "",
 		good: bearer.NewCache[answer](c.Cache), bad: bearer.NewCache[answer](c.Cache / 4),
 	}
 }
@@ -100,6 +102,10 @@ func (a *asking) read(members map[string]any, asked time.Time) answer {
 	if typ, ok := members["token_type"]; ok && !isAccessType(typ) {
 		known.why = "the answer's token_type is that of no access token"
 		return known
+	}
+	if _, ok := members["aud"]; !ok && a.noAud {
+		members = maps.Clone(members)
+		members["aud"] = a.issuer.Expected()
 	}
 	claims, err := bearer.ReadAnswer(members, known.until, a.issuer)
 	if err != nil {

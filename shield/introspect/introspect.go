@@ -35,6 +35,7 @@ const (
 	defaultCache    = 4096
 	defaultRemember = 10 * time.Second
 	maxRemember     = 5 * time.Minute
+	minReason       = 8 // bytes
 )
 
 //go:embed README.md
@@ -66,6 +67,7 @@ type Config struct {
 	ACR      []string          `yaml:"acr" doc:"Ways of signing in of which one is wanted, as in the member acr (RFC 9470)."`
 	MaxAge   time.Duration     `yaml:"max_age" doc:"How long ago the person may have signed in, as in the member auth_time (RFC 9470). Default: any time."`
 	Cache    int               `yaml:"cache" doc:"Tokens whose answer is remembered, 0 to 65536. Default 4096."`
+	NoAud    string            `yaml:"insecure_without_audience" doc:"Accept answers that do not say for whom the token is, with the reason why the issuer tells us only about tokens for us."`
 }
 
 func (c *Config) wants() bearer.Wants {
@@ -101,6 +103,11 @@ func (c *Config) Validate() []shield.Problem {
 	problems := c.wants().Problems()
 	if c.Cache < 0 || c.Cache > bearer.MaxCache {
 		problems = append(problems, shield.Problem{Path: "cache", Message: fmt.Sprintf("%d is not between 0 and %d", c.Cache, bearer.MaxCache)})
+	}
+	if c.NoAud != "" && len(c.NoAud) < minReason {
+		problems = append(problems, shield.Problem{
+			Path: "insecure_without_audience", Message: "the reason is too short", Hint: "say in a sentence why the issuer tells us only about tokens for us",
+		})
 	}
 	if c.Remember < 0 || c.Remember > maxRemember {
 		problems = append(problems, shield.Problem{Path: "remember", Message: fmt.Sprintf("%s is not between 0s and %s", c.Remember, maxRemember)})

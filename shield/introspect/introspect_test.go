@@ -250,6 +250,17 @@ func TestAnswersOfTheIssuer(t *testing.T) {
 	w.refuses("unknown", "unknown-token", shield.InvalidCredential)
 }
 
+func TestWithoutAnAudienceOnlyWhereThatIsAllowed(t *testing.T) {
+	w := newWorld(t, func(_ *shield.Issuer, c *Config) { c.NoAud = "corp tells us of our tokens only" })
+	w.corp.set(good, w.members(map[string]any{"aud": nil}))
+	w.accepts(good)
+	for _, aud := range []any{"payments", []any{}, "", strictjson.Number("1")} {
+		token := fmt.Sprintf("with-aud-%v", len(w.corp.tokens))
+		w.corp.set(token, w.members(map[string]any{"aud": aud}))
+		w.refuses(fmt.Sprint(aud), token, shield.InvalidCredential)
+	}
+}
+
 func TestWithoutAnEndTheIssuerIsAskedAgain(t *testing.T) {
 	w := newWorld(t, nil)
 	w.corp.set(good, w.members(map[string]any{"exp": nil}))
@@ -421,15 +432,17 @@ func TestValidate(t *testing.T) {
 		t.Error("an empty short form was accepted")
 	}
 	for path, bad := range map[string]*Config{
-		"audience":  {Audience: []string{`a"b`}},
-		"require":   {Require: map[string]string{"active": "true"}},
-		"cache":     {Cache: -1},
-		"cache ":    {Cache: bearer.MaxCache + 1},
-		"remember":  {Remember: -1},
-		"remember ": {Remember: maxRemember + 1},
-		"dpop":      {DPoP: "never"},
-		"max_age":   {MaxAge: 1},
-		"acr":       {ACR: []string{"a b"}},
+		"audience": {Audience: []string{`a"b`}},
+		"require":  {Require: map[string]string{"active": "true"}},
+		"cache":    {Cache: -1},
+		"cache ":   {Cache: bearer.MaxCache + 1},
+		"remember": {Remember: -1},
+
+		"insecure_without_audience": {NoAud: "x"},
+		"remember ":                 {Remember: maxRemember + 1},
+		"dpop":                      {DPoP: "never"},
+		"max_age":                   {MaxAge: 1},
+		"acr":                       {ACR: []string{"a b"}},
 	} {
 		problems := bad.Validate()
 		if len(problems) != 1 || problems[0].Path != strings.TrimSpace(path) {
