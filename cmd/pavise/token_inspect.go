@@ -182,7 +182,7 @@ func activeText(t *admin.Inspected) string {
 	case *t.Active:
 		return "yes, the server stands by it"
 	}
-	return "no: it has ended, was revoked, or its client is no more"
+	return "no: " + t.Ended
 }
 
 // moment is a time, and how far away it is.

@@ -29,6 +29,7 @@ type Inspected struct {
 	Signature *Signature      `json:"signature,omitempty"` // of a JWT
 	Issuer    *TokenIssuer    `json:"issuer,omitempty"`    // nil: the token names none that is configured
 	Active    *bool           `json:"active,omitempty"`    // whether our own server stands by it; nil: it is not ours
+	Ended     string          `json:"ended,omitempty"`     // why it does not
 
 	IssuedAt  time.Time `json:"issued_at,omitzero"`
 	NotBefore time.Time `json:"not_before,omitzero"`

@@ -13,6 +13,7 @@ import (
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/issuer"
 	"pavise.dev/pavise/shield"
 )
 
@@ -45,40 +46,26 @@ type named struct{ file func() *config.File }
 // Issuer implements shield.Issuers.
 func (n named) Issuer(name string) (*shield.Issuer, error) {
 	if own := n.file().OAuth.Issuer; name == config.OwnIssuer && own != "" {
-		return &shield.Issuer{Name: name, URL: own, Keys: nobody{}}, nil
+		return &shield.Issuer{Name: name, URL: own, Algorithms: issuer.DefaultAlgorithms(), Keys: nobody{}, Introspect: nobody{}}, nil
 	}
-	issuer, ok := n.file().Issuers[name]
+	known, ok := n.file().Issuers[name]
 	if !ok {
 		return nil, fmt.Errorf("there is no issuer %q in %s", name, n.file().Path)
 	}
-	return &shield.Issuer{Name: name, URL: issuer.URL, Audience: issuer.Audience, Keys: nobody{}}, nil
+	i := &shield.Issuer{Name: name, URL: known.URL, Audience: known.Audience, Algorithms: known.Algorithms, Keys: nobody{}}
+	if len(i.Algorithms) == 0 {
+		i.Algorithms = issuer.DefaultAlgorithms()
+	}
+	if known.Introspect != nil {
+		i.Introspect = nobody{}
+	}
+	return i, nil
 }
 
 // administer serves the administration of the running gateway on its socket.
 func (a *App) administer(f *config.File) (stopper, error) {
 	service := Administration(f, a.State, a.now)
-	service.Running = true
-	service.Users = func(context.Context) (admin.Users, error) {
-		if people := a.People(); people != nil {
-			return people, nil
-		}
-		return nil, nil
-	}
-	service.Inspect = a.Inspect
-	service.OAuth = func(context.Context) (*admin.OAuth, error) { return a.server(), nil }
-	service.Env.Issuers = named{func() *config.File { return a.current().file }}
-	service.Explain = func(q admin.WhatIf) (admin.Answer, error) {
-		return admin.Foresee(context.Background(), a.current().file, a.State.Registry, a.now(), q)
-	}
-	service.Reload = func(context.Context) error {
-		next, err := Load(f.Path)
-		if err != nil {
-			a.noteChange("reload_refused", f.Path, err.Error())
-			return err
-		}
-		return a.Reload(next)
-	}
-	service.Healthy = a.healthy
+	a.live(service)
 	l, err := admin.Listen(f.State.Socket)
 	if err != nil {
 		return nil, err
@@ -117,6 +104,33 @@ func resting(ctx context.Context, s *State, now clock) *App {
 		State: s, now: now, rand: rand.Reader, life: ctx, library: true,
 		once: s.Once, lookup: s.View, revoked: s.View, sink: s.Log, warn: func(error) {},
 	}
+}
+
+// live lets the administration speak of the gateway that runs, and of the configuration
+// that is in force in it.
+func (a *App) live(service *admin.Service) {
+	service.Running = true
+	service.Users = func(context.Context) (admin.Users, error) {
+		if people := a.People(); people != nil {
+			return people, nil
+		}
+		return nil, nil
+	}
+	service.OAuth = func(context.Context) (*admin.OAuth, error) { return a.server(), nil }
+	service.Inspect = a.Inspect
+	service.Env.Issuers = named{func() *config.File { return a.current().file }}
+	service.Explain = func(q admin.WhatIf) (admin.Answer, error) {
+		return admin.Foresee(context.Background(), a.current().file, a.State.Registry, a.now(), q)
+	}
+	service.Reload = func(context.Context) error {
+		next, err := Load(a.installed.Path)
+		if err != nil {
+			a.noteChange("reload_refused", a.installed.Path, err.Error())
+			return err
+		}
+		return a.Reload(next)
+	}
+	service.Healthy = a.healthy
 }
 
 // healthy says how the parts are that can fail while the gateway runs.

@@ -62,6 +62,10 @@ func (nobody) Generation() uint64 { return 0 }
 
 func (nobody) Consume(context.Context, []shield.Once) error { return nil }
 
+func (nobody) Introspect(context.Context, string) (map[string]any, error) {
+	return nil, shield.ErrInactive
+}
+
 func (nobody) Key(context.Context, string, string) (crypto.PublicKey, error) {
 	return nil, shield.Refuse(shield.InvalidCredential, "nobody's keys are known here")
 }

@@ -10,7 +10,11 @@ func TestCheckFindsWhatTheStartWouldRefuse(t *testing.T) {
 		"nothing":                       {"", "", ""},
 		"a condition that is no Cedar":  {"{scopes: [orders:read]}", `{scopes: [orders:read], when: "context.host =="}`, "GET /v1/orders"},
 		"a condition that names nobody": {"{scopes: [orders:read]}", `{scopes: [orders:read], when: "whatever.x == 1"}`, "GET /v1/orders"},
-		"shields that look alike":       {"shield: api_key", "shield: {any: [api_key, {api_key: {environment: live}}]}", "GET /v1/orders"},
+		"our own server's tokens": {
+			"\napis:\n  orders:\n    host: 127.0.0.1\n    upstream: http://127.0.0.1:9\n    shield: api_key",
+			"\noauth: {issuer: https://127.0.0.1}\napis:\n  orders:\n    host: 127.0.0.1\n    upstream: http://127.0.0.1:9\n    shield: {any: [jwt, introspect]}", "",
+		},
+		"shields that look alike": {"shield: api_key", "shield: {any: [api_key, {api_key: {environment: live}}]}", "GET /v1/orders"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !strings.Contains(minimal, c.old) {

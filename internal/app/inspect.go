@@ -19,6 +19,7 @@ import (
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/authserver"
+	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/strictjson"
 	"pavise.dev/pavise/limit"
@@ -32,6 +33,7 @@ type inspector struct {
 	file   *config.File
 	guard  *pavise.Guard
 	trusts shield.Issuers
+	lookup shield.Lookup
 	base   *authserver.Base // nil: there is no server of ours
 	now    clock
 }
@@ -43,7 +45,7 @@ const inspectFor = 30 * time.Second
 func (a *App) Inspect(ctx context.Context, q admin.Inspection) (admin.Inspected, error) {
 	g := a.enter()
 	defer g.leave()
-	i := inspector{file: g.file, guard: g.guard, trusts: g.trusts, now: a.now}
+	i := inspector{file: g.file, guard: g.guard, trusts: g.trusts, lookup: a.lookup, now: a.now}
 	if g.oauth != nil {
 		i.base = a.oauth
 	}
@@ -59,7 +61,7 @@ func inspectResting(ctx context.Context, f *config.File, s *State, now clock, q 
 	if err := a.judging(f, g); err != nil {
 		return admin.Inspected{}, fmt.Errorf("put the configuration together: %w", err)
 	}
-	i := inspector{file: f, guard: g.guard, trusts: g.trusts, base: a.oauth, now: now}
+	i := inspector{file: f, guard: g.guard, trusts: g.trusts, lookup: a.lookup, base: a.oauth, now: now}
 	return i.inspect(ctx, q)
 }
 
@@ -117,7 +119,7 @@ func (i *inspector) inspect(ctx context.Context, q admin.Inspection) (admin.Insp
 		shown.Note = misnamed(q.Token)
 	}
 	if err := i.askOwn(ctx, t); err != nil {
-		return shown, err
+		shown.Note = "our own server could not say what it is: " + err.Error() // the endpoints may know enough
 	}
 	t.readTimes()
 	shown.BoundTo = t.boundTo()
@@ -269,16 +271,44 @@ func (i *inspector) askOwn(ctx context.Context, t *presentedToken) error {
 	case errors.Is(err, shield.ErrInactive) && t.shown.Form == "opaque":
 		return nil // it may be another issuer's: those that have it are asked by the endpoints
 	case err != nil && !errors.Is(err, shield.ErrInactive):
-		return fmt.Errorf("ask our own server: %w", err)
+		return err
 	}
+	if t.shown.Form == "opaque" {
+		t.issuer, t.claims = own, members
+		t.shown.Issuer = &admin.TokenIssuer{Name: own.Name, URL: own.URL}
+		if t.shown.Claims, err = json.Marshal(plain(members)); err != nil {
+			return fmt.Errorf("write what is known of a token: %w", err)
+		}
+	}
+	if !stands {
+		t.shown.Ended = "it has ended, or was revoked, or is not the server's"
+	} else if t.shown.Ended, err = i.clientEnded(t); err != nil {
+		return err
+	}
+	stands = t.shown.Ended == ""
 	t.shown.Active = &stands
-	if t.shown.Form == "jwt" {
-		return nil
+	return nil
+}
+
+// clientEnded says why no token of the client that ours was issued to is good; empty:
+// nothing speaks against him.
+func (i *inspector) clientEnded(t *presentedToken) (string, error) {
+	id, _ := t.claims["client_id"].(string)
+	record, err := i.lookup.Credential(registration.KindName, id)
+	now := i.now()
+	switch {
+	case errors.Is(err, shield.ErrUnknown):
+		return "its client is not registered", nil
+	case err != nil:
+		return "", fmt.Errorf("look up the token's client: %w", err)
+	case record.Client == nil || record.Client.Disabled:
+		return "its client is disabled", nil
+	case !record.Revoked.IsZero():
+		return "the registration of its client is revoked", nil
+	case now.Before(record.NotBefore) || !record.Expires.IsZero() && !now.Before(record.Expires):
+		return "the registration of its client has ended", nil
 	}
-	t.issuer, t.claims = own, members
-	t.shown.Issuer = &admin.TokenIssuer{Name: own.Name, URL: own.URL}
-	t.shown.Claims, err = json.Marshal(plain(members))
-	return err
+	return "", nil
 }
 
 // plain turns numbers, which are kept as they were written, into JSON's.

@@ -83,6 +83,8 @@ func (i *inspector) explain(j *admin.Judged, t *presentedToken, e config.Resolve
 		j.Remedy = "send the other proof with it; both must be of one client, unless one is an actor"
 	case !takesTokens(*e.Shield):
 		j.Why, j.Remedy = "it takes no access tokens: its shield is "+admin.Describe(*e.Shield), "send what the shield reads: pavise help shield KIND"
+	case code == shield.MissingCredential:
+		j.Why = "its shield, " + admin.Describe(*e.Shield) + ", takes other tokens or other credentials"
 	case code == shield.UnboundCredential && v.Identity != nil && len(t.chain) == 0:
 		j.Needs = append(j.Needs, "the client certificate "+t.confirm("x5t#S256"))
 	case code == shield.UnboundCredential && v.Identity == nil && t.confirm("jkt") != "" && (t.confirm("x5t#S256") != "" || !wantsCertificate(*e.Shield)):
