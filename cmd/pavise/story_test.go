@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 //	nowhere NAME          that secret is in no file below the work folder
 //	take NAME REGEXP      takes the first group of what stdout matches as $NAME
 //	edit FILES OLD NEW    changes the first OLD in the only file of the pattern that has it
+//	mint FILE [CLAIM=…]   makes an access token of an issuer, and its key set: mint_test.go
 //	api                   starts an HTTPS server that says what it was sent: $API, ca.pem
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -41,7 +42,7 @@ func TestStories(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "secret": secret, "nowhere": nowhere, "take": take, "edit": edit, "api": api,
+			"exits": exits, "secret": secret, "nowhere": nowhere, "take": take, "edit": edit, "api": api, "mint": mint,
 		},
 	})
 }

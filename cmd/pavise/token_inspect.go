@@ -154,6 +154,8 @@ func issuerText(t *admin.Inspected) string {
 		return t.Issuer.Name + ", " + t.Issuer.URL
 	case t.Form == "jwt":
 		return "none that is configured"
+	case t.Note != "":
+		return ""
 	}
 	return "not ours; endpoints that can ask other issuers do so"
 }

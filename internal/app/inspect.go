@@ -166,9 +166,9 @@ func (t *presentedToken) caller(q admin.Inspection) error {
 func misnamed(text string) string {
 	switch {
 	case strings.HasPrefix(text, "pvsrt_"):
-		return "this is a refresh token of our own server: it goes to the server's /token, never to an endpoint"
+		return "this is a refresh token of a Pavise server: it goes to the server's /token, never to an endpoint"
 	case strings.HasPrefix(text, "pvscs_"):
-		return "this is a client's secret, not a token: take it for leaked if it was sent to an endpoint"
+		return "this is the secret of a client of a Pavise server, not a token: take it for leaked if it was sent to an endpoint"
 	case strings.Count(text, ".") == 4:
 		return "this looks like an encrypted token (JWE), which no shield here reads"
 	}

@@ -400,7 +400,7 @@ func TestOpaqueTokensOfOurOwnAreLookedUp(t *testing.T) {
 	if found := w.look(t, q); *found.Active || found.Ended != "its client is disabled" {
 		t.Errorf("of a client that is disabled: %+v", found)
 	}
-	for what, note := range map[string]string{"pvsrt_x": "refresh token", secret: "client's secret", "a.b.c.d.e": "encrypted", "pvsat_nothing": ""} {
+	for what, note := range map[string]string{"pvsrt_x": "refresh token", secret: "secret of a client", "a.b.c.d.e": "encrypted", "pvsat_nothing": ""} {
 		if found := w.look(t, admin.Inspection{Token: what}); found.Active != nil || !strings.Contains(found.Note, note) || (note == "") != (found.Note == "") {
 			t.Errorf("%+v", found)
 		}
