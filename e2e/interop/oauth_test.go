@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,20 +50,18 @@ const password = "planted-otter-marble-38"
 
 func startOAuth(t *testing.T) *oauthServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free: the issuer's name holds it
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := free(t, 1)[0] // the issuer's name holds the port
+	return startOAuthAt(t, address, fmt.Sprintf(oauthYAML, address), nil)
+}
+
+func startOAuthAt(t *testing.T, address, yaml string, files map[string]string) *oauthServer {
+	t.Helper()
 	var clients []client.Client
 	for _, id := range []string{"machine", "machine-opaque", "orders", "web", "tv"} {
 		clients = append(clients, client.Client{ID: id, Scopes: shield.Scopes{"orders:read"}})
 	}
 	s := &oauthServer{issuer: "https://" + address, secrets: map[string]string{}}
-	s.Gateway = harness.Start(t, harness.Config{YAML: fmt.Sprintf(oauthYAML, address), Clients: clients})
+	s.Gateway = harness.Start(t, harness.Config{YAML: yaml, Clients: clients, Files: files})
 	s.register("machine", map[string]string{})
 	s.register("orders", map[string]string{"auth": "client_secret_post", "serves": "orders", "grants": "token_exchange"})
 	s.register("web", map[string]string{"redirects": "https://web.example/cb", "name": "Web Shop"})

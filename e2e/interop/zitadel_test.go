@@ -53,6 +53,16 @@ const zitadelBack = "http://localhost:9/cb" // nobody is there: the browser stop
 
 func startZitadel(t *testing.T) *zitadel {
 	t.Helper()
+	z := &zitadel{peer: &peer{t: t}}
+	z.start(zitadelBack)
+	z.g = harness.Start(t, harness.Config{YAML: fmt.Sprintf(zitadelYAML, z.url), Files: map[string]string{"zitadel.secret": "secret"}})
+	return z
+}
+
+// start runs the provider, whose client web may be sent back to an address.
+func (z *zitadel) start(back string) {
+	z.t.Helper()
+	t := z.t
 	program := filepath.Join(t.TempDir(), "zitadel")
 	build, err := command(t.Context(), nil, "go", "-C", "../..", "build", "-modfile=tools/go.mod", "-o", program, "github.com/zitadel/oidc/v3/example/server")
 	if err != nil {
@@ -63,12 +73,10 @@ func startZitadel(t *testing.T) *zitadel {
 	}
 	address := free(t, 1)[0]
 	port := address[strings.LastIndexByte(address, ':')+1:]
-	z := &zitadel{url: "http://localhost:" + port}
-	z.peer = beside(t, []string{"PORT=" + port, "REDIRECT_URI=" + zitadelBack}, program)
+	z.url = "http://localhost:" + port
+	z.peer = beside(t, []string{"PORT=" + port, "REDIRECT_URI=" + back}, program)
 	z.until("time=") // it says so just before it listens
 	z.answers()
-	z.g = harness.Start(t, harness.Config{YAML: fmt.Sprintf(zitadelYAML, z.url), Files: map[string]string{"zitadel.secret": "secret"}})
-	return z
 }
 
 // answers waits until the provider can be asked.

@@ -87,11 +87,15 @@ func (a *App) addAuthServer(f *config.File, g *generation, p *pavise.Policy) err
 	if err != nil {
 		return err
 	}
+	signIn, theme, err := signInOf(f, g.files, fetcher)
+	if err != nil {
+		return fmt.Errorf("sign_in: %w", err)
+	}
 	g.oauth, err = a.oauth.Open(authserver.Options{
-		Proofs: proofs,
+		Proofs: proofs, SignIn: signIn, Theme: theme,
 		Scopes: scopesOf(f), APIs: a.apisOf(f), RefreshToken: f.OAuth.RefreshToken.Duration, RefreshIdle: f.OAuth.RefreshIdle.Duration,
 		Lookup: a.lookup, Revoked: a.revoked, Once: a.once, Tries: a.tries,
-		Fetch:  func() *http.Client { return fetcher.HTTP(1 << 20) },
+		Fetch:  func() *http.Client { return fetcher.HTTP(maxFetched) },
 		Mutual: mutual,
 		Record: a.recordGrant, Decline: decline, RequestID: func(r *http.Request) string { return pavise.RequestID(r.Context()) },
 	})
@@ -301,7 +305,7 @@ func peopleOf(ctx context.Context, f *config.File, s *State, now clock) (admin.U
 		return nil, err
 	}
 	a.tries = tries
-	var g generation
+	g := generation{files: &files{dir: f.Dir}}
 	if err := a.addAuthServer(f, &g, &pavise.Policy{}); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -139,6 +140,7 @@ type Options struct {
 	Fetch   func() *http.Client
 	Mutual  protocol.Mutual
 	SignIn  people.SignIn
+	Theme   fs.FS // changes what people see; nil: nothing
 
 	Record    func(Event)
 	Decline   func(*http.Request, *protocol.Fault)
@@ -163,7 +165,7 @@ func (b *Base) Open(o Options) (*Server, error) {
 	var err error
 	s.People, err = people.New(people.Options{
 		Issuer: b.issuer, Records: b.registry.Records(), Now: b.now, Rand: b.rand, Fetch: o.Fetch,
-		Grants: personal{b, o.Lookup}, Key: b.Keys.Current, SignIn: o.SignIn, Tries: o.Tries,
+		Grants: personal{b, o.Lookup}, Key: b.Keys.Current, SignIn: o.SignIn, Templates: o.Theme, Tries: o.Tries,
 		Record: func(e people.Event) {
 			o.Record(Event{Action: e.Action, Client: e.Client, Subject: e.Subject, Target: e.Method, Detail: e.Detail, Remote: e.Remote})
 		},

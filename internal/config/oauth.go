@@ -33,6 +33,7 @@ func (l *loader) checkOAuth() {
 			l.at("oauth.client_ca", "write hosts: {"+u.Hostname()+": {client_certificates: ask}}", "the host %s never asks for a certificate", u.Hostname())
 		}
 	}
+	l.checkSignIn()
 	for name, api := range l.file.APIs {
 		if (name == "oauth" || name == "sign-in") && slices.Contains(api.Host, u.Hostname()) {
 			l.at("apis."+name, "give it another name", "the name %q belongs to the authorization server on this host", name)

@@ -189,7 +189,7 @@ func free(lines []string, i int) bool {
 	for ; i >= 0; i-- {
 		if depth := len(lines[i]) - len(strings.TrimLeft(lines[i], " ")); depth < indent && strings.TrimSpace(lines[i]) != "" {
 			name := strings.TrimSuffix(strings.TrimSpace(lines[i]), ":")
-			return name == "claims" || name == "headers" || name == "require" || name == "endpoints"
+			return name == "claims" || name == "headers" || name == "require" || name == "providers" || name == "endpoints"
 		}
 	}
 	return false
@@ -204,7 +204,8 @@ func full(t testing.TB) string {
 	return string(text)
 }
 
-// Every setting that there is stands in full.yaml, so that the tests above reach it.
+// Every setting that there is stands in full.yaml, so that the tests above reach it; what
+// cannot stand beside the others stands in own-page.yaml.
 func TestTheFullFileHoldsEverySetting(t *testing.T) {
 	text, err := config.Schema(kinds())
 	if err != nil {
@@ -217,7 +218,11 @@ func TestTheFullFileHoldsEverySetting(t *testing.T) {
 	if err := json.Unmarshal(text, &schema); err != nil {
 		t.Fatal(err)
 	}
-	content := full(t)
+	beside, err := os.ReadFile("testdata/good/own-page.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := full(t) + string(beside)
 	check := func(where string, properties map[string]any) {
 		for name := range properties {
 			if !strings.Contains(content, name+":") && name != "include" {

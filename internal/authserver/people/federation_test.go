@@ -465,6 +465,41 @@ func TestRefusesAnswersOfProviders(t *testing.T) {
 	}
 }
 
+// An ID token need not hold more than who somebody is: the rest stands at userinfo.
+func TestUserinfoCompletesAnIDToken(t *testing.T) {
+	attacktest.Rows(t, 60)
+	for name, tc := range map[string]struct {
+		user, called string
+		status       int
+		text         string
+	}{
+		"says more":          {`{"sub": "4711", "name": "Ada L.", "hd": "example.com"}`, "Ada L.", http.StatusOK, "asks for access"},
+		"of somebody else":   {`{"sub": "4712", "name": "Eve", "hd": "example.com"}`, "", http.StatusBadGateway, "cannot be trusted"},
+		"of nobody":          {`{"name": "Eve", "hd": "example.com"}`, "", http.StatusBadGateway, "cannot be trusted"},
+		"another house":      {`{"sub": "4711", "hd": "other.example"}`, "", http.StatusForbidden, ""},
+		"that does not know": {`{"sub": "4711"}`, "", http.StatusForbidden, ""},
+		"that is none":       {`<html>`, "", http.StatusForbidden, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLookalike(t)
+			l.metadata = map[string]any{"userinfo_endpoint": l.server.URL + "/user"}
+			l.claims = map[string]any{"name": nil, "email": nil}
+			l.user = tc.user
+			w := withProviders(t, l, func(s *upstream.Settings) { s.Require = map[string][]string{"hd": {"example.com"}} })
+			b, p := w.start("x")
+			p = b.through(l, p, "corp")
+			p.want(tc.status, tc.text)
+			if tc.called == "" {
+				return
+			}
+			b.submit(p, "allow")
+			if got := w.answered("x").Person.Name; got != tc.called {
+				t.Errorf("called %q", got)
+			}
+		})
+	}
+}
+
 func unsigned(l *lookalike, w *world) string {
 	claims, _ := json.Marshal(map[string]any{"iss": l.server.URL, "sub": "1", "aud": "pavise", "exp": w.clock.Now().Unix() + 60, "iat": w.clock.Now().Unix()})
 	return issuertest.Encode([]byte(`{"alg":"none"}`)) + "." + issuertest.Encode(claims) + "."

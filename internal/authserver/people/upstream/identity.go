@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -59,7 +60,41 @@ func (p *Provider) verify(ctx context.Context, known *discovered, token *oauth2.
 			return Identity{}, fmt.Errorf("%w: the access token is not the one of the ID token", ErrRejected)
 		}
 	}
+	if err := p.complete(ctx, known, claims, id.Subject, token); err != nil {
+		return Identity{}, err
+	}
 	return p.identity(claims, id.Subject, "name", "email", "email_verified")
+}
+
+// complete adds what an ID token leaves out and the provider's userinfo says of the same
+// person (OpenID Connect Core §5.3). What it does not say, or a provider that does not
+// answer there, leaves the claims as they are; what the ID token says goes first.
+func (p *Provider) complete(ctx context.Context, known *discovered, claims map[string]any, subject string, token *oauth2.Token) error {
+	if known.userinfo == "" || !p.isLacking(claims) {
+		return nil
+	}
+	body, err := p.userinfo(ctx, known.userinfo, token)
+	if err != nil {
+		return nil // who somebody is, is known already
+	}
+	more, err := strictjson.Object(body)
+	if err != nil {
+		return nil // as above; a signed answer is not read
+	}
+	if more["sub"] != subject {
+		return fmt.Errorf("%w: userinfo is about somebody else", ErrRejected)
+	}
+	for name, value := range more {
+		if _, ok := claims[name]; !ok {
+			claims[name] = value
+		}
+	}
+	return nil
+}
+
+func (p *Provider) isLacking(claims map[string]any) bool {
+	wanted := append(slices.Collect(maps.Keys(p.Require)), "name", "email")
+	return slices.ContainsFunc(wanted, func(claim string) bool { return at(claims, claim) == nil })
 }
 
 // checkClaims is what the library leaves to its caller. The library lets Google leave out
@@ -89,31 +124,40 @@ func (p *Provider) checkClaims(id *oidc.IDToken, claims map[string]any, nonce st
 
 // ask asks a service of plain OAuth 2.0 who somebody is.
 func (p *Provider) ask(ctx context.Context, token *oauth2.Token) (Identity, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.UserinfoURL, nil)
+	body, err := p.userinfo(ctx, p.UserinfoURL, token)
 	if err != nil {
-		return Identity{}, fmt.Errorf("ask who it is: %w", err)
+		return Identity{}, err
+	}
+	return p.ParseUserinfo(body)
+}
+
+// userinfo reads what an address says about whom a token is of.
+func (p *Provider) userinfo(ctx context.Context, address string, token *oauth2.Token) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("ask who it is: %w", err)
 	}
 	if token.AccessToken == "" || token.TokenType != "" && !strings.EqualFold(token.TokenType, "bearer") {
-		return Identity{}, fmt.Errorf("%w: there is no bearer token", ErrRejected)
+		return nil, fmt.Errorf("%w: there is no bearer token", ErrRejected)
 	}
 	r.Header.Set("Authorization", "Bearer "+token.AccessToken)
 	r.Header.Set("Accept", "application/json")
 	answer, err := p.fetch().Do(r)
 	if err != nil {
-		return Identity{}, fmt.Errorf("%w: ask who it is: %s", ErrAway, describe(err))
+		return nil, fmt.Errorf("%w: ask who it is: %s", ErrAway, describe(err))
 	}
 	defer func() { _ = answer.Body.Close() }() // read, or given up
 	if answer.StatusCode != http.StatusOK {
-		return Identity{}, fmt.Errorf("%w: ask who it is: status %d", ErrAway, answer.StatusCode)
+		return nil, fmt.Errorf("%w: ask who it is: status %d", ErrAway, answer.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxUserinfo+1))
 	if err != nil {
-		return Identity{}, fmt.Errorf("%w: ask who it is: %s", ErrAway, describe(err))
+		return nil, fmt.Errorf("%w: ask who it is: %s", ErrAway, describe(err))
 	}
 	if len(body) > maxUserinfo {
-		return Identity{}, fmt.Errorf("%w: ask who it is: more than %d bytes", ErrAway, maxUserinfo)
+		return nil, fmt.Errorf("%w: ask who it is: more than %d bytes", ErrAway, maxUserinfo)
 	}
-	return p.ParseUserinfo(body)
+	return body, nil
 }
 
 // ParseUserinfo reads a document about a person by the fields of the settings.

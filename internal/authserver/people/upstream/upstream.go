@@ -68,6 +68,10 @@ type Settings struct {
 	// the values: hd: [example.com] keeps strangers with a Google account out.
 	Require map[string][]string
 
+	// Fetch is a bounded client of its own, for a provider with a CA of its own; nil: that
+	// of the Options.
+	Fetch func() *http.Client
+
 	// Of OAuth 2.0 only.
 	AuthorizeURL, TokenURL, UserinfoURL string
 	SubjectField                        string // "id"; a path of fields is written with dots; empty: sub
@@ -124,6 +128,7 @@ type discovered struct {
 	keys       oidc.KeySet // keeps what it read, and asks again for a key that it does not know
 	algorithms []string
 	saysIssuer bool // in each answer (RFC 9207 §3)
+	userinfo   string
 }
 
 const (
@@ -142,6 +147,9 @@ func New(s Settings, o Options) (*Provider, error) {
 	s.setDefaults()
 	if err := s.validate(); err != nil {
 		return nil, fmt.Errorf("provider %q: %w", s.Name, err)
+	}
+	if s.Fetch != nil {
+		o.Fetch = s.Fetch
 	}
 	return &Provider{Settings: s, fetch: o.Fetch, now: o.Now, random: o.Rand}, nil
 }
@@ -291,19 +299,24 @@ func (p *Provider) read(ctx context.Context, provider *oidc.Provider) (*discover
 		Algorithms []string `json:"id_token_signing_alg_values_supported"`
 		Issuer     bool     `json:"authorization_response_iss_parameter_supported"`
 		Keys       string   `json:"jwks_uri"`
+		Userinfo   string   `json:"userinfo_endpoint"`
 	}
 	if err := provider.Claims(&said); err != nil {
 		return nil, err
 	}
 	plain := strings.HasPrefix(p.Issuer, "http://")
-	for name, address := range map[string]string{"authorization_endpoint": provider.Endpoint().AuthURL, "token_endpoint": provider.Endpoint().TokenURL, "jwks_uri": said.Keys} {
+	addresses := map[string]string{"authorization_endpoint": provider.Endpoint().AuthURL, "token_endpoint": provider.Endpoint().TokenURL, "jwks_uri": said.Keys}
+	if said.Userinfo != "" {
+		addresses["userinfo_endpoint"] = said.Userinfo
+	}
+	for name, address := range addresses {
 		u, err := url.Parse(address)
 		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && !(plain && u.Scheme == "http") {
 			return nil, fmt.Errorf("its %s is no https address", name)
 		}
 	}
 	keys := oidc.NewRemoteKeySet(oidc.ClientContext(ctx, p.fetch()), said.Keys)
-	d := &discovered{provider: provider, keys: keys, saysIssuer: said.Issuer}
+	d := &discovered{provider: provider, keys: keys, saysIssuer: said.Issuer, userinfo: said.Userinfo}
 	for _, algorithm := range asymmetric() {
 		if slices.Contains(said.Algorithms, algorithm) {
 			d.algorithms = append(d.algorithms, algorithm)
