@@ -12,8 +12,8 @@ import (
 )
 
 func clientCommand() *cobra.Command {
-	command := &cobra.Command{Use: "client", Short: "Who may call: create, list, show, update, disable, enable"}
-	command.AddCommand(clientCreate(), clientList(), clientShow(), clientUpdate(), clientSwitch("disable", "Refuse all credentials of a client"), clientSwitch("enable", "Put a disabled client in force again"))
+	command := &cobra.Command{Use: "client", Short: "Who may call: create, list, show, update, disable, enable, invite"}
+	command.AddCommand(clientCreate(), clientList(), clientShow(), clientUpdate(), clientSwitch("disable", "Refuse all credentials of a client"), clientSwitch("enable", "Put a disabled client in force again"), clientInvite())
 	return command
 }
 

@@ -186,15 +186,20 @@ func (w *walker) submit(more url.Values) {
 	w.take(w.Do(r))
 }
 
+// authorizeQuery is what the application web asks for.
+func authorizeQuery() string {
+	sum := sha256.Sum256([]byte(pkceVerifier))
+	return url.Values{
+		"client_id": {"web"}, "response_type": {"code"}, "redirect_uri": {"https://web.example/cb"}, "scope": {"openid profile orders:read"}, "state": {"s"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
+	}.Encode()
+}
+
 // begin opens the authorization of the client web.
 func (s *oauthServer) begin(t *testing.T) *walker {
 	t.Helper()
 	w := newWalker(t, s.Client())
-	sum := sha256.Sum256([]byte(pkceVerifier))
-	w.take(w.Get(s.issuer + "/authorize?" + url.Values{
-		"client_id": {"web"}, "response_type": {"code"}, "redirect_uri": {"https://web.example/cb"}, "scope": {"openid profile orders:read"}, "state": {"s"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
-	}.Encode()))
+	w.take(w.Get(s.issuer + "/authorize?" + authorizeQuery()))
 	return w
 }
 

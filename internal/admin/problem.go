@@ -87,6 +87,10 @@ func hintOf(code string) string {
 		return "`pavise user list` shows them"
 	case "no_authorization_server":
 		return "switch it on: oauth: {issuer: https://…}"
+	case "no_registration":
+		return "switch it on: oauth: {registration: true}"
+	case "unknown_invitation":
+		return "`pavise client invite list` shows those that are good"
 	case "unknown_grant":
 		return "`pavise token grants` shows those in force"
 	case "bad_registration":

@@ -14,6 +14,10 @@ type OAuth struct {
 	Issuer string
 	Grants Grants
 	Keys   SigningKeys
+
+	Invitations  Invitations
+	Registration bool     // programs may register themselves
+	Scopes       []string // that the configuration knows
 }
 
 // SigningKeys are the keys that sign tokens; a keys.Ring is one.

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,7 +83,7 @@ func (a *App) server() *admin.OAuth {
 	if a.current().oauth == nil {
 		return nil
 	}
-	return &admin.OAuth{Issuer: a.lasting.Issuer, Grants: a.oauth.Grants, Keys: a.oauth.Keys}
+	return a.administered(a.current().file)
 }
 
 // serverOf opens grants and signing keys of a state that this process holds, without a
@@ -94,7 +96,14 @@ func serverOf(ctx context.Context, f *config.File, s *State, now clock) (*admin.
 	if err := a.openAuthBase(f); err != nil {
 		return nil, err
 	}
-	return &admin.OAuth{Issuer: f.OAuth.Issuer, Grants: a.oauth.Grants, Keys: a.oauth.Keys}, nil
+	return a.administered(f), nil
+}
+
+func (a *App) administered(f *config.File) *admin.OAuth {
+	return &admin.OAuth{
+		Issuer: a.lasting.Issuer, Grants: a.oauth.Grants, Keys: a.oauth.Keys, Invitations: a.oauth.Invitations,
+		Registration: f.OAuth.Registration, Scopes: slices.Sorted(maps.Keys(f.Scopes)),
+	}
 }
 
 // resting is an installation of which this process holds the state, and that serves

@@ -5,6 +5,7 @@
 //
 //	protocol      reads requests and writes answers; the only one that knows the library
 //	registration  what is known of a client
+//	dynamic       programs that register themselves
 //	grants        what was granted, by keys that open once
 //	keys          what tokens are signed with, rotated
 //	people        accounts, signing in, consent, pages
@@ -26,6 +27,7 @@ import (
 	"slices"
 	"time"
 
+	"pavise.dev/pavise/internal/authserver/dynamic"
 	"pavise.dev/pavise/internal/authserver/grants"
 	"pavise.dev/pavise/internal/authserver/keys"
 	"pavise.dev/pavise/internal/authserver/people"
@@ -44,8 +46,9 @@ const published = 24 * time.Hour
 
 // Base is what lasts: keys and grants. It is safe for concurrent use.
 type Base struct {
-	Keys   *keys.Ring
-	Grants *grants.Store
+	Keys        *keys.Ring
+	Grants      *grants.Store
+	Invitations *dynamic.Invitations
 
 	registry *client.Registry
 	refresh  func(context.Context) error
@@ -79,6 +82,7 @@ func OpenBase(ctx context.Context, o BaseOptions) (*Base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
 	}
+	b.Invitations = dynamic.NewInvitations(o.Registry.Records(), o.Now, o.Rand)
 	b.Grants, err = grants.New(grants.Options{Records: o.Registry.Records(), Now: o.Now, Revoked: b.revoke})
 	return b, err
 }
@@ -122,6 +126,9 @@ func (b *Base) Keep(ctx context.Context) error {
 	if _, err := b.Grants.Collect(ctx); err != nil {
 		return fmt.Errorf("grants: %w", err)
 	}
+	if err := b.Invitations.Collect(ctx); err != nil {
+		return fmt.Errorf("invitations: %w", err)
+	}
 	return nil
 }
 
@@ -142,6 +149,8 @@ type Options struct {
 	SignIn  people.SignIn
 	Theme   fs.FS // changes what people see; nil: nothing
 
+	Registration bool // programs may register themselves
+
 	Record    func(Event)
 	Decline   func(*http.Request, *protocol.Fault)
 	RequestID func(*http.Request) string
@@ -157,6 +166,7 @@ type Event struct {
 type Server struct {
 	People   *people.Service
 	protocol *protocol.Server
+	dynamic  *dynamic.Server // nil: nobody registers himself
 }
 
 // Open returns a server that works.
@@ -184,9 +194,31 @@ func (b *Base) Open(o Options) (*Server, error) {
 		Record: func(_ context.Context, e protocol.Event) {
 			o.Record(Event{Action: e.Action, Client: e.Client, Subject: e.Subject, Target: e.Grant, Detail: e.Detail})
 		},
-		RevokeOwn: b.revoke, Decline: o.Decline, RequestID: o.RequestID,
+		RevokeOwn: b.revoke, Decline: o.Decline, RequestID: o.RequestID, Registration: b.registrationAt(o),
 	})
+	if o.Registration {
+		s.dynamic = b.openDynamic(o)
+	}
 	return s, err
+}
+
+func (b *Base) registrationAt(o Options) string {
+	if !o.Registration {
+		return ""
+	}
+	return b.issuer + dynamic.Path
+}
+
+func (b *Base) openDynamic(o Options) *dynamic.Server {
+	return dynamic.New(dynamic.Options{
+		Issuer: b.issuer, Registry: b.registry, Records: b.registry.Records(), Invitations: b.Invitations, Refresh: b.refresh, Now: b.now, Rand: b.rand,
+		Record: func(e dynamic.Event) {
+			o.Record(Event{Action: e.Action, Client: e.Client, Target: e.Invitation, Detail: e.Detail})
+		},
+		Decline: func(r *http.Request, status int, code, detail string) {
+			o.Decline(r, &protocol.Fault{Status: status, Code: code, Detail: detail})
+		},
+	})
 }
 
 func (b *Base) random() string {
@@ -218,8 +250,9 @@ type Endpoint struct {
 
 // Requests of one address in a minute that are plenty.
 const (
-	clientsPerMinute = 3000 // behind one address may stand many services
-	pagesPerMinute   = 120
+	clientsPerMinute  = 3000 // behind one address may stand many services
+	registerPerMinute = 60
+	pagesPerMinute    = 120
 )
 
 // Endpoints returns every address of the server.
@@ -231,6 +264,11 @@ func (s *Server) Endpoints() []Endpoint {
 			rate = pagesPerMinute
 		}
 		all = append(all, Endpoint{e.Pattern, e.Handler, e.Pages, rate})
+	}
+	if s.dynamic != nil {
+		for pattern, handler := range s.dynamic.Handlers() {
+			all = append(all, Endpoint{pattern, handler, false, registerPerMinute})
+		}
 	}
 	for _, p := range s.People.Pages() {
 		all = append(all, Endpoint{p.Pattern, p.Handler, true, p.PerMinute})

@@ -81,6 +81,8 @@ type Options struct {
 	Decline func(*http.Request, *Fault)
 	// RequestID names a request to whoever asks about it. Optional.
 	RequestID func(*http.Request) string
+	// Registration is where programs may register themselves, for the metadata. Optional.
+	Registration string
 }
 
 // Scope is something that a client can be allowed to do.

@@ -287,6 +287,9 @@ func (s *Server) describe() ([]byte, error) {
 		return nil, fmt.Errorf("describe the server: %w", err)
 	}
 	delete(document, "registration_endpoint")
+	if s.options.Registration != "" {
+		document["registration_endpoint"] = s.options.Registration
+	}
 	document["id_token_signing_alg_values_supported"] = s.published()
 	document["response_modes_supported"] = []string{"query"}
 	document["request_parameter_supported"] = false

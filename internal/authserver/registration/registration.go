@@ -45,7 +45,7 @@ const secretPrefix = "pvscs_"
 func settings() []string {
 	return []string{
 		"auth", "grants", "redirects", "name", "policy", "native", "serves", "tokens", "dpop", "certificate_bound", "pushed", "jwks",
-		"subject_dn", "subject_dns", "subject_ip",
+		"subject_dn", "subject_dns", "subject_ip", "unreviewed",
 	}
 }
 
@@ -106,7 +106,7 @@ func read(id string, s map[string]string) (*protocol.Client, error) {
 		}
 	}
 	var err error
-	for name, into := range map[string]*bool{"native": &c.Native, "dpop": &c.DPoP, "certificate_bound": &c.Bound, "pushed": &c.Pushed} {
+	for name, into := range map[string]*bool{"native": &c.Native, "dpop": &c.DPoP, "certificate_bound": &c.Bound, "pushed": &c.Pushed, "unreviewed": &c.Unreviewed} {
 		if *into, err = yes(name, s[name]); err != nil {
 			return nil, err
 		}
