@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pavise.dev/pavise/internal/app"
+	"pavise.dev/pavise/internal/oauthclient"
 	"pavise.dev/pavise/shield"
 )
 
@@ -29,6 +30,7 @@ const maxData = 64 << 20
 // callFlags are what a call is made of.
 type callFlags struct {
 	profiles, headers    []string
+	oauth                string
 	data, cert, key, ca  string
 	settings             map[string]string
 	include, debug, bare bool
@@ -45,13 +47,20 @@ Credentials come from --profile NAME (of ~/.config/pavise/profiles.yaml) or
 --profile FILE:NAME, which may be repeated where an endpoint asks for several
 proofs; else from the environment: PAVISE_KEY, PAVISE_HMAC_ID with
 PAVISE_HMAC_SECRET, PAVISE_TOKEN; and from --cert with --key. They go over HTTPS
-only. Redirects are not followed. Exit codes: 0 for 2xx, 3 for any other answer.`,
+only. Redirects are not followed. Exit codes: 0 for 2xx, 3 for any other answer.
+
+With a profile of kind oauth the access token is got from its authorization server,
+kept, renewed, and bound to a key or certificate where the profile says so. Where a
+person has to sign in and a terminal is there, the sign-in begins; otherwise
+` + "`pavise token get --profile NAME`" + ` does it beforehand.`,
 		Example: `  PAVISE_KEY=… pavise call GET https://127.0.0.1:8443/v1/orders/7 --ca ca.pem
-  pavise call POST https://api.example.com/v1/orders --profile shop --data '{"item": 3}'`,
+  pavise call POST https://api.example.com/v1/orders --profile shop --data '{"item": 3}'
+  pavise call GET https://api.example.com/v1/orders/7 --oauth me`,
 		RunE: func(command *cobra.Command, args []string) error { return call(command, f, args[0], args[1]) },
 	}
 	flags := command.Flags()
 	flags.StringArrayVar(&f.profiles, "profile", nil, "NAME or FILE:NAME; may be repeated")
+	flags.StringVar(&f.oauth, "oauth", "", "NAME or FILE:NAME of a profile of kind oauth, whose token is sent")
 	flags.StringArrayVarP(&f.headers, "header", "H", nil, "'Name: value'; may be repeated")
 	flags.StringVarP(&f.data, "data", "d", "", "body; @FILE reads a file, @- stdin")
 	flags.StringVar(&f.cert, "cert", "", "client certificate, PEM")
@@ -70,69 +79,128 @@ func call(command *cobra.Command, f *callFlags, method, address string) error {
 	if err != nil || target.Host == "" || target.Scheme != "https" && target.Scheme != "http" || target.User != nil {
 		return &usageError{"the URL is none, or names a user", "write https://127.0.0.1:8443/v1/orders"}
 	}
-	credentials, ca, err := f.credentials()
+	with, err := f.found()
 	if err != nil {
 		return err
 	}
-	if target.Scheme == "http" && len(credentials) > 0 {
+	if target.Scheme == "http" && (len(with.credentials) > 0 || with.oauth != nil) {
 		return &usageError{"a credential is not sent over plain HTTP, where others can read it", "use https://, or --unsigned"}
 	}
-	signers, err := open(credentials)
+	signers, err := open(with.credentials)
 	if err != nil {
 		return err
 	}
-	transport, err := transportFor(signers, ca)
+	base, err := transportFor(signers, with.ca)
 	if err != nil {
 		return err
 	}
-	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(command.Context(), f.timeout)
-	defer cancel()
-	r, err := f.request(ctx, command.InOrStdin(), method, address)
+	defer base.CloseIdleConnections()
+	body, err := readData(f.data, command.InOrStdin())
 	if err != nil {
 		return err
 	}
-	if err := sign(r, signers, f.debug, command.ErrOrStderr()); err != nil {
-		return err
+	once := func(transport http.RoundTripper) error {
+		ctx, cancel := context.WithTimeout(command.Context(), f.timeout)
+		defer cancel()
+		r, err := f.request(ctx, body, method, address)
+		if err != nil {
+			return err
+		}
+		if err := sign(r, signers, f.debug, command.ErrOrStderr()); err != nil {
+			return err
+		}
+		return send(command, transport, r, f.include)
 	}
-	return send(command, transport, r, f.include)
+	if with.oauth == nil {
+		return once(base)
+	}
+	return f.callWithToken(command, with, base, once)
 }
 
-// credentials are those of the profiles, or else of the environment.
-func (f *callFlags) credentials() (list []shield.Credential, ca string, err error) {
-	ca = f.ca
+// signInTime is how long a person may take.
+const signInTime = 5 * time.Minute
+
+// callWithToken sends the request with an access token. Where nobody but a person can get
+// one, and somebody is there, it asks.
+func (f *callFlags) callWithToken(command *cobra.Command, with *found, base http.RoundTripper, once func(http.RoundTripper) error) error {
+	c, err := openClient(*with.oauth, with.ca, with.oauth.Grant)
+	if err != nil {
+		return err
+	}
+	told := &tokenFlags{}
+	err = once(c.Transport(base))
+	if !errors.Is(err, oauthclient.ErrSignIn) {
+		return told.explain(err)
+	}
+	if file, ok := command.ErrOrStderr().(*os.File); !ok || !isPerson(file) {
+		return &hinted{err, "run: pavise token get --profile " + f.tokenProfile() + "; then call again"}
+	}
+	ctx, cancel := context.WithTimeout(command.Context(), signInTime)
+	defer cancel()
+	if _, err := c.SignIn(ctx, person(command.ErrOrStderr())); err != nil {
+		return told.explain(err)
+	}
+	return told.explain(once(c.Transport(base)))
+}
+
+func (f *callFlags) tokenProfile() string {
+	if f.oauth != "" {
+		return f.oauth
+	}
+	return firstOf(f.profiles...)
+}
+
+// found are the credentials of the profiles, or else of the environment.
+func (f *callFlags) found() (*found, error) {
+	all := &found{ca: f.ca}
 	if f.bare {
-		return nil, ca, nil
+		return all, nil
 	}
-	for _, name := range f.profiles {
-		more, theirs, err := readProfile(name)
-		if err != nil {
-			return nil, "", err
-		}
-		list = append(list, more...)
-		if ca == "" {
-			ca = theirs
-		}
+	if err := f.fromProfiles(all); err != nil {
+		return nil, err
 	}
-	if len(f.profiles) == 0 {
-		list = fromEnvironment(os.Getenv)
+	if len(f.profiles) == 0 && f.oauth == "" {
+		all.credentials = fromEnvironment(os.Getenv)
 	}
 	if f.cert != "" {
 		certificate, err := readCertificate(f.cert, f.key)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		list = append(list, shield.Credential{Kind: "mtls", Certificates: []tls.Certificate{certificate}})
+		all.credentials = append(all.credentials, shield.Credential{Kind: "mtls", Certificates: []tls.Certificate{certificate}})
 	}
-	for i := range list {
+	for i := range all.credentials {
 		for name, value := range f.settings {
-			if list[i].Settings == nil {
-				list[i].Settings = map[string]string{}
+			if all.credentials[i].Settings == nil {
+				all.credentials[i].Settings = map[string]string{}
 			}
-			list[i].Settings[name] = value
+			all.credentials[i].Settings[name] = value
 		}
 	}
-	return list, ca, nil
+	return all, nil
+}
+
+func (f *callFlags) fromProfiles(all *found) error {
+	names := f.profiles
+	if f.oauth != "" {
+		names = append([]string{f.oauth}, names...)
+	}
+	for _, name := range names {
+		one, err := readProfile(name)
+		switch {
+		case err != nil:
+			return err
+		case name == f.oauth && one.oauth == nil:
+			return &usageError{fmt.Sprintf("profile %s is not of kind oauth", name), "name it with --profile"}
+		case one.oauth != nil && all.oauth != nil:
+			return &usageError{"a call carries one access token, and two profiles are of kind oauth", "name one of them"}
+		case one.oauth != nil:
+			all.oauth = one.oauth
+		}
+		all.credentials = append(all.credentials, one.credentials...)
+		all.ca = firstOf(all.ca, one.ca)
+	}
+	return nil
 }
 
 // fromEnvironment reads what programs are given their secrets in.
@@ -182,14 +250,11 @@ func open(credentials []shield.Credential) ([]shield.Signer, error) {
 func transportFor(signers []shield.Signer, ca string) (*http.Transport, error) {
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
-		text, err := os.ReadFile(ca)
+		roots, err := readCA(ca)
 		if err != nil {
-			return nil, fmt.Errorf("read the CA: %w", err)
+			return nil, err
 		}
-		settings.RootCAs = x509.NewCertPool()
-		if !settings.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("read the CA: %s holds no certificate in PEM", ca)
-		}
+		settings.RootCAs = roots
 	}
 	for _, signer := range signers {
 		presenter, ok := signer.(shield.Presenter)
@@ -203,11 +268,19 @@ func transportFor(signers []shield.Signer, ca string) (*http.Transport, error) {
 	return &http.Transport{TLSClientConfig: settings, ForceAttemptHTTP2: true, DisableCompression: true}, nil
 }
 
-func (f *callFlags) request(ctx context.Context, in io.Reader, method, address string) (*http.Request, error) {
-	body, err := readData(f.data, in)
+func readCA(name string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the CA: %w", err)
 	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("read the CA: %s holds no certificate in PEM", name)
+	}
+	return roots, nil
+}
+
+func (f *callFlags) request(ctx context.Context, body []byte, method, address string) (*http.Request, error) {
 	var reader io.Reader
 	if f.data != "" {
 		reader = bytes.NewReader(body)

@@ -1,7 +1,7 @@
 // Command pavise guards HTTP APIs, and keeps what that takes.
 //
 // Exit codes: 0 done; 1 it did not work; 2 the command line or the configuration
-// is wrong; 3 refused: by the gateway for `call`, by a rule for administration
+// is wrong; 3 refused: by the gateway for `call`, by an authorization server, by a rule for administration
 // and for `explain --as`.
 package main
 
@@ -20,6 +20,7 @@ import (
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/oauthclient"
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/store/lock"
 )
@@ -103,6 +104,7 @@ func exitOf(err error) int {
 	var problems config.Problems
 	var usage *usageError
 	var refused *refusedError
+	var server *oauthclient.Error
 	var badLog *badLogError
 	var p *admin.Problem
 	switch {
@@ -111,6 +113,8 @@ func exitOf(err error) int {
 	case errors.As(err, &problems), errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &refused):
+		return exitRefused
+	case errors.As(err, &server):
 		return exitRefused
 	case errors.As(err, &p) && p.Status < 500:
 		return exitRefused

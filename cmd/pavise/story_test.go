@@ -42,7 +42,7 @@ func TestStories(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "secret": secret, "nowhere": nowhere, "take": take, "edit": edit, "api": api, "mint": mint,
+			"exits": exits, "secret": takeSecret, "nowhere": nowhere, "take": take, "edit": edit, "api": api, "mint": mint,
 		},
 	})
 }
@@ -66,7 +66,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func secret(ts *testscript.TestScript, neg bool, args []string) {
+func takeSecret(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: secret FILE NAME")
 	}

@@ -8,6 +8,6 @@ func tokenCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use: "token", Short: "Get access tokens; see and end what was granted", Args: cobra.NoArgs,
 	}
-	command.AddCommand(tokenGrants(), tokenInspect())
+	command.AddCommand(tokenGetCommand(), tokenForgetCommand(), tokenGrants(), tokenInspect())
 	return command
 }
