@@ -23,7 +23,7 @@ import (
 // registration, under the same name.
 type registrationFlags struct {
 	oauth, quiet                              bool
-	redirects, grants, serves                 []string
+	redirects, afterwards, grants, serves     []string
 	auth, name, policy, tokens, jwks, expires string
 	subjectDN, subjectDNS, subjectIP          string
 	native, dpop, bound, pushed               bool
@@ -36,6 +36,7 @@ func (f *registrationFlags) register(flags *pflag.FlagSet) {
 	flags.VisitAll(func(flag *pflag.Flag) { before[flag.Name] = true })
 	flags.BoolVar(&f.oauth, "oauth", false, "register it at the authorization server too")
 	flags.StringArrayVar(&f.redirects, "redirect", nil, "with --oauth: where people are sent back to, exact; may be repeated")
+	flags.StringArrayVar(&f.afterwards, "post-logout-redirect", nil, "with --oauth: where people may be sent after signing out, exact; may be repeated")
 	flags.StringSliceVar(&f.grants, "grant", nil, "with --oauth: authorization_code and refresh_token (default with --redirect), client_credentials (default without), device_code, token_exchange")
 	flags.StringVar(&f.auth, "auth", "", "with --oauth: how it proves who it is: client_secret_basic (default), client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth or none")
 	flags.BoolVar(&f.native, "native", false, "with --oauth: it runs on people's devices: redirects may be loopback addresses or a scheme of its own")
@@ -78,7 +79,7 @@ const maxKeys = 8 << 10
 func (f *registrationFlags) request(n admin.NewClient) (admin.NewRegistration, error) {
 	r := admin.NewRegistration{Client: n, Settings: map[string]string{}}
 	for name, value := range map[string]string{
-		"redirects": strings.Join(f.redirects, " "), "grants": strings.Join(f.grants, " "), "serves": strings.Join(f.serves, " "),
+		"redirects": strings.Join(f.redirects, " "), "post_logout_redirects": strings.Join(f.afterwards, " "), "grants": strings.Join(f.grants, " "), "serves": strings.Join(f.serves, " "),
 		"auth": f.auth, "name": f.name, "policy": f.policy, "tokens": f.tokens,
 		"subject_dn": f.subjectDN, "subject_dns": f.subjectDNS, "subject_ip": f.subjectIP,
 	} {
@@ -91,7 +92,7 @@ func (f *registrationFlags) request(n admin.NewClient) (admin.NewRegistration, e
 			r.Settings[name] = "true"
 		}
 	}
-	for _, redirect := range f.redirects {
+	for _, redirect := range slices.Concat(f.redirects, f.afterwards) {
 		if strings.ContainsAny(redirect, " \t\n") || redirect == "" {
 			return r, &usageError{fmt.Sprintf("--redirect: %q holds a space, or nothing", redirect), "write --redirect once for each address"}
 		}
@@ -134,8 +135,8 @@ func readBounded(name string, limit int64) (string, error) {
 // flagOf is the flag behind a setting of a registration.
 func flagOf(setting string) string {
 	switch setting {
-	case "redirects", "grants":
-		return "--" + strings.TrimSuffix(setting, "s")
+	case "redirects", "post_logout_redirects", "grants":
+		return "--" + strings.ReplaceAll(strings.TrimSuffix(setting, "s"), "_", "-")
 	}
 	return "--" + strings.ReplaceAll(setting, "_", "-")
 }

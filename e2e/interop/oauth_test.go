@@ -57,7 +57,7 @@ func startOAuth(t *testing.T) *oauthServer {
 func startOAuthAt(t *testing.T, address, yaml string, files map[string]string) *oauthServer {
 	t.Helper()
 	var clients []client.Client
-	for _, id := range []string{"machine", "machine-opaque", "orders", "web", "tv"} {
+	for _, id := range []string{"machine", "machine-opaque", "orders", "web", "tv", "portal", "bare"} {
 		clients = append(clients, client.Client{ID: id, Scopes: shield.Scopes{"orders:read"}})
 	}
 	s := &oauthServer{issuer: "https://" + address, secrets: map[string]string{}}

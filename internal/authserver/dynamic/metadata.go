@@ -35,6 +35,7 @@ type metadata struct {
 	Policy     string          `json:"policy_uri,omitempty"`
 	Type       string          `json:"application_type,omitempty"`
 	Redirects  []string        `json:"redirect_uris,omitempty"`
+	PostLogout []string        `json:"post_logout_redirect_uris,omitempty"`
 	Grants     []string        `json:"grant_types"`
 	Responses  []string        `json:"response_types"`
 	Auth       string          `json:"token_endpoint_auth_method"`
@@ -93,10 +94,10 @@ const (
 )
 
 func (m *metadata) bounded() error {
-	if len(m.Redirects) > maxRedirects || len(m.Grants) > maxRedirects || len(m.Keys) > maxKeys || utf8.RuneCountInString(m.Name) > maxName {
+	if len(m.Redirects) > maxRedirects || len(m.PostLogout) > maxRedirects || len(m.Grants) > maxRedirects || len(m.Keys) > maxKeys || utf8.RuneCountInString(m.Name) > maxName {
 		return invalid("want at most %d redirects, %d bytes of jwks and %d characters of client_name", maxRedirects, maxKeys, maxName)
 	}
-	for _, word := range append(slices.Clone(m.Redirects), m.Policy, m.Auth, m.Scope, m.SubjectDN, m.SubjectDNS, m.SubjectIP) {
+	for _, word := range append(slices.Concat(m.Redirects, m.PostLogout), m.Policy, m.Auth, m.Scope, m.SubjectDN, m.SubjectDNS, m.SubjectIP) {
 		if len(word) > maxWord {
 			return invalid("a member has more than %d bytes", maxWord)
 		}
@@ -147,13 +148,13 @@ func (m *metadata) settings(by *Invitation) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, redirect := range m.Redirects {
+	for _, redirect := range slices.Concat(m.Redirects, m.PostLogout) {
 		if strings.ContainsFunc(redirect, func(c rune) bool { return c <= ' ' || c > '~' }) {
 			return nil, &fault{http.StatusBadRequest, "invalid_redirect_uri", "a redirect holds a blank, or what is no ASCII"}
 		}
 	}
 	settings := map[string]string{
-		"auth": m.Auth, "grants": strings.Join(grants, " "), "redirects": strings.Join(m.Redirects, " "), "name": m.Name, "policy": m.Policy,
+		"auth": m.Auth, "grants": strings.Join(grants, " "), "redirects": strings.Join(m.Redirects, " "), "post_logout_redirects": strings.Join(m.PostLogout, " "), "name": m.Name, "policy": m.Policy,
 		"native": yes(m.Type == "native"), "dpop": yes(m.DPoP), "certificate_bound": yes(m.Bound), "pushed": yes(m.Pushed), "jwks": string(m.Keys),
 		"subject_dn": m.SubjectDN, "subject_dns": m.SubjectDNS, "subject_ip": m.SubjectIP, "unreviewed": yes(true),
 	}
@@ -206,7 +207,7 @@ func (m *metadata) granted(by *Invitation) []string {
 func describe(issuer string, c client.Client, credential client.Credential) *metadata {
 	s := credential.Settings
 	m := &metadata{
-		ID: c.ID, Issued: c.Created.Unix(), ManagedAt: issuer + Path + "/" + c.ID, Name: s["name"], Policy: s["policy"], Redirects: strings.Fields(s["redirects"]),
+		ID: c.ID, Issued: c.Created.Unix(), ManagedAt: issuer + Path + "/" + c.ID, Name: s["name"], Policy: s["policy"], Redirects: strings.Fields(s["redirects"]), PostLogout: strings.Fields(s["post_logout_redirects"]),
 		Auth: s["auth"], Scope: strings.Join(c.Scopes, " "), SubjectDN: s["subject_dn"], SubjectDNS: s["subject_dns"], SubjectIP: s["subject_ip"],
 		DPoP: s["dpop"] == yes(true), Bound: s["certificate_bound"] == yes(true), Pushed: s["pushed"] == yes(true), Responses: []string{},
 	}
@@ -231,7 +232,7 @@ func describe(issuer string, c client.Client, credential client.Credential) *met
 // registered are the names of RFC 7591 for settings.
 func registered() map[string]string {
 	return map[string]string{
-		"redirects": "redirect_uris", "grants": "grant_types", "auth": "token_endpoint_auth_method", "name": "client_name", "policy": "policy_uri",
+		"redirects": "redirect_uris", "post_logout_redirects": "post_logout_redirect_uris", "grants": "grant_types", "auth": "token_endpoint_auth_method", "name": "client_name", "policy": "policy_uri",
 		"subject_dn": "tls_client_auth_subject_dn", "subject_dns": "tls_client_auth_san_dns", "subject_ip": "tls_client_auth_san_ip",
 	}
 }

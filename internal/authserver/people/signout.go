@@ -63,8 +63,11 @@ func (k *asking) signOut() error {
 	return nil
 }
 
-func (k *asking) showSignedOut() error {
-	return k.pages.Write(k.w, http.StatusOK, pages.Done, pages.DoneData{
-		Form: pages.Form{Title: "Signed out"}, Text: "Nobody is signed in in this browser.", Next: k.base + "/account", More: "Sign in",
+func (k *asking) showSignedOut() error { return k.SignedOut(k.w, k.r) }
+
+// SignedOut says that nobody is signed in.
+func (s *Service) SignedOut(w http.ResponseWriter, _ *http.Request) error {
+	return s.pages.Write(w, http.StatusOK, pages.Done, pages.DoneData{
+		Form: pages.Form{Title: "Signed out"}, Text: "Nobody is signed in in this browser.", Next: s.base + "/account", More: "Sign in",
 	}, "")
 }

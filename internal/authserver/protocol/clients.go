@@ -23,11 +23,12 @@ type Client struct {
 	// A name of its certificate, for tls_client_auth (RFC 8705 §2.1.2): one of them.
 	SubjectDN, SubjectDNS, SubjectIP string
 
-	Grants    []string // grant types that it may use
-	Redirects []string // exact
-	Native    bool     // a loopback redirect may have any port (RFC 8252 §7.3)
-	Scopes    []string // that it can be granted
-	APIs      []string // that it serves: it may introspect and exchange tokens for them
+	Grants     []string // grant types that it may use
+	Redirects  []string // exact
+	PostLogout []string // where people may be sent after signing out, exact
+	Native     bool     // a loopback redirect may have any port (RFC 8252 §7.3)
+	Scopes     []string // that it can be granted
+	APIs       []string // that it serves: it may introspect and exchange tokens for them
 
 	Opaque     bool // its access tokens are references
 	DPoP       bool // its tokens are bound to a key

@@ -122,6 +122,8 @@ type People interface {
 	DevicePrompt(w http.ResponseWriter, r *http.Request, wrong bool) error
 	DeviceCode(w http.ResponseWriter, r *http.Request) (code string, ok bool, err error)
 	DeviceDone(w http.ResponseWriter, r *http.Request, granted bool) error
+	AskSignOut(w http.ResponseWriter, r *http.Request, action, onward string) (done bool, err error)
+	SignedOut(w http.ResponseWriter, r *http.Request) error
 	ErrorPage(w http.ResponseWriter, r *http.Request, status int, code, text, requestID string) error
 }
 

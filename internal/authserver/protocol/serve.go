@@ -40,6 +40,9 @@ func (s *Server) Endpoints() []Endpoint {
 	pages := func(pattern string) Endpoint {
 		return Endpoint{Pattern: pattern, Handler: http.HandlerFunc(s.servePerson), Pages: true}
 	}
+	leave := func(pattern string) Endpoint {
+		return Endpoint{Pattern: pattern, Handler: http.HandlerFunc(s.serveEndSession), Pages: true}
+	}
 	describe := http.HandlerFunc(s.serveMetadata)
 	all := []Endpoint{
 		{Pattern: "GET " + pathMetadata, Handler: describe},
@@ -57,6 +60,8 @@ func (s *Server) Endpoints() []Endpoint {
 		pages("GET "+pathAuthorize+"/{secret}"), pages("POST "+pathAuthorize+"/{secret}"),
 		pages("GET "+pathDevice), Endpoint{Pattern: "POST " + pathDevice, Handler: http.HandlerFunc(s.serveDeviceCode), Pages: true},
 		pages("GET "+pathDevice+"/{secret}"), pages("POST "+pathDevice+"/{secret}"),
+		leave("GET "+pathEndSession), leave("POST "+pathEndSession),
+		leave("GET "+pathEndSession+"/{request}"), leave("POST "+pathEndSession+"/{request}"),
 	)
 }
 
@@ -296,8 +301,9 @@ func (s *Server) describe() ([]byte, error) {
 	document["request_uri_parameter_supported"] = false
 	document["claims_parameter_supported"] = false
 	document["authorization_response_iss_parameter_supported"] = true
+	document["end_session_endpoint"] = s.options.Issuer + pathEndSession
 	if s.options.People == nil {
-		for _, name := range []string{"authorization_endpoint", "userinfo_endpoint", "code_challenge_methods_supported", "authorization_response_iss_parameter_supported"} {
+		for _, name := range []string{"authorization_endpoint", "userinfo_endpoint", "code_challenge_methods_supported", "authorization_response_iss_parameter_supported", "end_session_endpoint"} {
 			delete(document, name)
 		}
 		document["response_types_supported"] = []string{}

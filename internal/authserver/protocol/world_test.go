@@ -226,6 +226,15 @@ func (w *world) DeviceDone(rw http.ResponseWriter, _ *http.Request, granted bool
 }
 
 // ErrorPage implements protocol.People.
+func (w *world) AskSignOut(http.ResponseWriter, *http.Request, string, string) (bool, error) {
+	return true, nil
+}
+
+func (w *world) SignedOut(rw http.ResponseWriter, _ *http.Request) error {
+	_, err := io.WriteString(rw, "signed out")
+	return err
+}
+
 func (w *world) ErrorPage(rw http.ResponseWriter, _ *http.Request, status int, code, text, _ string) error {
 	rw.Header().Set("Content-Type", "text/html")
 	rw.WriteHeader(status)

@@ -44,7 +44,7 @@ const secretPrefix = "pvscs_"
 // settings are the names of what a registration holds; lists are separated by spaces.
 func settings() []string {
 	return []string{
-		"auth", "grants", "redirects", "name", "policy", "native", "serves", "tokens", "dpop", "certificate_bound", "pushed", "jwks",
+		"auth", "grants", "redirects", "post_logout_redirects", "name", "policy", "native", "serves", "tokens", "dpop", "certificate_bound", "pushed", "jwks",
 		"subject_dn", "subject_dns", "subject_ip", "unreviewed",
 	}
 }
@@ -85,7 +85,7 @@ func newSecret(random io.Reader) (string, error) {
 func read(id string, s map[string]string) (*protocol.Client, error) {
 	c := &protocol.Client{
 		ID: id, Name: s["name"], PolicyURI: s["policy"], Auth: s["auth"],
-		Grants: strings.Fields(s["grants"]), Redirects: strings.Fields(s["redirects"]), APIs: strings.Fields(s["serves"]),
+		Grants: strings.Fields(s["grants"]), Redirects: strings.Fields(s["redirects"]), PostLogout: strings.Fields(s["post_logout_redirects"]), APIs: strings.Fields(s["serves"]),
 		SubjectDN: s["subject_dn"], SubjectDNS: s["subject_dns"], SubjectIP: s["subject_ip"],
 	}
 	if c.Name == "" {
@@ -157,7 +157,15 @@ func check(c *protocol.Client) error {
 		return fault("grants", "a client that proves nothing (auth=none) gets tokens only with a person: not by client_credentials or token_exchange")
 	}
 	for _, redirect := range c.Redirects {
-		if err := checkRedirect(redirect, c.Native); err != nil {
+		if err := checkRedirect("redirects", redirect, c.Native); err != nil {
+			return err
+		}
+	}
+	if len(c.PostLogout) > 0 && !uses(protocol.AuthorizationCode) {
+		return fault("post_logout_redirects", "post_logout_redirects are for clients with the grant authorization_code")
+	}
+	for _, redirect := range c.PostLogout {
+		if err := checkRedirect("post_logout_redirects", redirect, c.Native); err != nil {
 			return err
 		}
 	}
@@ -203,13 +211,13 @@ func checkKeys(c *protocol.Client) error {
 }
 
 // checkRedirect refuses addresses to which no code may be sent (RFC 9700 §2.1, RFC 8252).
-func checkRedirect(text string, native bool) error {
+func checkRedirect(setting, text string, native bool) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Fragment != "" || strings.Contains(text, "#") || u.User != nil || strings.ContainsAny(text, "*\\") {
-		return fault("redirects", "redirect %q: want an exact address without fragment, user or wildcard", text)
+		return fault(setting, "redirect %q: want an exact address without fragment, user or wildcard", text)
 	}
 	if strings.Contains(u.EscapedPath(), "..") {
-		return fault("redirects", "redirect %q: want a path without two dots", text)
+		return fault(setting, "redirect %q: want a path without two dots", text)
 	}
 	switch {
 	case u.Scheme == "https" && u.Host != "":
@@ -217,11 +225,11 @@ func checkRedirect(text string, native bool) error {
 	case u.Scheme == "http" && native && isLoopback(u.Hostname()):
 		return nil
 	case u.Scheme == "http":
-		return fault("redirects", "redirect %q: want https; http only for native=true on 127.0.0.1 or [::1] (RFC 8252 §7.3)", text)
+		return fault(setting, "redirect %q: want https; http only for native=true on 127.0.0.1 or [::1] (RFC 8252 §7.3)", text)
 	case native && strings.Contains(u.Scheme, ".") && u.Host == "":
 		return nil
 	}
-	return fault("redirects", "redirect %q: want https, or for native=true a scheme like com.example.app:/callback (RFC 8252 §7.1)", text)
+	return fault(setting, "redirect %q: want https, or for native=true a scheme like com.example.app:/callback (RFC 8252 §7.1)", text)
 }
 
 func isLoopback(host string) bool {
