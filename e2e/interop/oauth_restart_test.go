@@ -111,12 +111,18 @@ func (s *oauthServer) post(path, client string, form url.Values) (map[string]any
 	if err != nil {
 		s.T.Fatal(err)
 	}
+	return decoded(s.T, answer), answer.StatusCode
+}
+
+// decoded reads a JSON answer; empty, if it is.
+func decoded(t testing.TB, answer *http.Response) map[string]any {
+	t.Helper()
 	defer func() { _ = answer.Body.Close() }()
 	all := map[string]any{}
 	if err := json.NewDecoder(answer.Body).Decode(&all); err != nil && !errors.Is(err, io.EOF) {
-		s.T.Fatal(err)
+		t.Fatal(err)
 	}
-	return all, answer.StatusCode
+	return all
 }
 
 func (s *oauthServer) call(token any) int {

@@ -228,7 +228,7 @@ func (s *oauthServer) end(w *walker) map[string]any {
 }
 
 func TestPeopleSignInThroughOthers(t *testing.T) {
-	attacktest.Rows(t, 58)
+	attacktest.Rows(t, 60)
 	address := free(t, 1)[0]
 	z := &zitadel{peer: &peer{t: t}}
 	z.start("https://" + address + "/sign-in/zitadel/callback")
