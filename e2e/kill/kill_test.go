@@ -51,6 +51,14 @@ type installation struct {
 
 func install(t *testing.T) *installation {
 	t.Helper()
+	i := installWith(t, yaml)
+	i.must("client", "create", "shop", "--scope", "orders:read")
+	return i
+}
+
+// installWith makes an installation of a configuration that names its upstream once.
+func installWith(t *testing.T, yaml string) *installation {
+	t.Helper()
 	i := &installation{t: t, dir: t.TempDir()}
 	i.program = filepath.Join(t.TempDir(), "pavise")
 	if out, err := exec.Command("go", "build", "-o", i.program, "../../cmd/pavise").CombinedOutput(); err != nil {
@@ -61,7 +69,6 @@ func install(t *testing.T) *installation {
 	if err := os.WriteFile(filepath.Join(i.dir, "pavise.yaml"), fmt.Appendf(nil, yaml, upstream.URL), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	i.must("client", "create", "shop", "--scope", "orders:read")
 	return i
 }
 
