@@ -39,17 +39,18 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	nonced, renewed := false, false
+	nonced, renewed, news := false, false, false
 	for {
 		answer, err := t.send(r, token, nonced || renewed)
 		if err != nil {
 			return nil, err
 		}
 		learned := t.client.learn(r.URL, answer.Header)
+		news = news || learned
 		again := r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
 		switch {
 		case answer.StatusCode != http.StatusUnauthorized || !again:
-			t.keep(r, learned)
+			t.keep(r, news)
 			return answer, nil
 		case learned && !nonced && names(answer.Header, "use_dpop_nonce"):
 			nonced = true
@@ -60,7 +61,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 				return nil, fmt.Errorf("the token is no longer taken: %w", err)
 			}
 		default:
-			t.keep(r, learned)
+			t.keep(r, news)
 			return answer, nil
 		}
 		drop(answer)
@@ -90,8 +91,8 @@ func (t *transport) send(r *http.Request, token *Token, again bool) (*http.Respo
 }
 
 // keep writes a nonce that was learned, for the next program.
-func (t *transport) keep(r *http.Request, learned bool) {
-	if learned {
+func (t *transport) keep(r *http.Request, news bool) {
+	if news {
 		// The request was answered: that a nonce cannot be kept costs one more try, later.
 		_, _ = t.client.within(r.Context(), func(*kept) (*Token, error) { return nil, nil })
 	}
