@@ -29,7 +29,7 @@ func (u untouched) Consume(context.Context, []shield.Once) error {
 }
 
 func (u untouched) Blocked(string, netip.Addr) time.Duration { return 0 }
-func (u untouched) Wrong(string, netip.Addr) { u.t.Error("a wrong try was counted") }
+func (u untouched) Wrong(string, netip.Addr)                 { u.t.Error("a wrong try was counted") }
 
 func (u untouched) Right(string, netip.Addr) { u.t.Error("a right try was counted") }
 
