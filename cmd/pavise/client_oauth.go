@@ -224,7 +224,9 @@ func nextStep(made admin.Registered) string {
 	case len(made.Client.Scopes) == 0:
 		return "it can be granted nothing yet: pavise client update " + made.Client.ID + " --scope …"
 	case slices.Contains(grants, "client_credentials") && made.Secret != "":
-		return fmt.Sprintf("curl -u %s:SECRET -d grant_type=client_credentials %s/token", r.ClientID, r.Issuer)
+		return fmt.Sprintf("%s=… pavise token get --issuer %s --id %s", secretVariable, r.Issuer, r.ClientID)
+	case slices.Contains(grants, "device_code") && made.Secret == "":
+		return fmt.Sprintf("pavise token get --device --issuer %s --id %s", r.Issuer, r.ClientID)
 	}
 	return "give client_id and discovery to the program; `pavise client show " + made.Client.ID + "` shows them again"
 }

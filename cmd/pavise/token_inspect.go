@@ -37,7 +37,7 @@ The token is read from stdin: on the command line it would stay in the shell's h
 where others may read it. What a token endpoint answered (JSON), or a whole Authorization
 header, is taken as well. That a token was inspected leaves an event with its digest.`,
 		Example: `  pavise token inspect < token
-  pavise token get report | pavise token inspect
+  pavise token get -q --profile report | pavise token inspect
   pavise token inspect --certificate client.pem < token`,
 		RunE: func(command *cobra.Command, args []string) error {
 			text, err := tokenText(command, args)
