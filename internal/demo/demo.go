@@ -36,26 +36,42 @@ const marker = ".pavise-demo"
 
 const issuerURL = "https://issuer.demo.example"
 
-// Run starts the orders API and the gateway before it, prints what to try, and
-// serves until ctx ends.
+// Run starts the orders API and the gateway before it, an app of somebody else and a
+// second provider, prints what to try, and serves until ctx ends.
 func Run(ctx context.Context, s Settings) (err error) {
 	if err := s.makeFolder(); err != nil {
 		return err
+	}
+	if s.Listen, err = settled(s.Listen); err != nil {
+		return fmt.Errorf("address to listen on: %w", err)
 	}
 	orders, err := startOrders()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, orders.Close()) }()
-	token, err := s.writeFiles(orders.address)
+	provider, ben, err := s.startProvider(ctx, "https://"+s.Listen+"/sign-in/staff/callback")
 	if err != nil {
 		return err
 	}
-	file, err := app.Load(s.path("pavise.yaml"))
+	defer func() {
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		err = errors.Join(err, provider.close(drain))
+	}()
+	return s.serve(ctx, orders.address, provider, ben)
+}
+
+// drainTime is how long requests under way have when the demo ends.
+const drainTime = 5 * time.Second
+
+// serve runs the gateway, and the app before it.
+func (s *Settings) serve(ctx context.Context, upstream string, p *provider, ben person) (err error) {
+	token, err := s.writeFiles(upstream, p)
 	if err != nil {
 		return err
 	}
-	gateway, err := app.Open(ctx, file, app.Options{Warn: func(err error) { _, _ = fmt.Fprintln(s.Out, "warning:", err) }})
+	gateway, err := s.open(ctx, s.path("pavise.yaml"))
 	if err != nil {
 		return err
 	}
@@ -64,19 +80,43 @@ func Run(ctx context.Context, s Settings) (err error) {
 	if err != nil {
 		return err
 	}
+	held.ann, held.ben = person{"ann", "Ann Example", rand.Text()}, ben
+	if err := held.ann.join(ctx, gateway); err != nil {
+		return err
+	}
 	server, err := gateway.Listen()
 	if err != nil {
 		return err
 	}
 	held.address = server.HTTPS.String()
-	s.print(held)
-	select {
-	case <-ctx.Done():
-	case err = <-server.Failed():
+	visitor, err := s.visit(ctx, gateway, held)
+	if err == nil {
+		held.app = visitor.address
+		s.print(held)
+		select {
+		case <-ctx.Done():
+		case err = <-server.Failed():
+		}
+		err = errors.Join(err, visitor.Close())
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	return errors.Join(err, server.Shutdown(drain))
+}
+
+// visit starts the app of somebody else, as a client of the demo's authorization server.
+func (s *Settings) visit(ctx context.Context, gateway *app.App, h *held) (*visitor, error) {
+	l, err := listenVisitor()
+	if err != nil {
+		return nil, err
+	}
+	secret, err := register(ctx, gateway, "parcel-pal", shield.Scopes{"orders:read"}, map[string]string{
+		"redirects": "http://127.0.0.1/callback", "native": "true", "name": "Parcel Pal", // native: of this machine, without TLS, at any port (RFC 8252 §7.3)
+	})
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return startVisitor(ctx, l, visitorSettings{"https://" + h.address, "https://" + h.address, h.ca, "parcel-pal", secret})
 }
 
 func (s *Settings) path(name string) string { return filepath.Join(s.Folder, name) }
@@ -133,8 +173,11 @@ func (u *upstream) Close() error {
 
 // writeFiles writes the configuration and the keys of the issuer, and returns a
 // token of it.
-func (s *Settings) writeFiles(upstream string) (token string, err error) {
-	if err := os.WriteFile(s.path("pavise.yaml"), configuration(s.Listen, upstream), 0o600); err != nil {
+func (s *Settings) writeFiles(upstream string, p *provider) (token string, err error) {
+	if err := os.WriteFile(s.path("provider.secret"), []byte(p.secret+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write the secret of the provider: %w", err)
+	}
+	if err := os.WriteFile(s.path("pavise.yaml"), configuration(s.Listen, upstream, p.issuer), 0o600); err != nil {
 		return "", fmt.Errorf("write the demo's configuration: %w", err)
 	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -176,6 +219,8 @@ type held struct {
 	key, readOnlyKey   string
 	hmacID, hmacSecret string
 	ca, cert, certKey  string
+	app                string // address of the app of somebody else
+	ann, ben           person // ben has his account at the other provider
 }
 
 // makeCredentials makes one client with one credential for every shield.

@@ -22,6 +22,15 @@ Paste them into another terminal. Ctrl-C ends the demo.
 		_, _ = fmt.Fprintf(s.Out, "\n%s   shield: %s\n  %s\n  passes   $ %s\n  refused  $ %s\n           %s %s\n",
 			a.Endpoint, a.Shield, a.Why, a.Passes, a.Refused, a.Status, a.Code)
 	}
+	_, _ = fmt.Fprintf(s.Out, `
+In a browser   people, and an app of somebody else
+  Parcel Pal is an app that wants to read orders. It sends you to the authorization server of this demo, which asks who you are and
+  what you allow; then it calls GET /v1/orders/{id} for you. Your browser warns: the certificates are of the demo's own CA, %s.
+  app        %s
+  sign in    %s with the password %s
+             or "the other provider", where %s has the password %s
+  your page  https://%s/account: take back what you allowed, and look at the app again
+`, h.ca, h.app, h.ann.login, h.ann.password, h.ben.login, h.ben.password, h.address)
 	_, _ = fmt.Fprintf(s.Out, "\nEvery answer has an X-Request-Id. What happened to a request, and why:\n  $ %s explain -c %s REQUEST-ID\n", s.Program, s.path("pavise.yaml"))
 }
 

@@ -88,7 +88,7 @@ func (s *Server) client(ctx context.Context, id string) (*Client, error) {
 func (s *Server) forLibrary(known *Client) (*goidc.Client, error) {
 	_, algorithm, _ := s.options.Keys.Current()
 	c := &goidc.Client{ID: known.ID, Secret: known.ID} // verifySecret looks the secret up by the id
-	c.Name, c.PolicyURI, c.RedirectURIs = known.Name, known.PolicyURI, known.Redirects
+	c.Name, c.PolicyURI, c.RedirectURIs = known.Name, known.PolicyURI, anyPort(known)
 	c.TokenAuthnMethod = goidc.AuthnMethod(known.Auth)
 	c.ScopeIDs = strings.Join(s.grantable(known), " ")
 	c.IDTokenSigAlg = goidc.SignatureAlgorithm(algorithm)
@@ -112,6 +112,25 @@ func (s *Server) forLibrary(known *Client) (*goidc.Client, error) {
 		return nil, fmt.Errorf("keys of client %s: %w", known.ID, err)
 	}
 	return c, nil
+}
+
+// anyPort are a client's redirect addresses as the library compares them: loopback ones of
+// programs on people's machines without a port, whichever they are registered with (RFC
+// 8252 §7.3).
+func anyPort(known *Client) []string {
+	if !known.Native {
+		return known.Redirects
+	}
+	all := slices.Clone(known.Redirects)
+	for i, redirect := range all {
+		u, err := url.Parse(redirect)
+		if err != nil || u.Scheme != "http" || u.Port() == "" {
+			continue
+		}
+		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
+		all[i] = u.String()
+	}
+	return all
 }
 
 // grantable are the scopes that a client can be granted: its own, and those of OpenID

@@ -253,8 +253,8 @@ func (p *Provider) config(ctx context.Context, redirect string) (*oauth2.Config,
 	var said struct {
 		Ways []string `json:"token_endpoint_auth_methods_supported"`
 	}
-	if err := known.provider.Claims(&said); err != nil || !slices.Contains(said.Ways, "client_secret_post") {
-		c.Endpoint.AuthStyle = oauth2.AuthStyleInHeader // the default (OpenID Connect Discovery §3)
+	if err := known.provider.Claims(&said); err != nil || len(said.Ways) == 0 || slices.Contains(said.Ways, "client_secret_basic") {
+		c.Endpoint.AuthStyle = oauth2.AuthStyleInHeader // what a client is registered with unless it says otherwise (OpenID Connect Registration §2)
 	}
 	return c, known, nil
 }
