@@ -44,3 +44,37 @@ func TestOwnOpaqueTokensAreAskedAboutAndEndAtOnce(t *testing.T) {
 	}
 	s.Refused(s.Send(token, "GET", "/v1/either/7", ""), 401, shield.RevokedCredential)
 }
+
+// What foreign resource servers are told of a client that was switched off.
+func TestTokensOfADisabledClientAreNotActive(t *testing.T) {
+	s := startOAuth(t)
+	answer, _ := s.post("/token", "machine", url.Values{"grant_type": {"client_credentials"}})
+	token, _ := answer["access_token"].(string)
+	s.Plant(token)
+	asked := func() any {
+		r, err := http.NewRequest(http.MethodPost, s.issuer+"/introspect", strings.NewReader(url.Values{
+			"token": {token}, "client_id": {"orders"}, "client_secret": {s.secrets["orders"]},
+		}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		told, err := s.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return decoded(t, told)["active"]
+	}
+	if asked() != true {
+		t.Fatal("a good token is not active")
+	}
+	if _, err := s.App.State.Registry.DisableClient(t.Context(), "machine"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.App.State.View.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if asked() != false {
+		t.Error("a token of a disabled client is active")
+	}
+}

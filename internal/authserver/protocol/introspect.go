@@ -27,6 +27,13 @@ func (s *Server) Introspect(ctx context.Context, token string) (map[string]any, 
 	if err != nil {
 		return nil, fmt.Errorf("look up an access token: %w", err)
 	}
+	stands, err := s.options.Clients.Stands(ctx, info.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	if !stands {
+		return nil, shield.ErrInactive
+	}
 	text, err := json.Marshal(info)
 	if err != nil {
 		return nil, fmt.Errorf("write what is known of a token: %w", err)

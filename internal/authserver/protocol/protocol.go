@@ -99,6 +99,8 @@ type API struct {
 type Clients interface {
 	// Client returns a client that may ask now from this address, or [ErrNoClient].
 	Client(ctx context.Context, id string, from netip.Addr) (*Client, error)
+	// Stands reports whether a client is registered and in force, wherever it asks from.
+	Stands(ctx context.Context, id string) (bool, error)
 }
 
 // ErrNoClient says that there is no such client, or that it may not ask.

@@ -180,11 +180,14 @@ func (m opaqueManager) Token(ctx context.Context, secret string) (*goidc.Token, 
 }
 
 // mayIntrospect lets a client ask about its own tokens, and about those that are for an
-// API that it serves (RFC 7662 §4).
+// API that it serves (RFC 7662 §4). Who may not is answered that the token is not active.
 func (s *Server) mayIntrospect(ctx context.Context, c *goidc.Client, info goidc.TokenInfo) bool {
 	known, err := s.client(ctx, c.ID)
 	if err != nil || known.Auth == AuthNone { // who proves nothing is told nothing
 		return false
+	}
+	if stands, err := s.options.Clients.Stands(ctx, info.ClientID); err != nil || !stands {
+		return false // a token of a client that is none any more is not active
 	}
 	if info.ClientID == c.ID {
 		return true

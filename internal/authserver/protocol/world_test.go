@@ -181,6 +181,12 @@ func (w *world) Client(_ context.Context, id string, _ netip.Addr) (*protocol.Cl
 	return nil, protocol.ErrNoClient
 }
 
+// Stands implements protocol.Clients.
+func (w *world) Stands(ctx context.Context, id string) (bool, error) {
+	_, err := w.Client(ctx, id, netip.Addr{})
+	return err == nil, nil
+}
+
 // Token implements protocol.TokenReader.
 func (w *world) Token(_, _, id string, _ time.Time) (bool, error) {
 	w.mu.Lock()

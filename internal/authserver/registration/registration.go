@@ -252,11 +252,7 @@ func (k Clients) Client(_ context.Context, id string, from netip.Addr) (*protoco
 	if err != nil {
 		return nil, fmt.Errorf("look up client: %w", err)
 	}
-	now := k.Now()
-	switch {
-	case record.Client == nil || record.Client.Disabled || !record.Revoked.IsZero(),
-		now.Before(record.NotBefore), !record.Expires.IsZero() && !now.Before(record.Expires),
-		!record.Networks.Allow(from):
+	if !k.stands(record) || !record.Networks.Allow(from) {
 		return nil, protocol.ErrNoClient
 	}
 	c, err := read(id, record.Settings)
@@ -266,4 +262,23 @@ func (k Clients) Client(_ context.Context, id string, from netip.Addr) (*protoco
 	c.Contact, c.Scopes = record.Client.Contact, record.Scopes
 	c.Verify = func(secret string) bool { return record.Match([]byte(secret)) }
 	return c, nil
+}
+
+// Stands implements protocol.Clients.
+func (k Clients) Stands(_ context.Context, id string) (bool, error) {
+	record, err := k.Lookup.Credential(KindName, id)
+	if errors.Is(err, shield.ErrUnknown) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up client: %w", err)
+	}
+	return k.stands(record), nil
+}
+
+// stands reports whether a registration is in force.
+func (k Clients) stands(record *shield.Record) bool {
+	now := k.Now()
+	return record.Client != nil && !record.Client.Disabled && record.Revoked.IsZero() &&
+		!now.Before(record.NotBefore) && (record.Expires.IsZero() || now.Before(record.Expires))
 }
