@@ -459,10 +459,13 @@ func parseCommand(line string) (command string, flags []string) {
 	}
 	command = words[0]
 	switch command {
-	case "client", "key", "log", "store", "user":
+	case "client", "key", "log", "signing-key", "store", "token", "user":
 		if len(words) > 1 && word.MatchString(words[1]) && words[1][0] != '-' {
 			command += " " + words[1]
 		}
+	}
+	if nested := command == "token grants" || command == "client invite"; nested && len(words) > 2 && word.MatchString(words[2]) && words[2][0] != '-' {
+		command += " " + words[2]
 	}
 	for _, m := range flagForm.FindAllStringSubmatch(line, -1) {
 		flags = append(flags, m[1])
