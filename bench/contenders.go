@@ -37,6 +37,8 @@ type running struct {
 	open    string              // host:port for the rows without client certificates
 	mutual  string              // and with
 	proofs  map[string][]secret // that it issued itself
+	asked   int                 // requests that were answered to make it ready
+	key     string              // PEM; tokens of the rows with proofs are bound to it
 	setup   string              // its settings, as the page shows them
 	ended   chan error
 }

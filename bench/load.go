@@ -6,7 +6,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pavise.dev/pavise/internal/dpop"
 	"pavise.dev/pavise/shield"
 	"pavise.dev/pavise/shield/hmac"
 )
@@ -31,6 +35,8 @@ type order struct {
 	Proof   string        `json:"proof"`
 	Proofs  []secret      `json:"proofs"`
 	Body    int           `json:"body"`
+	Form    string        `json:"form"` // of a POST by a client of the authorization server
+	PEM     string        `json:"pem"`  // private key to which the token is bound
 	Fresh   bool          `json:"fresh"`
 	CA      string        `json:"ca"`
 	Cert    string        `json:"cert"` // of the callers; with Key
@@ -70,6 +76,7 @@ type load struct {
 	config    *tls.Config
 	requests  [][]byte // in turn, where they may repeat
 	signers   []shield.Signer
+	prover    *dpop.Prover
 	body      string
 	next      atomic.Int64
 	measuring atomic.Bool
@@ -100,10 +107,13 @@ func newLoad(o order) (*load, error) {
 // prepare makes the requests that may be sent again and again. Signed ones are used
 // once, and made as they are needed.
 func (l *load) prepare() error {
+	if l.Proof == proofDPoP {
+		return l.hold()
+	}
 	if l.Proof != "hmac" {
 		l.requests = make([][]byte, max(1, len(l.Proofs)))
 		for i := range l.requests {
-			l.requests[i] = []byte(l.head("GET", l.credential(i)) + "\r\n")
+			l.requests[i] = l.static(i)
 		}
 		return nil
 	}
@@ -115,6 +125,44 @@ func (l *load) prepare() error {
 		l.signers = append(l.signers, s)
 	}
 	return nil
+}
+
+// static is a request that is the same each time.
+func (l *load) static(i int) []byte {
+	if l.Form == "" {
+		return []byte(l.head("GET", l.credential(i)) + "\r\n")
+	}
+	p := l.Proofs[i]
+	more := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(p.ID+":"+p.Secret)) +
+		"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: " + strconv.Itoa(len(l.Form)) + "\r\n"
+	return []byte(l.head("POST", more) + "\r\n" + l.Form)
+}
+
+// hold takes the key to which the token is bound.
+func (l *load) hold() error {
+	block, _ := pem.Decode([]byte(l.PEM))
+	if block == nil {
+		return errors.New("the key of proofs is missing")
+	}
+	key, err := x509.ParseECPrivateKey(block.Bytes)
+	if err != nil {
+		return fmt.Errorf("read the key of proofs: %w", err)
+	}
+	l.prover, err = dpop.NewProver(key, "ES256", time.Now)
+	return err
+}
+
+// proved is a request with a proof of its own.
+func (l *load) proved() ([]byte, error) {
+	r, err := http.NewRequest(http.MethodGet, "https://"+l.Name+l.Path, nil)
+	if err != nil {
+		return nil, err
+	}
+	token := l.Proofs[0].Secret
+	if err := l.prover.Sign(r, token); err != nil {
+		return nil, err
+	}
+	return []byte(l.head("GET", "Authorization: DPoP "+token+"\r\nDPoP: "+r.Header.Get("DPoP")+"\r\n") + "\r\n"), nil
 }
 
 func (l *load) credential(i int) string {
@@ -137,6 +185,9 @@ func (l *load) head(method, more string) string {
 // request returns the bytes of the next request.
 func (l *load) request() ([]byte, error) {
 	n := int(l.next.Add(1))
+	if l.prover != nil {
+		return l.proved()
+	}
 	if l.signers == nil {
 		return l.requests[n%len(l.requests)], nil
 	}

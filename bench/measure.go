@@ -133,8 +133,11 @@ func (p *page) measure(ctx context.Context, t *track, c contender) error {
 		}
 	}()
 	p.setups[c.name] = r.setup
-	answered := 0
-	for _, row := range rows() {
+	answered := r.asked
+	for _, row := range allRows() {
+		if row.ours && c.name != ours {
+			continue
+		}
 		if !p.settings.rows.MatchString(row.id) || c.rows != nil && !slices.Contains(c.rows, row.id) {
 			continue
 		}
@@ -155,7 +158,7 @@ func (p *page) measure(ctx context.Context, t *track, c contender) error {
 	if err := r.stop(); err != nil {
 		return err
 	}
-	if c.name != "Pavise" {
+	if c.name != ours {
 		return nil
 	}
 	events, err := countEvents(dir)
@@ -167,7 +170,10 @@ func (p *page) measure(ctx context.Context, t *track, c contender) error {
 func (p *page) load(ctx context.Context, t *track, r *running, row row) (figure, error) {
 	o := order{
 		Address: r.open, Name: openHost, Path: row.path, Proof: row.proof, Body: row.body, Fresh: row.fresh,
-		CA: t.path("ca.pem"), PID: r.pid(), Time: p.settings.time,
+		CA: t.path("ca.pem"), PID: r.pid(), Time: p.settings.time, PEM: r.key,
+	}
+	if row.form != "" {
+		o.Form = strings.ReplaceAll(row.form, "{{token}}", r.proofs["own"][0].Secret)
 	}
 	if row.tls {
 		o.Address, o.Name, o.Cert, o.Key = r.mutual, mutualHost, t.path("caller.pem"), t.path("caller.key")

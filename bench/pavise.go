@@ -29,7 +29,13 @@ hosts:
 issuers:
   corp: {url: "https://login.example.com", jwks: keys.json, audience: orders, may_grant: ["orders:*"]}
 limits: {address: 100000000/minute, connections_per_address: 4096}
+oauth: {issuer: "https://api.example.com", access_token: 12h, limit: 10000000/second}
 apis:
+  own:
+    host: api.example.com
+    upstream: "http://{{upstream}}"
+    shield: {any: [jwt: {}, introspect: {}]}
+    endpoints: {GET /own: {scopes: [orders:read]}}
   open:
     host: api.example.com
     upstream: "http://{{upstream}}"
@@ -82,8 +88,10 @@ func startPavise(ctx context.Context, t *track) (*running, error) {
 	if err := r.ready(ctx, addresses...); err != nil {
 		return nil, err
 	}
-	r.proofs, err = t.credentials(ctx, file)
-	return r, err
+	if r.proofs, err = t.credentials(ctx, file); err != nil {
+		return r, err
+	}
+	return r, t.registrations(ctx, file, r)
 }
 
 // credentials makes a client with its credentials, as an operator would.

@@ -29,7 +29,7 @@ func (p *page) write() error {
 	}
 	var b strings.Builder
 	err = made.Execute(&b, map[string]any{
-		"Machine": p.machine, "Contenders": p.contenders, "Rows": p.measuredRows(), "Steps": stepLines(p.steps),
+		"Machine": p.machine, "Contenders": p.contenders, "Rows": p.measuredRows(rows()), "OAuth": p.measuredRows(oauthRows()), "Ours": pavise(), "Steps": stepLines(p.steps),
 		"Time": p.settings.time, "Rounds": p.settings.rounds, "Callers": callers, "Primitives": p.primitives, "Events": p.events, "Answered": p.answered,
 	})
 	if err != nil {
@@ -43,10 +43,10 @@ func (p *page) write() error {
 }
 
 // measuredRows are the rows that some program has figures of.
-func (p *page) measuredRows() []row {
-	return slices.DeleteFunc(rows(), func(r row) bool {
-		for _, of := range p.results {
-			if len(of[r.id]) > 0 {
+func (p *page) measuredRows(of []row) []row {
+	return slices.DeleteFunc(of, func(r row) bool {
+		for _, measured := range p.results {
+			if len(measured[r.id]) > 0 {
 				return false
 			}
 		}
@@ -82,6 +82,8 @@ func (p *page) cell(c contender, r row, what string) string {
 			low, high = min(low, one.perRequest()), max(high, one.perRequest())
 		}
 		return fmt.Sprintf("**%.1f** (%.1f–%.1f)", micros(f.perRequest()), micros(low), micros(high))
+	case "core":
+		return fmt.Sprintf("%.0f", 1e6/micros(f.perRequest()))
 	case "latency":
 		return fmt.Sprintf("%.2f / %.2f", millis(f.P50), millis(f.P99))
 	case "rate":
@@ -145,7 +147,7 @@ func stepLines(steps []step) (lines []string) {
 func (p *page) failures() error {
 	var all []error
 	for _, c := range p.contenders {
-		for _, r := range rows() {
+		for _, r := range allRows() {
 			for _, f := range p.results[c.name][r.id] {
 				if f.bad() {
 					all = append(all, fmt.Errorf("%s, %s: %d of %d calls failed: %s", c.name, r.title, f.Failed, f.Sent+f.Failed, f.Failure))

@@ -12,6 +12,8 @@ type row struct {
 	body  int    // bytes of a POST's body; 0: GET
 	tls   bool   // with a client certificate
 	fresh bool   // a new connection for each request
+	ours  bool   // no other program here has such a thing
+	form  string // a POST's form, with {{token}} for one of our own
 
 	bare string // row of the bare program that it is compared with
 }
@@ -34,6 +36,29 @@ func rows() []row {
 		{id: "mtls-new", title: "mutual TLS, a new connection each", path: "/mtls", tls: true, fresh: true, bare: "mtls-new"},
 	}
 }
+
+// oauthRows are those of the authorization server, and of endpoints that take its tokens.
+// Nothing stands beside them: no other program here is one.
+func oauthRows() []row {
+	const token = "grant_type=client_credentials"
+	return []row{
+		{id: "oauth-jwt", title: "client credentials, JWT ES256", path: "/token", proof: "machine", many: 1, ours: true, form: token},
+		{id: "oauth-opaque", title: "client credentials, opaque token", path: "/token", proof: "opaque", many: 1, ours: true, form: token},
+		{id: "oauth-introspect", title: "introspection of a JWT", path: "/introspect", proof: "service", many: 1, ours: true, form: "token={{token}}"},
+		{id: "oauth-bearer", title: "a call with a JWT of our own", path: "/own", proof: "own", many: 1, ours: true},
+		{id: "oauth-bearer-opaque", title: "a call with an opaque token of our own", path: "/own", proof: "own-opaque", many: 1, ours: true},
+		{id: "oauth-dpop", title: "a call with a token bound to a key, a proof each", path: "/own", proof: proofDPoP, many: 1, ours: true},
+	}
+}
+
+// allRows are the rows of both tables.
+func allRows() []row { return append(rows(), oauthRows()...) }
+
+// ours is the program that all this is about.
+const ours = "Pavise"
+
+// proofDPoP is the proof of rows whose requests carry a proof of possession.
+const proofDPoP = "dpop"
 
 // figure is what one measurement of a row gave.
 type figure struct {

@@ -197,14 +197,22 @@ func addEndpoints(o config.OAuth, g *generation, p *pavise.Policy) error {
 	host := o.Host()
 	clients := pavise.API{Name: oauthAPI, Hosts: []string{host}, Origins: o.Browsers}
 	pages := pavise.API{Name: signInAPI, Hosts: []string{host}}
+	asked, err := limit.ParseRate(o.Limit)
+	if err != nil {
+		return fmt.Errorf("limit: %w", err)
+	}
 	for _, e := range g.oauth.Endpoints() {
+		rate := limit.Rate{Count: e.PerMinute, Per: time.Minute}
+		if e.PerMinute == 0 {
+			rate = asked
+		}
 		into := &clients
 		if e.Pages {
 			into = &pages
 		}
 		into.Endpoints = append(into.Endpoints, pavise.Endpoint{
 			Pattern: e.Pattern, Shield: open, AnyScope: true, Handler: e.Handler, MaxBody: maxForm, Judges: judged(e),
-			Limits: []limit.Limit{{Name: "oauth-" + limitName(e.Pattern), Rate: limit.Rate{Count: e.PerMinute, Per: time.Minute}, Per: limit.PerAddress}},
+			Limits: []limit.Limit{{Name: "oauth-" + limitName(e.Pattern), Rate: rate, Per: limit.PerAddress}},
 		})
 	}
 	p.APIs = append(p.APIs, clients, pages)

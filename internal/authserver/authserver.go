@@ -245,12 +245,11 @@ type Endpoint struct {
 	Pattern   string
 	Handler   http.Handler
 	Pages     bool // people see it: no script of another origin may read it
-	PerMinute int  // requests of one address
+	PerMinute int  // requests of one address; 0: what the configuration lets clients ask
 }
 
 // Requests of one address in a minute that are plenty.
 const (
-	clientsPerMinute  = 3000 // behind one address may stand many services
 	registerPerMinute = 60
 	pagesPerMinute    = 120
 )
@@ -259,7 +258,7 @@ const (
 func (s *Server) Endpoints() []Endpoint {
 	var all []Endpoint
 	for _, e := range s.protocol.Endpoints() {
-		rate := clientsPerMinute
+		rate := 0
 		if e.Pages {
 			rate = pagesPerMinute
 		}

@@ -117,6 +117,7 @@ type OAuth struct {
 	RotateKeys   Duration `yaml:"rotate_keys" doc:"How long a key signs; the next one is published a day before." default:"30d" min:"2d" max:"365d" restart:"yes"`
 	ClientCA     string   `yaml:"client_ca" doc:"File with the CAs whose certificates clients may authenticate with (tls_client_auth, RFC 8705 §2.1). The host must ask for certificates. Default: none."`
 	DPoPNonce    bool     `yaml:"dpop_nonce" doc:"Demand a recent nonce of the server in each DPoP proof (RFC 9449 §8)."`
+	Limit        string   `yaml:"limit" doc:"Requests of one address to what clients ask (tokens, introspection, revocation, pushed requests), count/second, /minute or /hour. Behind one address may stand many services." default:"3000/minute"`
 	Registration bool     `yaml:"registration" doc:"Programs may register themselves (RFC 7591) with an initial access token, which pavise client invite makes."`
 	SignIn       SignIn   `yaml:"sign_in" doc:"How people sign in."`
 	Browsers     Words    `yaml:"browsers" doc:"Origins whose scripts may ask for tokens, exact: https://app.example.com. Default: none."`

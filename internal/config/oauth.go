@@ -3,6 +3,8 @@ package config
 import (
 	"net/url"
 	"slices"
+
+	"pavise.dev/pavise/limit"
 )
 
 // checkOAuth finds what cannot work of the authorization server.
@@ -32,6 +34,9 @@ func (l *loader) checkOAuth() {
 		if host, ok := l.file.Hosts[u.Hostname()]; ok && host.ClientCertificates == "never" {
 			l.at("oauth.client_ca", "write hosts: {"+u.Hostname()+": {client_certificates: ask}}", "the host %s never asks for a certificate", u.Hostname())
 		}
+	}
+	if _, err := limit.ParseRate(o.Limit); err != nil {
+		l.at("oauth.limit", "write it like 3000/minute", "%v", err)
 	}
 	l.checkSignIn()
 	for name, api := range l.file.APIs {
