@@ -85,8 +85,11 @@ func (i *installation) Close() error {
 
 func secretOf(id string) []byte { return []byte(planted + id) }
 
-// changeUntilKilled makes credentials and revokes some of them, and says so after
-// each change that was answered for.
+// changers is how many change the store at the same time until they are killed.
+const changers = 4
+
+// changeUntilKilled makes credentials and revokes some of them, several at a time, and
+// says so after each change that was answered for.
 func changeUntilKilled(ctx context.Context, folder string) error {
 	i, err := openInstallation(ctx, folder, false)
 	if err != nil {
@@ -96,30 +99,43 @@ func changeUntilKilled(ctx context.Context, folder string) error {
 		return err
 	}
 	fmt.Println("open")
-	for n := 0; ; n++ {
-		if n%8 == 5 { // data keys change under way
-			if _, err := i.registry.RotateKeys(ctx); err != nil {
-				return err
+	fault := make(chan error)
+	for c := range changers {
+		go func() {
+			for n := c; ; n += changers {
+				if err := i.changeOnce(ctx, n); err != nil {
+					fault <- err
+				}
 			}
-		}
-		id := fmt.Sprintf("k%d-%d", os.Getpid(), n)
-		keep := shield.KeepHash
-		if n%2 == 1 {
-			keep = shield.KeepSealed
-		}
-		if _, _, err := i.registry.AddCredential(ctx, client.Credential{Kind: "api_key", Client: "shop"},
-			shield.Issued{ID: id, Material: secretOf(id), Keep: keep}); err != nil {
-			return err
-		}
-		fmt.Println("created", id)
-		if n%3 != 0 {
-			continue
-		}
-		if _, err := i.registry.Revoke(ctx, id, "test"); err != nil {
-			return err
-		}
-		fmt.Println("revoked", id)
+		}()
 	}
+	return <-fault
+}
+
+func (i *installation) changeOnce(ctx context.Context, n int) error {
+	if n%8 == 5 { // data keys change under way
+		if _, err := i.registry.RotateKeys(ctx); err != nil {
+			return err
+		}
+	}
+	id := fmt.Sprintf("k%d-%d", os.Getpid(), n)
+	keep := shield.KeepHash
+	if n%2 == 1 {
+		keep = shield.KeepSealed
+	}
+	if _, _, err := i.registry.AddCredential(ctx, client.Credential{Kind: "api_key", Client: "shop"},
+		shield.Issued{ID: id, Material: secretOf(id), Keep: keep}); err != nil {
+		return err
+	}
+	fmt.Println("created", id)
+	if n%3 != 0 {
+		return nil
+	}
+	if _, err := i.registry.Revoke(ctx, id, "test"); err != nil {
+		return err
+	}
+	fmt.Println("revoked", id)
+	return nil
 }
 
 // What was answered for is there after a kill -9, and the store is taken for

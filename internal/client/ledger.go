@@ -26,13 +26,16 @@ var ErrRolledBack = errors.New("the store is not in the state in which it was le
 // since the start, tell when an older state of a row or of the whole store was
 // put back (docs/decisions/0030-state.md).
 type ledger struct {
-	store  Store
-	keys   atomic.Pointer[seal.Keys]
-	master seal.Master // guarded by writing
+	store Store
+	keys  atomic.Pointer[seal.Keys]
 
-	writing sync.Mutex // orders commits with their marks
-	mark    *mark      // nil: none is kept
-	unsure  bool       // whether the last commit was written is not known
+	masterMu sync.Mutex // orders what changes the keys
+	master   seal.Master
+
+	queue  queue         // changes that wait to be committed
+	turn   chan struct{} // full while a commit is under way
+	mark   *mark         // nil: none is kept; whoever has the turn writes it
+	unsure bool          // whether the last commit was written is not known; as mark
 
 	seenMu sync.Mutex
 	seen   map[rowName]int64 // the newest version of each row that was seen
@@ -74,7 +77,9 @@ func openLedger(ctx context.Context, o Options) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &ledger{store: o.Store, master: o.Master, seen: make(map[rowName]int64, len(rows))}
+	l := &ledger{
+		store: o.Store, master: o.Master, turn: make(chan struct{}, 1), seen: make(map[rowName]int64, len(rows)),
+	}
 	l.keys.Store(keys)
 	sum, err := l.verify(ctx, rows)
 	if err != nil || o.Mark == "" {
@@ -295,145 +300,14 @@ func (l *ledger) tagged(e entry) (Row, error) {
 	return Row{Table: e.table, ID: e.id, Version: e.version + 1, Body: append(tag[:], body...)}, nil
 }
 
-// commit writes rows between two states of the mark, so that a death at any point
-// leaves a store that the mark knows.
-func (l *ledger) commit(ctx context.Context, rows []Row) error {
-	return l.step(ctx, rows, l.announce, func() error {
-		_, err := l.store.Commit(ctx, rows...)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			l.note(row)
-		}
-		return nil
-	})
-}
-
-// remove takes rows away, between two states of the mark as [ledger.commit] does.
-func (l *ledger) remove(ctx context.Context, rows []Row) error {
-	return l.step(ctx, rows, l.announceRemoval, func() error {
-		_, err := l.store.Remove(ctx, rows...)
-		if err != nil {
-			return err
-		}
-		l.forget(rows)
-		return nil
-	})
-}
-
-// step changes the store between the announcement of its next sum and the
-// confirmation.
-func (l *ledger) step(ctx context.Context, rows []Row, announce func(context.Context, []Row) (total, error), change func() error) error {
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	next, err := announce(ctx, rows)
-	if err != nil {
-		return err
-	}
-	if err := change(); err != nil {
-		l.unsure = l.unsure || !errors.Is(err, ErrConflict)
-		return err
-	}
-	if l.mark == nil || !marked(rows) {
-		return nil
-	}
-	if err := l.mark.confirm(next); err != nil {
-		return fmt.Errorf("the change is in force, but: %w", err)
-	}
-	return nil
-}
-
-func marked(rows []Row) bool {
-	for _, row := range rows {
-		if row.Table != tableUsage {
-			return true
-		}
-	}
-	return false
-}
-
-// announce tells the mark the sum that the store is about to have.
-func (l *ledger) announce(ctx context.Context, rows []Row) (total, error) {
-	if l.mark == nil || !marked(rows) {
-		return total{}, nil
-	}
-	if err := l.settle(ctx); err != nil {
-		return total{}, err
-	}
-	next := l.mark.confirmed
-	for _, row := range rows {
-		if row.Version > 1 {
-			if err := l.without(ctx, &next, row.Table, row.ID, row.Version-1); err != nil {
-				return next, err
-			}
-		}
-		next.add(l.part(row))
-	}
-	return next, l.mark.announce(next)
-}
-
-// announceRemoval tells the mark the sum that the store has without rows.
-func (l *ledger) announceRemoval(ctx context.Context, rows []Row) (total, error) {
-	if l.mark == nil {
-		return total{}, nil
-	}
-	if err := l.settle(ctx); err != nil {
-		return total{}, err
-	}
-	next := l.mark.confirmed
-	for _, row := range rows {
-		if err := l.without(ctx, &next, row.Table, row.ID, row.Version); err != nil {
-			return next, err
-		}
-	}
-	return next, l.mark.announce(next)
-}
-
-// without takes the stored version of a row out of a sum.
-func (l *ledger) without(ctx context.Context, sum *total, table, id string, version int64) error {
-	old, _, err := l.store.Get(ctx, table, id)
-	if err != nil {
-		return fmt.Errorf("read %s/%s: %w", table, id, err)
-	}
-	if old.Version != version {
-		return ErrConflict
-	}
-	sum.remove(l.part(old))
-	return nil
-}
-
-// settle finds out whether the last commit was written, if that is not known.
-func (l *ledger) settle(ctx context.Context) error {
-	if !l.unsure {
-		return nil
-	}
-	rows, _, err := l.store.Since(ctx, 0)
-	if err != nil {
-		return fmt.Errorf("read the store after a commit that broke off: %w", err)
-	}
-	sum, err := l.verify(ctx, rows)
-	if err != nil {
-		return err
-	}
-	if sum != l.mark.confirmed && sum != l.mark.announced {
-		return fmt.Errorf("after a commit that broke off: %w", ErrRolledBack)
-	}
-	if err := l.mark.confirm(sum); err != nil {
-		return err
-	}
-	l.unsure = false
-	return nil
-}
-
 // learn takes in data keys that another node made.
 func (l *ledger) learn(rows []Row) error {
 	wrapped, err := dataKeys(rows)
 	if err != nil || len(wrapped) == 0 {
 		return err
 	}
-	l.writing.Lock()
-	defer l.writing.Unlock()
+	l.masterMu.Lock()
+	defer l.masterMu.Unlock()
 	keys, err := l.keys.Load().With(l.master, wrapped)
 	if err != nil {
 		return err

@@ -106,8 +106,8 @@ func (l *ledger) addKeys(ctx context.Context) error {
 }
 
 func (l *ledger) currentMaster() seal.Master {
-	l.writing.Lock()
-	defer l.writing.Unlock()
+	l.masterMu.Lock()
+	defer l.masterMu.Unlock()
 	return l.master
 }
 
@@ -150,8 +150,8 @@ func (l *ledger) rewrap(ctx context.Context, to seal.Master) error {
 	if err := l.commit(ctx, rows); err != nil {
 		return err
 	}
-	l.writing.Lock()
-	defer l.writing.Unlock()
+	l.masterMu.Lock()
+	defer l.masterMu.Unlock()
 	l.master = to
 	return nil
 }
