@@ -18,7 +18,8 @@ import (
 type gated struct {
 	client.Store
 	shut    atomic.Bool
-	leave   chan error // what a commit that waited does: nil lets it through
+	leave   chan error // what a commit that waited answers: nil lets it through
+	lost    bool       // it is written all the same, and only the answer is lost
 	commits atomic.Int32
 	before  func() // runs once, before the next commit that is not held
 }
@@ -26,7 +27,10 @@ type gated struct {
 func (g *gated) Commit(ctx context.Context, rows ...client.Row) (int64, error) {
 	g.commits.Add(1)
 	if g.shut.Load() {
-		if err := <-g.leave; err != nil {
+		if err := errors.Join(<-g.leave, ctx.Err()); err != nil {
+			if g.lost {
+				_, _ = g.Store.Commit(ctx, rows...) // the answer is lost in any case
+			}
 			return 0, err
 		}
 	} else if g.before != nil {
@@ -195,27 +199,33 @@ func TestCallerWhoGoesAwayLeavesNoHalfOfAChange(t *testing.T) {
 // A disk that fails is told to all whose changes were in the commit; what comes after
 // finds the mark and the store agreed.
 func TestFailedJointCommitIsToldToAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		records, store, options := gatedRecords(t)
-		store.shut.Store(true)
-		first := within(func() error { return records.Write(t.Context(), record("first", 0)) })
-		second := within(func() error { return records.Write(t.Context(), record("second", 0)) })
-		third := within(func() error { return records.Write(t.Context(), record("third", 0)) })
-		store.leave <- nil
-		must(t, <-first)
-		store.leave <- errors.New("the disk is full")
-		for _, done := range []<-chan error{second, third} {
-			if err := <-done; !errors.Is(err, client.ErrUnavailable) {
-				t.Errorf("error %v, want that the store cannot be used", err)
-			}
+	for name, kept := range map[string]int{"not written": 2, "written": 4} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { failJointCommit(t, kept) }) })
+	}
+}
+
+func failJointCommit(t *testing.T, want int) {
+	t.Helper()
+	records, store, options := gatedRecords(t)
+	store.lost = want == 4
+	store.shut.Store(true)
+	first := within(func() error { return records.Write(t.Context(), record("first", 0)) })
+	second := within(func() error { return records.Write(t.Context(), record("second", 0)) })
+	third := within(func() error { return records.Write(t.Context(), record("third", 0)) })
+	store.leave <- nil
+	must(t, <-first)
+	store.leave <- errors.New("the disk is full")
+	for _, done := range []<-chan error{second, third} {
+		if err := <-done; !errors.Is(err, client.ErrUnavailable) {
+			t.Errorf("error %v, want that the store cannot be used", err)
 		}
-		store.shut.Store(false)
-		must(t, records.Write(t.Context(), record("after", 0)))
-		kept, err := agrees(t, options).Table(t.Context(), "thing")
-		if err != nil || len(kept) != 2 {
-			t.Errorf("kept %v, %v", kept, err)
-		}
-	})
+	}
+	store.shut.Store(false)
+	must(t, records.Write(t.Context(), record("after", 0)))
+	kept, err := agrees(t, options).Table(t.Context(), "thing")
+	if err != nil || len(kept) != want {
+		t.Errorf("kept %v, %v", kept, err)
+	}
 }
 
 // Where no mark is kept others may write to the store: what they were faster with is
