@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/attacktest"
 )
 
@@ -16,25 +17,26 @@ func TestApplicationsSignPeopleOut(t *testing.T) {
 	s.register("bare", map[string]string{"redirects": "https://web.example/bare"})
 	signIn := func() (*walker, string) {
 		w := newWalker(t, s.Client())
-		query := strings.Replace(authorizeQuery(), url.QueryEscape("https://web.example/cb"), url.QueryEscape("https://web.example/portal"), 1)
-		w.take(w.Get(s.issuer + "/authorize?" + strings.Replace(query, "client_id=web", "client_id=portal", 1)))
-		w.submit(url.Values{"do": {"sign-in"}, "username": {"ann"}, "password": {password}})
-		if w.sent == nil {
-			w.submit(url.Values{"do": {"allow"}})
+		query := person.Asking("portal", "openid profile orders:read")
+		query.Set("redirect_uri", "https://web.example/portal")
+		w.did(w.Open(s.issuer + "/authorize?" + query.Encode()))
+		w.signIn()
+		if w.Sent == nil {
+			w.allow()
 		}
-		tokens, status := s.post("/token", "portal", url.Values{
-			"grant_type": {"authorization_code"}, "redirect_uri": {"https://web.example/portal"}, "code_verifier": {pkceVerifier}, "code": {w.sent.Get("code")},
-		})
+		redeem := person.Redeeming(w.Sent.Get("code"))
+		redeem.Set("redirect_uri", "https://web.example/portal")
+		tokens, status := s.post("/token", "portal", redeem)
 		hint, _ := tokens["id_token"].(string)
 		if status != http.StatusOK || hint == "" {
 			t.Fatalf("%d %v", status, tokens)
 		}
-		w.sent = nil
+		w.Sent = nil
 		return w, hint
 	}
 	leave := func(w *walker, query url.Values) {
-		w.sent, w.page = nil, ""
-		w.take(w.Get(s.issuer + "/end-session?" + query.Encode()))
+		w.Sent, w.Page = nil, ""
+		w.did(w.Open(s.issuer + "/end-session?" + query.Encode()))
 	}
 
 	w, hint := signIn()
@@ -58,37 +60,37 @@ func TestApplicationsSignPeopleOut(t *testing.T) {
 		"an address with HTML": {"client_id": {"<script>"}, "post_logout_redirect_uri": {"<script>alert(1)</script>"}},
 	} {
 		leave(w, query)
-		if w.sent != nil || !strings.Contains(w.page, "invalid_request") || strings.Contains(w.page, "<script>") {
-			t.Errorf("%s: sent to %v; the page says %s", name, w.sent, w.page)
+		if w.Sent != nil || !strings.Contains(w.Page, "invalid_request") || strings.Contains(w.Page, "<script>") {
+			t.Errorf("%s: sent to %v; the page says %s", name, w.Sent, w.Page)
 		}
 	}
 	for _, path := range []string{"/end-session/e30x", "/end-session/eyJjIjoicG9ydGFsIiwidCI6Imh0dHBzOi8vZXZpbC5leGFtcGxlIn0"} { // nothing; {"c":"portal","t":"https://evil.example"}
-		w.take(w.Get(s.issuer + path))
-		if w.sent != nil || !strings.Contains(w.page, "invalid_request") {
-			t.Errorf("%s: sent to %v; the page says %s", path, w.sent, w.page)
+		w.did(w.Open(s.issuer + path))
+		if w.Sent != nil || !strings.Contains(w.Page, "invalid_request") {
+			t.Errorf("%s: sent to %v; the page says %s", path, w.Sent, w.Page)
 		}
 	}
 
 	// The person is asked, and is signed in until they answer.
 	leave(w, url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {"https://web.example/bye?lang=en"}, "state": {"a&b"}})
-	if !strings.Contains(w.page, "Sign out?") {
-		t.Fatalf("nobody is asked: %s", w.page)
+	if !strings.Contains(w.Page, "Sign out?") {
+		t.Fatalf("nobody is asked: %s", w.Page)
 	}
 	w.submit(url.Values{"do": {"sign-out"}})
-	if w.sent.Get("state") != "a&b" || w.sent.Get("lang") != "en" {
-		t.Fatalf("sent with %v: %s", w.sent, w.page)
+	if w.Sent.Get("state") != "a&b" || w.Sent.Get("lang") != "en" {
+		t.Fatalf("sent with %v: %s", w.Sent, w.Page)
 	}
 	leave(w, url.Values{"client_id": {"portal"}, "post_logout_redirect_uri": {"https://web.example/bye"}})
-	if w.sent == nil {
-		t.Errorf("who is signed out already is asked again: %s", w.page)
+	if w.Sent == nil {
+		t.Errorf("who is signed out already is asked again: %s", w.Page)
 	}
 	leave(w, url.Values{})
-	if !strings.Contains(w.page, "Signed out") {
-		t.Errorf("without an address: %s", w.page)
+	if !strings.Contains(w.Page, "Signed out") {
+		t.Errorf("without an address: %s", w.Page)
 	}
-	w.sent = nil
-	w.take(w.Get(s.issuer + "/authorize?" + authorizeQuery()))
-	if !strings.Contains(w.page, `name="password"`) {
-		t.Errorf("the session goes on: %s", w.page)
+	w.Sent = nil
+	w.did(w.Open(s.issuer + "/authorize?" + asking().Encode()))
+	if !strings.Contains(w.Page, `name="password"`) {
+		t.Errorf("the session goes on: %s", w.Page)
 	}
 }

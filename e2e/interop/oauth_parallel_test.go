@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/internal/dpop"
 )
@@ -65,10 +66,7 @@ func (s *oauthServer) formOf(path, client string, form url.Values) (*http.Reques
 func TestOfFiftyRedemptionsAtOnceOneWins(t *testing.T) {
 	attacktest.Rows(t, 49, 54)
 	s := startOAuth(t)
-	redeem := url.Values{
-		"grant_type": {"authorization_code"}, "redirect_uri": {"https://web.example/cb"}, "code_verifier": {pkceVerifier},
-		"code": {s.browse("openid offline_access orders:read").Get("code")},
-	}
+	redeem := person.Redeeming(s.browse("openid offline_access orders:read"))
 	client := s.Client()
 	got := winners(func() int {
 		r, err := s.formOf("/token", "web", redeem)
@@ -77,7 +75,7 @@ func TestOfFiftyRedemptionsAtOnceOneWins(t *testing.T) {
 	if got[http.StatusOK] != 1 || got[http.StatusBadRequest] != tries-1 {
 		t.Errorf("a code: %v", got)
 	}
-	redeem.Set("code", s.browse("openid offline_access orders:read").Get("code"))
+	redeem.Set("code", s.browse("openid offline_access orders:read"))
 	first, status := s.token(redeem)
 	refresh, _ := first["refresh_token"].(string)
 	if status != http.StatusOK || refresh == "" || s.call(first["access_token"]) != http.StatusOK {
@@ -108,11 +106,7 @@ func TestOfFiftyRedemptionsAtOnceOneWins(t *testing.T) {
 func TestOfFiftyUsesOfAPushedRequestOneBegins(t *testing.T) {
 	attacktest.Rows(t, 59)
 	s := startOAuth(t)
-	form, err := url.ParseQuery(authorizeQuery())
-	if err != nil {
-		t.Fatal(err)
-	}
-	pushed, status := s.post("/par", "web", form)
+	pushed, status := s.post("/par", "web", asking())
 	uri, _ := pushed["request_uri"].(string)
 	if status != http.StatusCreated || uri == "" {
 		t.Fatalf("%d %v", status, pushed)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/attacktest"
@@ -125,15 +126,15 @@ func TestProgramsRegisterThemselves(t *testing.T) {
 	// It works as any client does; people are asked each time, and told that nobody reviewed it.
 	for range 2 {
 		w := newWalker(t, s.Client())
-		w.take(w.Get(s.issuer + "/authorize?" + strings.ReplaceAll(authorizeQuery(), "client_id=web", "client_id="+id)))
-		if strings.Contains(w.page, `name="password"`) {
-			w.submit(url.Values{"do": {"sign-in"}, "username": {"ann"}, "password": {password}})
+		w.did(w.Open(s.issuer + "/authorize?" + person.Asking(id, "openid profile orders:read").Encode()))
+		if strings.Contains(w.Page, `name="password"`) {
+			w.signIn()
 		}
-		if !strings.Contains(w.page, "A Shop") || !strings.Contains(w.page, "reviewed") {
-			t.Fatalf("the page says %s", w.page)
+		if !strings.Contains(w.Page, "A Shop") || !strings.Contains(w.Page, "reviewed") {
+			t.Fatalf("the page says %s", w.Page)
 		}
-		w.submit(url.Values{"do": {"allow"}})
-		redeem := url.Values{"grant_type": {"authorization_code"}, "redirect_uri": {"https://web.example/cb"}, "code_verifier": {pkceVerifier}, "code": {w.sent.Get("code")}}
+		w.allow()
+		redeem := person.Redeeming(w.Sent.Get("code"))
 		tokens, status := s.post("/token", id, redeem)
 		if status != http.StatusOK || s.call(tokens["access_token"]) != http.StatusOK {
 			t.Fatalf("%d %v", status, tokens)

@@ -1,95 +1,27 @@
 package interop
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/attacktest"
 )
 
-const pkceVerifier = "a-verifier-of-forty-three-characters-or-more-2"
-
-var (
-	formAction = regexp.MustCompile(`<form[^>]*action="([^"]*)"`)
-	hidden     = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
-	scopeBox   = regexp.MustCompile(`name="scope" value="([^"]*)"`)
-)
-
-// browse signs ann in, allows, and returns the query with which she is sent back.
-func (s *oauthServer) browse(scope string) url.Values {
+// browse signs ann in, allows, and returns the code with which she is sent back.
+func (s *oauthServer) browse(scope string) string {
 	s.T.Helper()
-	jar, err := cookiejar.New(nil)
+	code, err := person.New(s.Client().Transport).Code(s.issuer+"/authorize?"+person.Asking("web", scope).Encode(), "ann", password)
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	browser := s.Client()
-	browser.Jar = jar
-	browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
-		if r.URL.Host == "web.example" {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}
-	sum := sha256.Sum256([]byte(pkceVerifier))
-	query := url.Values{
-		"client_id": {"web"}, "response_type": {"code"}, "redirect_uri": {"https://web.example/cb"}, "scope": {scope}, "state": {"s"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
-	}
-	at, err := browser.Get(s.issuer + "/authorize?" + query.Encode())
-	for range 3 {
-		if err != nil {
-			s.T.Fatal(err)
-		}
-		if location, err := at.Location(); err == nil {
-			return location.Query()
-		}
-		page, _ := io.ReadAll(at.Body)
-		at, err = s.submit(browser, at.Request.URL, string(page))
-	}
-	s.T.Fatal("the browser was not sent back")
-	return nil
-}
-
-func (s *oauthServer) submit(browser *http.Client, at *url.URL, page string) (*http.Response, error) {
-	s.T.Helper()
-	found := formAction.FindStringSubmatch(page)
-	if found == nil {
-		s.T.Fatalf("a page without a form: %s", page)
-	}
-	form := url.Values{}
-	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
-		form.Set(m[1], m[2])
-	}
-	for _, m := range scopeBox.FindAllStringSubmatch(page, -1) {
-		form.Add("scope", m[1])
-	}
-	form.Set("do", "allow")
-	if strings.Contains(page, `name="password"`) {
-		form.Set("do", "sign-in")
-		form.Set("username", "ann")
-		form.Set("password", password)
-	}
-	action, err := at.Parse(strings.ReplaceAll(found[1], "&amp;", "&"))
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	r, err := http.NewRequest(http.MethodPost, action.String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Origin", s.issuer)
-	return browser.Do(r)
+	return code
 }
 
 // token asks the token endpoint as the client web.
@@ -144,8 +76,7 @@ func (s *oauthServer) call(token any) int {
 func TestGrantsKeysAndRevocationsSurviveARestart(t *testing.T) {
 	attacktest.Rows(t, 36, 49, 54)
 	s := startOAuth(t)
-	redeem := url.Values{"grant_type": {"authorization_code"}, "redirect_uri": {"https://web.example/cb"}, "code_verifier": {pkceVerifier}}
-	redeem.Set("code", s.browse("openid offline_access orders:read").Get("code"))
+	redeem := person.Redeeming(s.browse("openid offline_access orders:read"))
 	s.Restart()
 	first, status := s.token(redeem)
 	if status != http.StatusOK || s.call(first["access_token"]) != http.StatusOK {

@@ -5,18 +5,16 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"html"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/attacktest"
 )
 
@@ -98,120 +96,62 @@ func startHub(t *testing.T) *hub {
 
 const hubSecret = "the hub's secret"
 
-// walker is a browser that follows redirects, but not to the application.
+// walker is a person whose steps must succeed.
 type walker struct {
-	*http.Client
-	t    *testing.T
-	at   *url.URL
-	page string
-	sent url.Values // the query with which it was sent to the application; nil: it was not
+	*person.Person
+	t *testing.T
 }
 
 func newWalker(t *testing.T, base *http.Client) *walker {
 	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &walker{Client: base, t: t}
-	w.Jar = jar
-	w.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		if r.URL.Host == "web.example" || len(via) > 10 {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}
-	return w
+	return &walker{person.New(base.Transport), t}
 }
 
-func (w *walker) take(answer *http.Response, err error) {
+func (w *walker) did(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	if location, err := answer.Location(); err == nil && location.Host == "web.example" {
-		w.sent = location.Query()
-		return
-	}
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.at, w.page = answer.Request.URL, string(text)
 }
 
-// follow takes the link whose address holds a text.
 func (w *walker) follow(holds string) {
 	w.t.Helper()
-	for _, m := range regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(w.page, -1) {
-		if address := html.UnescapeString(m[1]); strings.Contains(address, holds) {
-			next, err := w.at.Parse(address)
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			w.take(w.Get(next.String()))
-			return
-		}
-	}
-	w.t.Fatalf("no link holds %q: %s", holds, w.page)
+	w.did(w.Follow(holds))
 }
 
-// submit sends the only form of the page with its hidden fields, and more.
-func (w *walker) submit(more url.Values) {
+func (w *walker) submit(filled url.Values) {
 	w.t.Helper()
-	form := url.Values{}
-	for _, m := range hidden.FindAllStringSubmatch(w.page, -1) {
-		form.Set(m[1], html.UnescapeString(m[2]))
-	}
-	for _, m := range scopeBox.FindAllStringSubmatch(w.page, -1) {
-		form.Add("scope", m[1])
-	}
-	for name, values := range more {
-		form[name] = values
-	}
-	action := w.at
-	if found := formAction.FindStringSubmatch(w.page); found != nil {
-		var err error
-		if action, err = w.at.Parse(html.UnescapeString(found[1])); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	r, err := http.NewRequest(http.MethodPost, action.String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Origin", w.at.Scheme+"://"+w.at.Host)
-	w.take(w.Do(r))
+	w.did(w.Submit(filled))
 }
 
-// authorizeQuery is what the application web asks for.
-func authorizeQuery() string {
-	sum := sha256.Sum256([]byte(pkceVerifier))
-	return url.Values{
-		"client_id": {"web"}, "response_type": {"code"}, "redirect_uri": {"https://web.example/cb"}, "scope": {"openid profile orders:read"}, "state": {"s"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
-	}.Encode()
+func (w *walker) signIn() {
+	w.t.Helper()
+	w.did(w.SignIn("ann", password))
 }
+
+func (w *walker) allow() {
+	w.t.Helper()
+	w.did(w.Allow())
+}
+
+// asking is what the application web asks for.
+func asking() url.Values { return person.Asking("web", "openid profile orders:read") }
 
 // begin opens the authorization of the client web.
 func (s *oauthServer) begin(t *testing.T) *walker {
 	t.Helper()
 	w := newWalker(t, s.Client())
-	w.take(w.Get(s.issuer + "/authorize?" + authorizeQuery()))
+	w.did(w.Open(s.issuer + "/authorize?" + asking().Encode()))
 	return w
 }
 
 // end redeems what the application was sent, calls the API, and returns the ID token's claims.
 func (s *oauthServer) end(w *walker) map[string]any {
 	w.t.Helper()
-	if w.sent.Get("code") == "" {
-		w.t.Fatalf("the application got %v; the page at %s says %s", w.sent, w.at, w.page)
+	if w.Sent.Get("code") == "" {
+		w.t.Fatalf("the application got %v; the page at %s says %s", w.Sent, w.At, w.Page)
 	}
-	answer, status := s.token(url.Values{
-		"grant_type": {"authorization_code"}, "redirect_uri": {"https://web.example/cb"}, "code_verifier": {pkceVerifier}, "code": {w.sent.Get("code")},
-	})
+	answer, status := s.token(person.Redeeming(w.Sent.Get("code")))
 	if status != http.StatusOK || s.call(answer["access_token"]) != http.StatusOK {
 		w.t.Fatalf("%d %v", status, answer)
 	}
@@ -239,10 +179,10 @@ func TestPeopleSignInThroughOthers(t *testing.T) {
 	w := s.begin(t)
 	w.follow("with=zitadel")
 	w.submit(url.Values{"username": {"test-user@localhost"}, "password": {"verysecure"}})
-	if !strings.Contains(w.page, "See your orders") {
-		t.Fatalf("no consent is asked at %s: %s", w.at, w.page)
+	if !strings.Contains(w.Page, "See your orders") {
+		t.Fatalf("no consent is asked at %s: %s", w.At, w.Page)
 	}
-	w.submit(url.Values{"do": {"allow"}})
+	w.allow()
 	first := s.end(w)
 	if first["name"] == "" || first["sub"] == "" {
 		t.Errorf("claims %v", first)
@@ -252,15 +192,15 @@ func TestPeopleSignInThroughOthers(t *testing.T) {
 	w = s.begin(t)
 	w.follow("with=zitadel")
 	w.submit(url.Values{"username": {"test-user@localhost"}, "password": {"verysecure"}})
-	if w.sent == nil { // consent was given before
-		t.Fatalf("asked again: %s", w.page)
+	if w.Sent == nil { // consent was given before
+		t.Fatalf("asked again: %s", w.Page)
 	}
 	if again := s.end(w); again["sub"] != first["sub"] {
 		t.Errorf("subjects %v and %v", first["sub"], again["sub"])
 	}
 	w = s.begin(t)
 	w.follow("with=hub")
-	w.submit(url.Values{"do": {"allow"}})
+	w.allow()
 	other := s.end(w)
 	if other["sub"] == first["sub"] || other["name"] != "Hubert" {
 		t.Errorf("claims %v", other)
@@ -290,8 +230,8 @@ func TestProvidersThatFailLeaveAPageThatSaysWhatToDo(t *testing.T) {
 		w := s.begin(t)
 		began := time.Now()
 		w.follow("with=hub")
-		if w.sent != nil || !strings.Contains(w.page, "The Hub") || strings.Contains(w.page, "hub-token") {
-			t.Errorf("%s: sent %v, page %s", name, w.sent, w.page)
+		if w.Sent != nil || !strings.Contains(w.Page, "The Hub") || strings.Contains(w.Page, "hub-token") {
+			t.Errorf("%s: sent %v, page %s", name, w.Sent, w.Page)
 		}
 		if took := time.Since(began); took > patience {
 			t.Errorf("%s: %s", name, took)
@@ -299,12 +239,12 @@ func TestProvidersThatFailLeaveAPageThatSaysWhatToDo(t *testing.T) {
 	}
 	w := s.begin(t)
 	w.follow("with=away")
-	if w.sent != nil || !strings.Contains(w.page, "Away") {
-		t.Errorf("away: %s", w.page)
+	if w.Sent != nil || !strings.Contains(w.Page, "Away") {
+		t.Errorf("away: %s", w.Page)
 	}
 	// A password still works beside them.
 	w.follow("/authorize/")
-	w.submit(url.Values{"do": {"sign-in"}, "username": {"ann"}, "password": {password}})
-	w.submit(url.Values{"do": {"allow"}})
+	w.signIn()
+	w.allow()
 	s.end(w)
 }

@@ -1,24 +1,19 @@
 package kill
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
-	"fmt"
-	"html"
 	"io"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/attacktest"
 )
 
@@ -37,18 +32,14 @@ apis:
 scopes: {orders:read: See orders}
 `
 
-const (
-	verifier = "a-verifier-of-forty-three-characters-or-more-3"
-	back     = "https://web.example/cb"
-	password = "planted-heron-copper-52"
-)
+const password = "planted-heron-copper-52"
 
 // server is an installation that is an authorization server, with a person who is signed
 // in and has allowed the application web everything before.
 type server struct {
 	*installation
 	secrets map[string]string
-	browser *http.Client
+	person  *person.Person
 }
 
 func serveOAuth(t *testing.T) *server {
@@ -62,7 +53,7 @@ func serveOAuth(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	s := &server{installation: installWith(t, strings.ReplaceAll(strings.ReplaceAll(oauthYAML, "%[2]s", address), "%[1]s", "%s")), secrets: map[string]string{}}
-	s.secrets["web"] = s.must("client", "create", "web", "--scope", "orders:read", "--oauth", "--redirect", back, "-q")
+	s.secrets["web"] = s.must("client", "create", "web", "--scope", "orders:read", "--oauth", "--redirect", person.Back, "-q")
 	s.secrets["machine"] = s.must("client", "create", "machine", "--scope", "orders:read", "--oauth", "-q")
 	s.secrets["opaque"] = s.must("client", "create", "opaque", "--scope", "orders:read", "--oauth", "--tokens", "opaque", "-q")
 	cmd := exec.Command(s.program, "user", "create", "ann", "--password-stdin")
@@ -71,17 +62,7 @@ func serveOAuth(t *testing.T) *server {
 		t.Fatalf("%v: %s", err, out)
 	}
 	s.start()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.browser = &http.Client{Jar: jar, Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: s.tls, DisableKeepAlives: true}}
-	s.browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
-		if r.URL.Host == "web.example" {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}
+	s.person = person.New(&http.Transport{TLSClientConfig: s.tls, DisableKeepAlives: true})
 	if code := s.code(); code == "" {
 		t.Fatal("no code is given out")
 	}
@@ -89,63 +70,10 @@ func serveOAuth(t *testing.T) *server {
 	return s
 }
 
-var (
-	formAction = regexp.MustCompile(`<form[^>]*action="([^"]*)"`)
-	hidden     = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
-	scopeBox   = regexp.MustCompile(`name="scope" value="([^"]*)"`)
-)
-
 // code takes the person through an authorization; empty if the server went away.
 func (s *server) code() string {
-	sum := sha256.Sum256([]byte(verifier))
-	at, err := s.browser.Get("https://" + s.address + "/authorize?" + url.Values{
-		"client_id": {"web"}, "response_type": {"code"}, "redirect_uri": {back}, "scope": {"orders:read"}, "state": {"s"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
-	}.Encode())
-	for range 3 {
-		if err != nil {
-			return ""
-		}
-		if location, err := at.Location(); err == nil {
-			_ = at.Body.Close()
-			return location.Query().Get("code")
-		}
-		page, _ := io.ReadAll(at.Body) // what is missing is no form
-		_ = at.Body.Close()
-		at, err = s.submit(at.Request.URL, string(page))
-	}
-	return ""
-}
-
-func (s *server) submit(at *url.URL, page string) (*http.Response, error) {
-	found := formAction.FindStringSubmatch(page)
-	if found == nil {
-		return nil, fmt.Errorf("a page without a form: %s", page)
-	}
-	form := url.Values{"do": {"allow"}}
-	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
-		form.Set(m[1], html.UnescapeString(m[2]))
-	}
-	for _, m := range scopeBox.FindAllStringSubmatch(page, -1) {
-		form.Add("scope", m[1])
-	}
-	if strings.Contains(page, `name="password"`) {
-		form = url.Values{"do": {"sign-in"}, "username": {"ann"}, "password": {password}}
-		for _, m := range hidden.FindAllStringSubmatch(page, -1) {
-			form.Set(m[1], html.UnescapeString(m[2]))
-		}
-	}
-	action, err := at.Parse(html.UnescapeString(found[1]))
-	if err != nil {
-		return nil, err
-	}
-	r, err := http.NewRequest(http.MethodPost, action.String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Origin", "https://"+s.address)
-	return s.browser.Do(r)
+	code, _ := s.person.Code("https://"+s.address+"/authorize?"+person.Asking("web", "orders:read").Encode(), "ann", password) // empty then
+	return code
 }
 
 // post sends a form as a client; a status of 0 says that there was no answer.
@@ -156,7 +84,7 @@ func (s *server) post(path, client string, form url.Values) (map[string]any, int
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(client, s.secrets[client])
-	bare := http.Client{Transport: s.browser.Transport, Timeout: 10 * time.Second}
+	bare := http.Client{Transport: s.person.HTTP.Transport, Timeout: 10 * time.Second}
 	answer, err := bare.Do(r)
 	if err != nil {
 		return nil, 0
@@ -172,7 +100,7 @@ func (s *server) post(path, client string, form url.Values) (map[string]any, int
 }
 
 func (s *server) redeem(code string) (map[string]any, int) {
-	return s.post("/token", "web", url.Values{"grant_type": {"authorization_code"}, "redirect_uri": {back}, "code_verifier": {verifier}, "code": {code}})
+	return s.post("/token", "web", person.Redeeming(code))
 }
 
 func (s *server) refresh(token string) (map[string]any, int) {
