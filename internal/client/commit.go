@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -84,6 +85,7 @@ func (l *ledger) wait(ctx context.Context, c *change) error {
 func (l *ledger) commitNext(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	defer cancel()
+	runtime.Gosched() // whoever is about to come with a change comes now: on one core nobody runs while the disk is waited for
 	changes := l.queue.take()
 	defer func() {
 		for _, c := range changes {
