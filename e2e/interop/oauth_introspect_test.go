@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pavise.dev/pavise/e2e/harness"
+
 	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/shield"
 )
@@ -14,9 +16,9 @@ import (
 func TestOwnOpaqueTokensAreAskedAboutAndEndAtOnce(t *testing.T) {
 	attacktest.Rows(t, 162)
 	s := startOAuth(t)
-	s.register("machine-opaque", map[string]string{"tokens": "opaque"})
+	s.Register("machine-opaque", map[string]string{"tokens": "opaque"})
 	own := func(client string) shield.Credential {
-		answer, status := s.post("/token", client, url.Values{"grant_type": {"client_credentials"}})
+		answer, status := s.Post("/token", client, url.Values{"grant_type": {"client_credentials"}})
 		text, _ := answer["access_token"].(string)
 		if text == "" {
 			t.Fatalf("%d %v", status, answer)
@@ -39,7 +41,7 @@ func TestOwnOpaqueTokensAreAskedAboutAndEndAtOnce(t *testing.T) {
 	made.Secret = token.Secret[:len(token.Secret)-4] + "AAAA"
 	s.Refused(s.Send(made, "GET", "/v1/either/7", ""), 401, shield.InvalidCredential)
 
-	if _, status := s.post("/revoke", "machine-opaque", url.Values{"token": {token.Secret}}); status != http.StatusOK {
+	if _, status := s.Post("/revoke", "machine-opaque", url.Values{"token": {token.Secret}}); status != http.StatusOK {
 		t.Fatalf("revoked: %d", status)
 	}
 	s.Refused(s.Send(token, "GET", "/v1/either/7", ""), 401, shield.RevokedCredential)
@@ -48,12 +50,12 @@ func TestOwnOpaqueTokensAreAskedAboutAndEndAtOnce(t *testing.T) {
 // What foreign resource servers are told of a client that was switched off.
 func TestTokensOfADisabledClientAreNotActive(t *testing.T) {
 	s := startOAuth(t)
-	answer, _ := s.post("/token", "machine", url.Values{"grant_type": {"client_credentials"}})
+	answer, _ := s.Post("/token", "machine", url.Values{"grant_type": {"client_credentials"}})
 	token, _ := answer["access_token"].(string)
 	s.Plant(token)
 	asked := func() any {
-		r, err := http.NewRequest(http.MethodPost, s.issuer+"/introspect", strings.NewReader(url.Values{
-			"token": {token}, "client_id": {"orders"}, "client_secret": {s.secrets["orders"]},
+		r, err := http.NewRequest(http.MethodPost, s.URL+"/introspect", strings.NewReader(url.Values{
+			"token": {token}, "client_id": {"orders"}, "client_secret": {s.Secrets["orders"]},
 		}.Encode()))
 		if err != nil {
 			t.Fatal(err)
@@ -63,7 +65,7 @@ func TestTokensOfADisabledClientAreNotActive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return decoded(t, told)["active"]
+		return harness.Decoded(t, told)["active"]
 	}
 	if asked() != true {
 		t.Fatal("a good token is not active")

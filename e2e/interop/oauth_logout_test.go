@@ -13,20 +13,20 @@ import (
 func TestApplicationsSignPeopleOut(t *testing.T) {
 	attacktest.Rows(t, 68)
 	s := startOAuth(t)
-	s.register("portal", map[string]string{"redirects": "https://web.example/portal", "post_logout_redirects": "https://web.example/bye https://web.example/bye?lang=en"})
-	s.register("bare", map[string]string{"redirects": "https://web.example/bare"})
+	s.Register("portal", map[string]string{"redirects": "https://web.example/portal", "post_logout_redirects": "https://web.example/bye https://web.example/bye?lang=en"})
+	s.Register("bare", map[string]string{"redirects": "https://web.example/bare"})
 	signIn := func() (*walker, string) {
 		w := newWalker(t, s.Client())
 		query := person.Asking("portal", "openid profile orders:read")
 		query.Set("redirect_uri", "https://web.example/portal")
-		w.did(w.Open(s.issuer + "/authorize?" + query.Encode()))
+		w.did(w.Open(s.URL + "/authorize?" + query.Encode()))
 		w.signIn()
 		if w.Sent == nil {
 			w.allow()
 		}
 		redeem := person.Redeeming(w.Sent.Get("code"))
 		redeem.Set("redirect_uri", "https://web.example/portal")
-		tokens, status := s.post("/token", "portal", redeem)
+		tokens, status := s.Post("/token", "portal", redeem)
 		hint, _ := tokens["id_token"].(string)
 		if status != http.StatusOK || hint == "" {
 			t.Fatalf("%d %v", status, tokens)
@@ -36,11 +36,11 @@ func TestApplicationsSignPeopleOut(t *testing.T) {
 	}
 	leave := func(w *walker, query url.Values) {
 		w.Sent, w.Page = nil, ""
-		w.did(w.Open(s.issuer + "/end-session?" + query.Encode()))
+		w.did(w.Open(s.URL + "/end-session?" + query.Encode()))
 	}
 
 	w, hint := signIn()
-	access, _ := s.post("/token", "machine", url.Values{"grant_type": {"client_credentials"}})
+	access, _ := s.Post("/token", "machine", url.Values{"grant_type": {"client_credentials"}})
 	accessToken, _ := access["access_token"].(string)
 	for name, query := range map[string]url.Values{
 		"another address":      {"client_id": {"portal"}, "post_logout_redirect_uri": {"https://web.example/other"}},
@@ -65,7 +65,7 @@ func TestApplicationsSignPeopleOut(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/end-session/e30x", "/end-session/eyJjIjoicG9ydGFsIiwidCI6Imh0dHBzOi8vZXZpbC5leGFtcGxlIn0"} { // nothing; {"c":"portal","t":"https://evil.example"}
-		w.did(w.Open(s.issuer + path))
+		w.did(w.Open(s.URL + path))
 		if w.Sent != nil || !strings.Contains(w.Page, "invalid_request") {
 			t.Errorf("%s: sent to %v; the page says %s", path, w.Sent, w.Page)
 		}
@@ -89,7 +89,7 @@ func TestApplicationsSignPeopleOut(t *testing.T) {
 		t.Errorf("without an address: %s", w.Page)
 	}
 	w.Sent = nil
-	w.did(w.Open(s.issuer + "/authorize?" + asking().Encode()))
+	w.did(w.Open(s.URL + "/authorize?" + asking().Encode()))
 	if !strings.Contains(w.Page, `name="password"`) {
 		t.Errorf("the session goes on: %s", w.Page)
 	}

@@ -6,10 +6,11 @@ import (
 	"crypto/rand"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"pavise.dev/pavise/e2e/harness"
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/e2e/person"
@@ -52,15 +53,6 @@ func quiet(c *http.Client, r *http.Request, err error) int {
 	return answer.StatusCode
 }
 
-func (s *oauthServer) formOf(path, client string, form url.Values) (*http.Request, error) {
-	r, err := http.NewRequest(http.MethodPost, s.issuer+path, strings.NewReader(form.Encode()))
-	if err == nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.SetBasicAuth(client, s.secrets[client])
-	}
-	return r, err
-}
-
 // Whatever may be used once is used once, and what was issued for it ends when somebody
 // tries again (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
 func TestOfFiftyRedemptionsAtOnceOneWins(t *testing.T) {
@@ -69,7 +61,7 @@ func TestOfFiftyRedemptionsAtOnceOneWins(t *testing.T) {
 	redeem := person.Redeeming(s.browse("openid offline_access orders:read"))
 	client := s.Client()
 	got := winners(func() int {
-		r, err := s.formOf("/token", "web", redeem)
+		r, err := s.Form("/token", "web", redeem)
 		return quiet(client, r, err)
 	})
 	if got[http.StatusOK] != 1 || got[http.StatusBadRequest] != tries-1 {
@@ -83,7 +75,7 @@ func TestOfFiftyRedemptionsAtOnceOneWins(t *testing.T) {
 	}
 	again := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}
 	got = winners(func() int {
-		r, err := s.formOf("/token", "web", again)
+		r, err := s.Form("/token", "web", again)
 		return quiet(client, r, err)
 	})
 	if got[http.StatusOK] != 1 || got[http.StatusBadRequest] != tries-1 {
@@ -106,13 +98,13 @@ func TestOfFiftyRedemptionsAtOnceOneWins(t *testing.T) {
 func TestOfFiftyUsesOfAPushedRequestOneBegins(t *testing.T) {
 	attacktest.Rows(t, 59)
 	s := startOAuth(t)
-	pushed, status := s.post("/par", "web", asking())
+	pushed, status := s.Post("/par", "web", asking())
 	uri, _ := pushed["request_uri"].(string)
 	if status != http.StatusCreated || uri == "" {
 		t.Fatalf("%d %v", status, pushed)
 	}
 	client := s.Client()
-	address := s.issuer + "/authorize?" + url.Values{"client_id": {"web"}, "request_uri": {uri}}.Encode()
+	address := s.URL + "/authorize?" + url.Values{"client_id": {"web"}, "request_uri": {uri}}.Encode()
 	got := winners(func() int {
 		r, err := http.NewRequest(http.MethodGet, address, nil)
 		return quiet(client, r, err)
@@ -137,7 +129,7 @@ func TestOfFiftyUsesOfAProofOneIsTaken(t *testing.T) {
 
 	// At the token endpoint: the first answer says the nonce.
 	ask := func() *http.Request {
-		r, err := s.formOf("/token", "machine", form)
+		r, err := s.Form("/token", "machine", form)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +148,7 @@ func TestOfFiftyUsesOfAProofOneIsTaken(t *testing.T) {
 	}
 	proof := ask().Header.Get("DPoP")
 	got := winners(func() int {
-		r, err := s.formOf("/token", "machine", form)
+		r, err := s.Form("/token", "machine", form)
 		if err == nil {
 			r.Header.Set("DPoP", proof)
 		}
@@ -169,7 +161,7 @@ func TestOfFiftyUsesOfAProofOneIsTaken(t *testing.T) {
 	// At the API.
 	token := s.bound(t, client, ask())
 	call := func() *http.Request {
-		r, err := http.NewRequest(http.MethodGet, s.issuer+"/v1/orders/7", nil)
+		r, err := http.NewRequest(http.MethodGet, s.URL+"/v1/orders/7", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +179,7 @@ func TestOfFiftyUsesOfAProofOneIsTaken(t *testing.T) {
 	prover.Learn(learned.Request.URL, learned.Header)
 	proof = call().Header.Get("DPoP")
 	got = winners(func() int {
-		r, err := http.NewRequest(http.MethodGet, s.issuer+"/v1/orders/7", nil)
+		r, err := http.NewRequest(http.MethodGet, s.URL+"/v1/orders/7", nil)
 		if err == nil {
 			r.Header.Set("Authorization", "DPoP "+token)
 			r.Header.Set("DPoP", proof)
@@ -206,7 +198,7 @@ func (s *oauthServer) bound(t *testing.T, client *http.Client, r *http.Request) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := decoded(t, answer)
+	all := harness.Decoded(t, answer)
 	token, _ := all["access_token"].(string)
 	if token == "" {
 		t.Fatalf("%d %v", answer.StatusCode, all)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"pavise.dev/pavise/e2e/harness"
+
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/admin"
@@ -40,7 +42,7 @@ scopes: {orders:read: See your orders, orders:write: Place orders}
 
 func startRegistering(t *testing.T) (*oauthServer, *admin.Client) {
 	t.Helper()
-	address := free(t, 1)[0]
+	address := harness.Free(t)
 	s := startOAuthAt(t, address, fmt.Sprintf(registerYAML, address), nil)
 	file, err := app.Load(filepath.Join(s.Dir, "pavise.yaml"))
 	if err != nil {
@@ -60,7 +62,7 @@ func (s *oauthServer) registering(token string, body any) (map[string]any, *http
 		}
 		text = string(encoded)
 	}
-	return s.ask(http.MethodPost, s.issuer+"/register", token, text)
+	return s.ask(http.MethodPost, s.URL+"/register", token, text)
 }
 
 func (s *oauthServer) ask(method, address, token, body string) (map[string]any, *http.Response) {
@@ -107,8 +109,8 @@ func TestProgramsRegisterThemselves(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Plant(invited.Token)
-	metadata, _ := s.ask(http.MethodGet, s.issuer+"/.well-known/oauth-authorization-server", "", "")
-	if metadata["registration_endpoint"] != s.issuer+"/register" || invited.At != s.issuer+"/register" {
+	metadata, _ := s.ask(http.MethodGet, s.URL+"/.well-known/oauth-authorization-server", "", "")
+	if metadata["registration_endpoint"] != s.URL+"/register" || invited.At != s.URL+"/register" {
 		t.Errorf("metadata names %v, the invitation %s", metadata["registration_endpoint"], invited.At)
 	}
 	made, answer := s.registering(invited.Token, shopMetadata(map[string]any{"client_id": "web", "scope": "openid orders:read orders:write", "logo_uri": "https://169.254.169.254/"}))
@@ -121,12 +123,12 @@ func TestProgramsRegisterThemselves(t *testing.T) {
 		made["scope"] != "orders:read" || made["client_secret_expires_at"] != 0.0 || made["logo_uri"] != nil {
 		t.Fatalf("%d %v", answer.StatusCode, made)
 	}
-	s.secrets[id] = secret
+	s.Secrets[id] = secret
 
 	// It works as any client does; people are asked each time, and told that nobody reviewed it.
 	for range 2 {
 		w := newWalker(t, s.Client())
-		w.did(w.Open(s.issuer + "/authorize?" + person.Asking(id, "openid profile orders:read").Encode()))
+		w.did(w.Open(s.URL + "/authorize?" + person.Asking(id, "openid profile orders:read").Encode()))
 		if strings.Contains(w.Page, `name="password"`) {
 			w.signIn()
 		}
@@ -135,7 +137,7 @@ func TestProgramsRegisterThemselves(t *testing.T) {
 		}
 		w.allow()
 		redeem := person.Redeeming(w.Sent.Get("code"))
-		tokens, status := s.post("/token", id, redeem)
+		tokens, status := s.Post("/token", id, redeem)
 		if status != http.StatusOK || s.call(tokens["access_token"]) != http.StatusOK {
 			t.Fatalf("%d %v", status, tokens)
 		}
@@ -153,13 +155,13 @@ func TestProgramsRegisterThemselves(t *testing.T) {
 			}
 		}
 	}
-	if _, answer := s.ask(http.MethodDelete, s.issuer+"/register/web", manager, ""); answer.StatusCode != http.StatusUnauthorized {
+	if _, answer := s.ask(http.MethodDelete, s.URL+"/register/web", manager, ""); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("another's registration: %d", answer.StatusCode)
 	}
 	if _, answer := s.ask(http.MethodDelete, at, manager, ""); answer.StatusCode != http.StatusNoContent {
 		t.Errorf("delete: %d", answer.StatusCode)
 	}
-	if answer, status := s.post("/token", id, url.Values{"grant_type": {"client_credentials"}}); status != http.StatusUnauthorized || answer["error"] != "invalid_client" {
+	if answer, status := s.Post("/token", id, url.Values{"grant_type": {"client_credentials"}}); status != http.StatusUnauthorized || answer["error"] != "invalid_client" {
 		t.Errorf("a client that left: %d %v", status, answer)
 	}
 	if _, answer := s.ask(http.MethodGet, at, manager, ""); answer.StatusCode != http.StatusUnauthorized {

@@ -1,12 +1,8 @@
 package interop
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 
 	"pavise.dev/pavise/audit"
@@ -17,7 +13,7 @@ import (
 // browse signs ann in, allows, and returns the code with which she is sent back.
 func (s *oauthServer) browse(scope string) string {
 	s.T.Helper()
-	code, err := person.New(s.Client().Transport).Code(s.issuer+"/authorize?"+person.Asking("web", scope).Encode(), "ann", password)
+	code, err := person.New(s.Client().Transport).Code(s.URL+"/authorize?"+person.Asking("web", scope).Encode(), "ann", password)
 	if err != nil {
 		s.T.Fatal(err)
 	}
@@ -27,50 +23,12 @@ func (s *oauthServer) browse(scope string) string {
 // token asks the token endpoint as the client web.
 func (s *oauthServer) token(form url.Values) (map[string]any, int) {
 	s.T.Helper()
-	return s.post("/token", "web", form)
-}
-
-// post sends a form as a client, and returns what was answered.
-func (s *oauthServer) post(path, client string, form url.Values) (map[string]any, int) {
-	s.T.Helper()
-	r, err := http.NewRequest(http.MethodPost, s.issuer+path, strings.NewReader(form.Encode()))
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(client, s.secrets[client])
-	answer, err := s.Client().Do(r)
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	return decoded(s.T, answer), answer.StatusCode
-}
-
-// decoded reads a JSON answer; empty, if it is.
-func decoded(t testing.TB, answer *http.Response) map[string]any {
-	t.Helper()
-	defer func() { _ = answer.Body.Close() }()
-	all := map[string]any{}
-	if err := json.NewDecoder(answer.Body).Decode(&all); err != nil && !errors.Is(err, io.EOF) {
-		t.Fatal(err)
-	}
-	return all
+	return s.Post("/token", "web", form)
 }
 
 func (s *oauthServer) call(token any) int {
 	s.T.Helper()
-	r, err := http.NewRequest(http.MethodGet, s.issuer+"/v1/orders/7", nil)
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	text, _ := token.(string)
-	r.Header.Set("Authorization", "Bearer "+text)
-	answer, err := s.Client().Do(r)
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	_ = answer.Body.Close()
-	return answer.StatusCode
+	return s.Call("/v1/orders/7", token)
 }
 
 func TestGrantsKeysAndRevocationsSurviveARestart(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"pavise.dev/pavise/e2e/harness"
+
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/attacktest"
@@ -141,7 +143,7 @@ func asking() url.Values { return person.Asking("web", "openid profile orders:re
 func (s *oauthServer) begin(t *testing.T) *walker {
 	t.Helper()
 	w := newWalker(t, s.Client())
-	w.did(w.Open(s.issuer + "/authorize?" + asking().Encode()))
+	w.did(w.Open(s.URL + "/authorize?" + asking().Encode()))
 	return w
 }
 
@@ -169,7 +171,7 @@ func (s *oauthServer) end(w *walker) map[string]any {
 
 func TestPeopleSignInThroughOthers(t *testing.T) {
 	attacktest.Rows(t, 60)
-	address := free(t, 1)[0]
+	address := harness.Free(t)
 	z := &zitadel{peer: &peer{t: t}}
 	z.start("https://" + address + "/sign-in/zitadel/callback")
 	h := startHub(t)
@@ -211,7 +213,7 @@ func TestPeopleSignInThroughOthers(t *testing.T) {
 }
 
 func TestProvidersThatFailLeaveAPageThatSaysWhatToDo(t *testing.T) {
-	address := free(t, 1)[0]
+	address := harness.Free(t)
 	h := startHub(t)
 	s := startOAuthAt(t, address, fmt.Sprintf(signInYAML, address, "http://localhost:9", h.URL), map[string]string{"zitadel.secret": "secret", "hub.secret": hubSecret})
 	for name, user := range map[string]any{

@@ -16,10 +16,7 @@ import (
 
 	"pavise.dev/pavise/e2e/harness"
 	"pavise.dev/pavise/internal/attacktest"
-	"pavise.dev/pavise/internal/authserver/people/account"
-	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/client"
-	"pavise.dev/pavise/internal/secret"
 	"pavise.dev/pavise/shield"
 )
 
@@ -39,18 +36,14 @@ apis:
 scopes: {orders:read: See your orders}
 `
 
-// oauthServer is a gateway that is an authorization server, with the secrets of its clients.
-type oauthServer struct {
-	*harness.Gateway
-	issuer  string
-	secrets map[string]string
-}
+// oauthServer is an issuer with clients of every sort, and ann.
+type oauthServer struct{ *harness.Issuer }
 
 const password = "planted-otter-marble-38"
 
 func startOAuth(t *testing.T) *oauthServer {
 	t.Helper()
-	address := free(t, 1)[0] // the issuer's name holds the port
+	address := harness.Free(t)
 	return startOAuthAt(t, address, fmt.Sprintf(oauthYAML, address), nil)
 }
 
@@ -60,34 +53,13 @@ func startOAuthAt(t *testing.T, address, yaml string, files map[string]string) *
 	for _, id := range []string{"machine", "machine-opaque", "orders", "web", "tv", "portal", "bare"} {
 		clients = append(clients, client.Client{ID: id, Scopes: shield.Scopes{"orders:read"}})
 	}
-	s := &oauthServer{issuer: "https://" + address, secrets: map[string]string{}}
-	s.Gateway = harness.Start(t, harness.Config{YAML: yaml, Clients: clients, Files: files})
-	s.register("machine", map[string]string{})
-	s.register("orders", map[string]string{"auth": "client_secret_post", "serves": "orders", "grants": "token_exchange"})
-	s.register("web", map[string]string{"redirects": "https://web.example/cb", "name": "Web Shop"})
-	s.register("tv", map[string]string{"auth": "none", "grants": "device_code refresh_token"})
-	if _, _, err := s.App.People().CreateUser(t.Context(), account.NewUser{Login: "ann", Name: "Ann", Password: secret.New([]byte(password))}); err != nil {
-		t.Fatal(err)
-	}
-	s.Plant(password)
+	s := &oauthServer{harness.StartIssuer(t, address, harness.Config{YAML: yaml, Clients: clients, Files: files})}
+	s.Register("machine", map[string]string{})
+	s.Register("orders", map[string]string{"auth": "client_secret_post", "serves": "orders", "grants": "token_exchange"})
+	s.Register("web", map[string]string{"redirects": "https://web.example/cb", "name": "Web Shop"})
+	s.Register("tv", map[string]string{"auth": "none", "grants": "device_code refresh_token"})
+	s.AddPerson("ann", "Ann", password)
 	return s
-}
-
-func (s *oauthServer) register(id string, settings map[string]string) {
-	s.T.Helper()
-	issued, err := registration.Kind().Issue(shield.Env{}, shield.IssueRequest{Client: id, Settings: settings})
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	c := client.Credential{Kind: registration.KindName, Client: id, Settings: settings}
-	if _, _, err := s.App.State.Registry.AddCredential(s.T.Context(), c, issued); err != nil {
-		s.T.Fatal(err)
-	}
-	s.secrets[id] = issued.Secret
-	s.Plant(issued.Secret)
-	if err := s.App.State.View.Refresh(s.T.Context()); err != nil {
-		s.T.Fatal(err)
-	}
 }
 
 func (s *oauthServer) ca() string {
@@ -99,8 +71,8 @@ func TestOpenIDClientUsesTheAuthorizationServer(t *testing.T) {
 	attacktest.Rows(t, 54, 60)
 	s := startOAuth(t)
 	env := []string{
-		"NODE_EXTRA_CA_CERTS=" + s.ca(), "ISSUER=" + s.issuer, "API=" + s.issuer + "/v1/orders/7", "PASSWORD=" + password,
-		"MACHINE_SECRET=" + s.secrets["machine"], "WEB_SECRET=" + s.secrets["web"], "ORDERS_SECRET=" + s.secrets["orders"],
+		"NODE_EXTRA_CA_CERTS=" + s.ca(), "ISSUER=" + s.URL, "API=" + s.URL + "/v1/orders/7", "PASSWORD=" + password,
+		"MACHINE_SECRET=" + s.Secrets["machine"], "WEB_SECRET=" + s.Secrets["web"], "ORDERS_SECRET=" + s.Secrets["orders"],
 	}
 	want := "client credentials\nintrospection\nrevocation\nresource metadata\nDPoP\nauthorization code, PAR, PKCE, ID token\nuserinfo\nrefresh\nreuse revokes\ndevice\n"
 	if out := succeed(t, env, "node", "oauth.mjs"); out != want {
@@ -119,12 +91,12 @@ func TestGoClientsUseTheAuthorizationServer(t *testing.T) {
 	roots.AppendCertsFromPEM(pem)
 	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, trusting)
-	provider, err := oidc.NewProvider(ctx, s.issuer)
+	provider, err := oidc.NewProvider(ctx, s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := clientcredentials.Config{ClientID: "machine", ClientSecret: s.secrets["machine"], TokenURL: provider.Endpoint().TokenURL, Scopes: []string{"orders:read"}}
-	answer, err := config.Client(ctx).Get(s.issuer + "/v1/orders/7")
+	config := clientcredentials.Config{ClientID: "machine", ClientSecret: s.Secrets["machine"], TokenURL: provider.Endpoint().TokenURL, Scopes: []string{"orders:read"}}
+	answer, err := config.Client(ctx).Get(s.URL + "/v1/orders/7")
 	if err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("%v, %v", answer, err)
 	}
