@@ -438,7 +438,7 @@ func (g *Gateway) read(response *http.Response) Answer {
 		g.T.Fatalf("read the answer: %v", err)
 	}
 	a := Answer{Status: response.StatusCode, Header: response.Header, Body: body, ID: response.Header.Get("X-Request-Id")}
-	if response.Header.Get("Content-Type") == "application/problem+json" {
+	if response.Header.Get("Content-Type") == "application/problem+json" && response.Request.Method != http.MethodHead {
 		var p struct {
 			Code      string
 			RequestID string `json:"request_id"`
@@ -499,7 +499,7 @@ func (g *Gateway) RawAnswer(request string, certificates ...tls.Certificate) Ans
 	if _, err := io.WriteString(conn, request); err != nil {
 		g.T.Fatalf("write: %v", err)
 	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodGet})
 	if err != nil {
 		g.T.Fatalf("read an answer to %.60q: %v", request, err)
 	}

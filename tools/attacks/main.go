@@ -23,7 +23,6 @@ var notDue = []struct {
 	why      string
 }{
 	{17, 17, "the alert of row 17 (watching); its limits are tested"},
-	{48, 70, "the OAuth 2.0 authorization server"},
 	{77, 77, "OCSP (the certificate side)"},
 	{85, 85, "the certificate authority (the certificate side)"},
 	{91, 92, "RFC 9421 signatures"},

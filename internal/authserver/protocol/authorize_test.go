@@ -73,6 +73,7 @@ func TestAuthorizationRefusesWithRegisteredCodes(t *testing.T) {
 		"implicit":         {func(v url.Values) { v.Set("response_type", "token") }, "unsupported_response_type"},
 		"hybrid":           {func(v url.Values) { v.Set("response_type", "id_token token") }, "unsupported_response_type"},
 		"code and token":   {func(v url.Values) { v.Set("response_type", "code token") }, "unsupported_response_type"},
+		"no method":        {func(v url.Values) { v.Del("code_challenge_method") }, "invalid_request"}, // plain, then (RFC 7636 §4.3)
 		"no response type": {func(v url.Values) { v.Del("response_type") }, "invalid_request"},
 		"fragment":         {func(v url.Values) { v.Set("response_mode", "form_post") }, "invalid_request"},
 		"a scope":          {func(v url.Values) { v.Set("scope", "root") }, "invalid_scope"},
@@ -172,6 +173,7 @@ func TestPushedRequestIsUsedOnceByItsClient(t *testing.T) {
 	}
 	push("shop", func(v url.Values) { v.Set("request_uri", uri) }).refused(t, "a request_uri inside", http.StatusBadRequest, "invalid_request")
 	push("shop", func(v url.Values) { v.Set("redirect_uri", "https://evil.example") }).refused(t, "another redirect", http.StatusBadRequest, "invalid_request")
+	push("shop", func(v url.Values) { v.Del("code_challenge_method") }).refused(t, "a plain challenge by default", http.StatusBadRequest, "invalid_request")
 	push("shop", func(v url.Values) { v.Set("request", "x") }).refused(t, "a request object", http.StatusBadRequest, "request_not_supported")
 	if a := w.get("/par", w.asking("shop")); a.status != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d", a.status)

@@ -239,6 +239,14 @@ func passed(query url.Values) url.Values {
 	return url.Values{"client_id": query["client_id"], "request_uri": query["request_uri"]}
 }
 
+// plain says what a request without a method asks for (RFC 7636 §4.3), so that the library
+// refuses it: it would take the challenge for one of S256.
+func plain(values url.Values) {
+	if values.Has("code_challenge") && values.Get("code_challenge_method") == "" {
+		values.Set("code_challenge_method", "plain")
+	}
+}
+
 // unsupported refuses what the server says in its metadata that it does not do.
 func unsupported(values url.Values) *Fault {
 	if values.Has("request") {

@@ -112,6 +112,7 @@ func (c *call) unsupported() *Fault {
 		return nil
 	}
 	form := c.request.PostForm
+	plain(form)
 	if kind := form.Get("response_type"); isFor(c.request, pathPAR) && kind != "" && kind != "code" {
 		return refuse(http.StatusBadRequest, "unsupported_response_type", "only code is supported")
 	}
@@ -175,6 +176,7 @@ func (c *call) browserRequest() *Fault {
 	}
 	c.client = query.Get("client_id")
 	query = passed(query)
+	plain(query)
 	c.onlyCode(query)
 	r.URL.RawQuery = query.Encode()
 	return nil
