@@ -12,8 +12,12 @@
 package person
 
 import (
+	"crypto/hmac"
+	"crypto/sha1"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"html"
 	"io"
@@ -179,4 +183,18 @@ func (p *Person) Code(address, login, password string) (string, error) {
 		return "", fmt.Errorf("no code: %v; %d at %s: %s", p.Sent, p.Status, p.At, p.Page)
 	}
 	return p.Sent.Get("code"), nil
+}
+
+// TOTP returns what an authenticator app shows for a key (RFC 6238, with SHA-1 and six
+// digits in 30 seconds).
+func TOTP(key string, now time.Time) (string, error) {
+	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ReplaceAll(key, " ", ""))
+	if err != nil {
+		return "", fmt.Errorf("the key %q: %w", key, err)
+	}
+	mac := hmac.New(sha1.New, secret)
+	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(now.Unix()/30)))
+	sum := mac.Sum(nil)
+	number := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&15:]) & (1<<31 - 1)
+	return fmt.Sprintf("%06d", number%1_000_000), nil
 }
