@@ -38,6 +38,7 @@ type running struct {
 	mutual  string              // and with
 	proofs  map[string][]secret // that it issued itself
 	asked   int                 // requests that were answered to make it ready
+	cookie  string              // of somebody who is signed in
 	key     string              // PEM; tokens of the rows with proofs are bound to it
 	setup   string              // its settings, as the page shows them
 	ended   chan error

@@ -37,6 +37,8 @@ type order struct {
 	Body    int           `json:"body"`
 	Form    string        `json:"form"` // of a POST by a client of the authorization server
 	PEM     string        `json:"pem"`  // private key to which the token is bound
+	Flow    string        `json:"flow"`
+	Cookie  string        `json:"cookie"` // of somebody who is signed in, for flows
 	Fresh   bool          `json:"fresh"`
 	CA      string        `json:"ca"`
 	Cert    string        `json:"cert"` // of the callers; with Key
@@ -82,6 +84,7 @@ type load struct {
 	measuring atomic.Bool
 	done      atomic.Bool
 	agreed    atomic.Pointer[string]
+	sources   atomic.Int64
 }
 
 func newLoad(o order) (*load, error) {
@@ -277,13 +280,19 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 // call is one caller: it makes one request after another until the end.
 func (l *load) call(ctx context.Context, t *tally) {
 	var c *caller
+	f := l.flowOf()
 	for !l.done.Load() && ctx.Err() == nil {
+		answered, spent := 1, l.Fresh
 		request, err := l.request()
 		begin := time.Now()
 		if err == nil && c == nil {
-			c, err = l.connect(ctx)
+			c, err = l.connect(ctx, f.source(l.sources.Add(1)))
 		}
-		if err == nil {
+		switch {
+		case err != nil:
+		case f != nil:
+			answered, spent, err = f.step(c)
+		default:
 			err = c.ask(request)
 		}
 		if l.measuring.Load() && !l.done.Load() {
@@ -293,9 +302,9 @@ func (l *load) call(ctx context.Context, t *tally) {
 			t.failed++ // while it got warm too
 			t.failure = err.Error()
 		} else {
-			t.sent++
+			t.sent += answered
 		}
-		if c != nil && (err != nil || l.Fresh) {
+		if c != nil && (err != nil || spent) {
 			_ = c.conn.Close() // it served its turn
 			c = nil
 		}
@@ -310,8 +319,8 @@ type caller struct {
 	br   *bufio.Reader
 }
 
-func (l *load) connect(ctx context.Context) (*caller, error) {
-	plain, err := new(net.Dialer).DialContext(ctx, "tcp", l.Address)
+func (l *load) connect(ctx context.Context, from net.Addr) (*caller, error) {
+	plain, err := (&net.Dialer{LocalAddr: from}).DialContext(ctx, "tcp", l.Address)
 	if err != nil {
 		return nil, err
 	}

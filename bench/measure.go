@@ -170,7 +170,7 @@ func (p *page) measure(ctx context.Context, t *track, c contender) error {
 func (p *page) load(ctx context.Context, t *track, r *running, row row) (figure, error) {
 	o := order{
 		Address: r.open, Name: openHost, Path: row.path, Proof: row.proof, Body: row.body, Fresh: row.fresh,
-		CA: t.path("ca.pem"), PID: r.pid(), Time: p.settings.time, PEM: r.key,
+		CA: t.path("ca.pem"), PID: r.pid(), Time: p.settings.time, PEM: r.key, Flow: row.flow, Cookie: r.cookie,
 	}
 	if row.form != "" {
 		o.Form = strings.ReplaceAll(row.form, "{{token}}", r.proofs["own"][0].Secret)

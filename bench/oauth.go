@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/dpop"
 )
 
@@ -24,13 +25,17 @@ import (
 // the tokens that the callers carry.
 func (t *track) registrations(ctx context.Context, file string, r *running) error {
 	for id, more := range map[string][]string{
-		"machine": nil, "opaque": {"--tokens", "opaque"}, "service": {"--serves", "own"},
+		"machine": nil, "opaque": {"--tokens", "opaque"}, "service": {"--serves", "own"}, "web": {"--redirect", person.Back},
 	} {
 		text, err := t.pv(ctx, file, append([]string{"client", "create", id, "--scope", "orders:read", "--oauth", "-q"}, more...)...)
 		if err != nil {
 			return err
 		}
 		r.proofs[id] = []secret{{id, strings.TrimSpace(string(text))}}
+	}
+	var err error
+	if r.cookie, err = t.person(ctx, file, r); err != nil {
+		return fmt.Errorf("sign somebody in: %w", err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -59,19 +64,27 @@ func (t *track) registrations(ctx context.Context, file string, r *running) erro
 	return nil
 }
 
-// token asks for an access token of a client's own.
-func (t *track) token(ctx context.Context, address string, of secret, prover *dpop.Prover) (string, error) {
+// transport trusts the program at an address.
+func (t *track) transport(address string) (*http.Transport, error) {
 	ca, err := os.ReadFile(t.path("ca.pem"))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	transport := &http.Transport{
+	return &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: openHost, MinVersion: tls.VersionTLS13},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, address)
 		},
+	}, nil
+}
+
+// token asks for an access token of a client's own.
+func (t *track) token(ctx context.Context, address string, of secret, prover *dpop.Prover) (string, error) {
+	transport, err := t.transport(address)
+	if err != nil {
+		return "", err
 	}
 	defer transport.CloseIdleConnections()
 	form := url.Values{"grant_type": {"client_credentials"}}

@@ -126,7 +126,14 @@ func (t *track) credentials(ctx context.Context, file string) (map[string][]secr
 }
 
 func (t *track) pv(ctx context.Context, file string, args ...string) ([]byte, error) {
-	text, err := exec.CommandContext(ctx, t.pavise, append(args, "-c", file)...).Output()
+	return t.pvReads(ctx, file, "", args...)
+}
+
+// pvReads runs a command that reads a text.
+func (t *track) pvReads(ctx context.Context, file, stdin string, args ...string) ([]byte, error) {
+	command := exec.CommandContext(ctx, t.pavise, append(args, "-c", file)...)
+	command.Stdin = strings.NewReader(stdin)
+	text, err := command.Output()
 	if exit, ok := err.(*exec.ExitError); ok {
 		return nil, fmt.Errorf("pavise %s: %w: %s", strings.Join(args, " "), err, exit.Stderr)
 	}

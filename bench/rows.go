@@ -14,6 +14,7 @@ type row struct {
 	fresh bool   // a new connection for each request
 	ours  bool   // no other program here has such a thing
 	form  string // a POST's form, with {{token}} for one of our own
+	flow  string // requests that depend on the answers before
 
 	bare string // row of the bare program that it is compared with
 }
@@ -44,6 +45,8 @@ func oauthRows() []row {
 	return []row{
 		{id: "oauth-jwt", title: "client credentials, JWT ES256", path: "/token", proof: "machine", many: 1, ours: true, form: token},
 		{id: "oauth-opaque", title: "client credentials, opaque token", path: "/token", proof: "opaque", many: 1, ours: true, form: token},
+		{id: "oauth-code", title: "a code for somebody who is signed in, and its exchange", proof: "web", many: 1, ours: true, flow: flowCode},
+		{id: "oauth-refresh", title: "refresh, a new token each time", proof: "web", many: 1, ours: true, flow: flowRefresh},
 		{id: "oauth-introspect", title: "introspection of a JWT", path: "/introspect", proof: "service", many: 1, ours: true, form: "token={{token}}"},
 		{id: "oauth-bearer", title: "a call with a JWT of our own", path: "/own", proof: "own", many: 1, ours: true},
 		{id: "oauth-bearer-opaque", title: "a call with an opaque token of our own", path: "/own", proof: "own-opaque", many: 1, ours: true},
