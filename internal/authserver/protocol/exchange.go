@@ -40,6 +40,9 @@ func (s *Server) exchange(ctx context.Context, r goidc.TokenExchangeRequest) (go
 	if err := s.mayExchange(ctx, c, info); err != nil {
 		return goidc.TokenExchangeResult{}, err
 	}
+	if !s.mayReach(r.Resource, audienceOf(info), strings.Fields(c.request.PostForm.Get("scope"))) {
+		return goidc.TokenExchangeResult{}, goidc.NewError(goidc.ErrorCodeInvalidTarget, "neither the subject token nor any of the scopes is for this target")
+	}
 	act := map[string]any{"sub": c.client}
 	if before, ok := info.AdditionalClaims[goidc.ClaimAct]; ok {
 		act["act"] = before
@@ -54,6 +57,42 @@ func familyOf(info goidc.TokenInfo) string {
 		return family
 	}
 	return info.GrantID
+}
+
+// targets lets "audience" mean what "resource" means (RFC 8693 §2.1): both name an API.
+func (c *call) targets() *Fault {
+	form := c.request.PostForm
+	if form.Get("grant_type") == TokenExchange && form.Has("audience") {
+		form["resource"] = append(form["resource"], form["audience"]...)
+		form.Del("audience")
+	}
+	return nil
+}
+
+func audienceOf(info goidc.TokenInfo) []string {
+	audience := []string(info.ResourceAudiences)
+	if more, ok := info.AdditionalClaims[goidc.ClaimAudience].([]string); ok {
+		audience = append(audience, more...)
+	}
+	return audience
+}
+
+// mayReach reports whether a new token may be for these APIs: those of the first token,
+// and those that ask for one of its scopes. An API that asks for no scope would do for the
+// service whatever it does for the person.
+func (s *Server) mayReach(resources, audience, scopes []string) bool {
+	for _, resource := range resources {
+		reached := slices.ContainsFunc(s.options.APIs, func(api API) bool {
+			if resource != api.Name && resource != api.Resource {
+				return false
+			}
+			return slices.Contains(audience, api.Name) || slices.ContainsFunc(api.Scopes, func(scope string) bool { return slices.Contains(scopes, scope) })
+		})
+		if !reached {
+			return false
+		}
+	}
+	return true
 }
 
 // mayExchange says why a token cannot be exchanged by a client.
@@ -74,11 +113,7 @@ func (s *Server) mayExchange(ctx context.Context, c *call, info goidc.TokenInfo)
 	if err != nil {
 		return err
 	}
-	audience := []string(info.ResourceAudiences)
-	if more, ok := info.AdditionalClaims[goidc.ClaimAudience].([]string); ok {
-		audience = append(audience, more...)
-	}
-	if !slices.ContainsFunc(audience, func(name string) bool { return slices.Contains(known.APIs, name) }) {
+	if !slices.ContainsFunc(audienceOf(info), func(name string) bool { return slices.Contains(known.APIs, name) }) {
 		return refuse("it is for no API that the client serves")
 	}
 	wanted := strings.Fields(c.request.PostForm.Get("scope"))

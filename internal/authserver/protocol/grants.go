@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -190,7 +191,25 @@ func (s *Server) find(ctx context.Context, kind grants.Kind, secret string) (*go
 	if err != nil {
 		return nil, notFound(err)
 	}
-	return forLibrary(found.Grant, &loaded{found: found, kind: kind})
+	g, err := forLibrary(found.Grant, &loaded{found: found, kind: kind})
+	if err != nil {
+		return nil, err
+	}
+	return g, s.narrow(ctx, g)
+}
+
+// narrow takes out of a grant what its client may not have any more.
+func (s *Server) narrow(ctx context.Context, g *goidc.Grant) error {
+	known, err := s.client(ctx, g.ClientID)
+	if errors.Is(err, ErrNoClient) {
+		return nil // who is no client does not get that far
+	}
+	if err != nil {
+		return err
+	}
+	may := s.grantable(known)
+	g.Scopes = strings.Join(slices.DeleteFunc(strings.Fields(g.Scopes), func(scope string) bool { return !slices.Contains(may, scope) }), " ")
+	return nil
 }
 
 // forLibrary is a grant in the library's words.
@@ -209,7 +228,7 @@ func forLibrary(kept *grants.Grant, state *loaded) (*goidc.Grant, error) {
 	if state != nil {
 		g.Store[loadedKey] = state
 	}
-	return g, nil
+	return g, s.narrow(ctx, g)
 }
 
 // dataOf is what is kept of the library's grant: nothing that opens it.
@@ -246,5 +265,5 @@ func (m refreshManager) GrantByRefreshToken(ctx context.Context, token string) (
 	}
 	state, _ := g.Store[loadedKey].(*loaded) // find puts it there
 	g.RefreshToken, state.refresh = token, token
-	return g, nil
+	return g, s.narrow(ctx, g)
 }

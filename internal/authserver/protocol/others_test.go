@@ -110,9 +110,18 @@ func TestServiceExchangesATokenThatIsForItsAPI(t *testing.T) {
 			v.Set("actor_token", first)
 			v.Set("actor_token_type", v.Get("subject_token_type"))
 		},
+		"an API that asks for no scope": func(v url.Values) { v.Set("resource", "open") },
+		"the same as audience":          func(v url.Values) { v.Set("audience", "open") },
+		"an unknown audience":           func(v url.Values) { v.Set("audience", "nowhere") },
 		"a refresh token": func(v url.Values) { v.Set("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token") },
 	} {
-		w.post("orders", "/token", form(change)).refused(t, what, http.StatusBadRequest, "invalid_request", "invalid_scope")
+		w.post("orders", "/token", form(change)).refused(t, what, http.StatusBadRequest, "invalid_request", "invalid_scope", "invalid_target")
+	}
+	for name, value := range map[string]string{"resource": "https://orders.example", "audience": "orders"} {
+		a := w.post("orders", "/token", form(func(v url.Values) { v.Set(name, value) }))
+		if got := claims(t, a.token(t)); got["aud"].([]any)[0] != "orders" {
+			t.Errorf("%s %s: aud %v", name, value, got["aud"])
+		}
 	}
 	must(t, w.grants.Revoke(t.Context(), got["grant_id"].(string), "by hand"))
 	w.post("orders", "/token", form()).refused(t, "a revoked token", http.StatusBadRequest, "invalid_request")

@@ -69,7 +69,7 @@ func (s *Server) Endpoints() []Endpoint {
 // anything that the library says of its own accord.
 func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	c, r := s.newCall(r)
-	for _, step := range []func() *Fault{c.form, c.identify, c.unsupported, c.pollsTooFast, c.prove} {
+	for _, step := range []func() *Fault{c.form, c.targets, c.identify, c.unsupported, c.pollsTooFast, c.prove} {
 		if fault := step(); fault != nil {
 			c.sendFault(w, fault)
 			return

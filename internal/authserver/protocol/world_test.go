@@ -128,6 +128,7 @@ func (w *world) start() {
 		APIs: []protocol.API{
 			{Name: "orders", Resource: "https://orders.example", Scopes: []string{"orders:read", "orders:write"}},
 			{Name: "pay", Resource: "https://pay.example", Scopes: []string{"pay"}},
+			{Name: "open", Resource: "https://open.example"},
 		},
 		Clients: w, Grants: w.grants, Keys: ringKeys{w.ring}, People: w, Once: memory, Tokens: w, Tries: w.tries, RevokeOwn: revoke,
 		Mutual: protocol.Mutual{Host: w.server.URL, Trust: func(chain []*x509.Certificate) error {
