@@ -113,7 +113,7 @@ func TestServiceExchangesATokenThatIsForItsAPI(t *testing.T) {
 		"an API that asks for no scope": func(v url.Values) { v.Set("resource", "open") },
 		"the same as audience":          func(v url.Values) { v.Set("audience", "open") },
 		"an unknown audience":           func(v url.Values) { v.Set("audience", "nowhere") },
-		"a refresh token": func(v url.Values) { v.Set("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token") },
+		"a refresh token":               func(v url.Values) { v.Set("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token") },
 	} {
 		w.post("orders", "/token", form(change)).refused(t, what, http.StatusBadRequest, "invalid_request", "invalid_scope", "invalid_target")
 	}
