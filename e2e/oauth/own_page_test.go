@@ -87,7 +87,7 @@ func (p *page) asked(who *person.Person) map[string]any {
 	if err != nil || sent.Host != pageHost || who.Status != http.StatusSeeOther {
 		p.t.Fatalf("%d to %v: %v", who.Status, sent, err)
 	}
-	token, err := jose.ParseSigned(sent.Query().Get("request"), []jose.SignatureAlgorithm{jose.ES256})
+	token, err := jose.ParseSignedCompact(sent.Query().Get("request"), []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
 		p.t.Fatal(err)
 	}
