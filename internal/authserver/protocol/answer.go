@@ -36,6 +36,18 @@ func (k *kept) Write(p []byte) (int, error) {
 	return k.body.Write(p)
 }
 
+// edit changes an answer that is a JSON object; another one stays as it is.
+func (k *kept) edit(change func(map[string]any)) {
+	all := map[string]any{}
+	if json.Unmarshal(k.body.Bytes(), &all) != nil {
+		return
+	}
+	change(all)
+	k.body.Reset()
+	_ = json.NewEncoder(&k.body).Encode(all) // into memory, what was decoded
+	k.header.Del("Content-Length")
+}
+
 // send hands on an answer as it is.
 func (k *kept) send(w http.ResponseWriter) {
 	for name, values := range k.header {

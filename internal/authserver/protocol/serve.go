@@ -88,6 +88,12 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	if c.nonce != "" {
 		answer.header.Set("DPoP-Nonce", c.nonce)
 	}
+	if isFor(c.request, pathDeviceAuth) {
+		answer.edit(func(all map[string]any) {
+			code, _ := all["user_code"].(string)
+			all["user_code"] = readableCode(code)
+		})
+	}
 	answer.send(w)
 }
 

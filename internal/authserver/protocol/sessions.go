@@ -87,6 +87,15 @@ func plainUserCode(code string) string {
 	return strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(code))
 }
 
+// readableCode is a user code as devices show it and people compare it: WDJB-MJHT (RFC
+// 8628 §6.1).
+func readableCode(code string) string {
+	if len(code) < 2 {
+		return code
+	}
+	return code[:len(code)/2] + "-" + code[len(code)/2:]
+}
+
 func (s *Server) session(r *grants.Request, err error) (*goidc.AuthnSession, error) {
 	if err != nil {
 		return nil, notFound(err)
