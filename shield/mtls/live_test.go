@@ -33,7 +33,7 @@ func TestRevocationReachesKeptAndResumedConnections(t *testing.T) {
 		}
 		_, _ = fmt.Fprintf(w, "%s %v", id.Subject, r.TLS.DidResume)
 	}))
-	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12, Time: s.world.Now} // a session of a certificate that has ended is not resumed
 	server.StartTLS()
 	defer server.Close()
 
@@ -44,7 +44,7 @@ func TestRevocationReachesKeptAndResumedConnections(t *testing.T) {
 		roots := x509.NewCertPool()
 		roots.AddCert(server.Certificate())
 		transport := &http.Transport{TLSClientConfig: &tls.Config{
-			RootCAs: roots, MaxVersion: version, ClientSessionCache: tls.NewLRUClientSessionCache(4),
+			RootCAs: roots, MaxVersion: version, Time: s.world.Now, ClientSessionCache: tls.NewLRUClientSessionCache(4),
 			Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}},
 		}}
 		get := func(wantReused bool, want string) {
