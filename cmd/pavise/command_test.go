@@ -91,6 +91,23 @@ func TestEventsCannotSteerTheTerminal(t *testing.T) {
 	}
 }
 
+func TestLineOfAnEventSaysWhatHappenedToWhom(t *testing.T) {
+	for want, e := range map[string]audit.Event{
+		"noted     token.issue  shop  person-1  grant-7  scopes orders:read  id": {
+			Class: audit.Grant, Action: "token.issue", Client: "shop", Subject: "person-1", Target: "grant-7", Detail: "scopes orders:read",
+		},
+		"noted     ann  client.create  shop  scopes orders:read  id": {
+			Class: audit.Admin, Actor: "ann", Action: "client.create", Target: "shop", Change: "scopes orders:read",
+		},
+		"noted     GET  h/p  200  shop  id": {Class: audit.Request, Method: "GET", Host: "h", Path: "/p", Status: 200, Client: "shop"},
+	} {
+		e.Time, e.Decision, e.ID = time.Unix(0, 0), audit.Noted, "id"
+		if line := eventLine(&e, false); line != "1970-01-01T00:00:00.000Z  "+want {
+			t.Errorf("%q, want %q", line, want)
+		}
+	}
+}
+
 func TestEveryCommandHasHelp(t *testing.T) {
 	for _, c := range rootCommand().Commands() {
 		if c.Short == "" {

@@ -185,9 +185,12 @@ func showEvent(w io.Writer, text []byte, asJSON bool) error {
 func eventLine(e *audit.Event, color bool) string {
 	tone := map[audit.Decision]string{audit.Accepted: "32", audit.Refused: "31", audit.Failed: "33"}[e.Decision]
 	parts := []string{paint(color, "2", e.Time.UTC().Format("2006-01-02T15:04:05.000Z")), paint(color, tone, fmt.Sprintf("%-8s", e.Decision))}
-	if e.Class == audit.Admin {
+	switch e.Class {
+	case audit.Admin:
 		parts = append(parts, e.Actor, e.Action, e.Target, e.Change)
-	} else {
+	case audit.Grant:
+		parts = append(parts, e.Action, e.Client, e.Subject, e.Target)
+	default:
 		parts = append(parts, e.Method, e.Host+e.Path)
 		if e.Status != 0 {
 			parts = append(parts, fmt.Sprint(e.Status))
