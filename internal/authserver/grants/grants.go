@@ -262,27 +262,34 @@ const maxTries = 64
 // Revoke ends a grant for good, with everything that was issued under it. To revoke what
 // is revoked, or has ended, is no error.
 func (s *Store) Revoke(ctx context.Context, id, reason string) error {
+	_, err := s.End(ctx, id, reason)
+	return err
+}
+
+// End is Revoke, and reports whether it was this call that ended the grant: of several at
+// the same time one does.
+func (s *Store) End(ctx context.Context, id, reason string) (ended bool, err error) {
 	for range maxTries {
 		g, err := s.Grant(ctx, id)
 		if errors.Is(err, ErrUnknown) || err == nil && !g.Revoked.IsZero() {
-			return nil
+			return false, nil
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err := s.revoked(ctx, g, reason); err != nil {
-			return fmt.Errorf("revoke the tokens of grant %s: %w", id, err)
+			return false, fmt.Errorf("revoke the tokens of grant %s: %w", id, err)
 		}
 		g.Revoked, g.Reason = s.now(), reason
 		record, err := s.encode(tableGrant, id, g.version, g)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err = s.records.Write(ctx, record); !errors.Is(err, client.ErrConflict) {
-			return err
+			return err == nil, err
 		}
 	}
-	return fmt.Errorf("revoke grant %s: %w", id, client.ErrConflict)
+	return false, fmt.Errorf("revoke grant %s: %w", id, client.ErrConflict)
 }
 
 // Select returns the grants in force that want accepts, oldest first.

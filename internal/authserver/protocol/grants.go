@@ -156,12 +156,12 @@ func (s *Server) spend(ctx context.Context, g *goidc.Grant, known *loaded) error
 
 // reused revokes a grant whose key was presented twice (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
 func (s *Server) reused(ctx context.Context, g *grants.Grant, kind grants.Kind) error {
-	if g.Revoked.IsZero() {
-		s.options.Record(ctx, Event{
-			Action: "grant.reuse", Client: g.Client, Subject: g.Subject, Grant: g.ID, Detail: fmt.Sprintf("a %s was presented twice", kind),
-		})
+	why := fmt.Sprintf("a %s was presented twice", kind)
+	ended, err := s.options.Grants.End(ctx, g.ID, why)
+	if ended {
+		s.options.Record(ctx, Event{Action: "grant.reuse", Client: g.Client, Subject: g.Subject, Grant: g.ID, Detail: why})
 	}
-	return s.revokeGrant(ctx, g.ID, fmt.Sprintf("a %s was presented twice", kind))
+	return err
 }
 
 func (s *Server) revokeGrant(ctx context.Context, id, why string) error {
