@@ -17,9 +17,9 @@ import (
 	"net/http"
 	"time"
 
-	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/rows"
 	"pavise.dev/pavise/shield"
 )
 

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/rows"
 )
 
 // Invitation lets programs register.

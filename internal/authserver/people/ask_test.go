@@ -109,6 +109,67 @@ func TestScopesAreWhatThePersonChose(t *testing.T) {
 	}
 }
 
+// Two answers do not add up to a third: what was allowed of one API is not allowed of another.
+func TestAnswersAreNotMixed(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada")
+	read := func(a *people.Asked) { a.Scopes, a.APIs = []people.Scope{{Name: "read"}}, []string{"mail"} }
+	write := func(a *people.Asked) {
+		a.Scopes, a.APIs, a.Offline = []people.Scope{{Name: "write"}}, []string{"notes"}, true
+	}
+	w.ask("read", read)
+	b := w.browser()
+	b.submit(b.signIn(b.get(authorize("read")), "ada", goodPassword), "allow").wantSent("https://photos.example/callback?code=c")
+	w.ask("write", write)
+	b.submit(b.get(authorize("write")), "allow").wantSent("https://photos.example/callback?code=c")
+	for name, change := range map[string]func(*people.Asked){
+		"read":  read,
+		"write": write,
+		"write-not-away": func(a *people.Asked) {
+			write(a)
+			a.Offline = false
+		},
+	} {
+		w.ask("again-"+name, change)
+		b.get(authorize("again-" + name)).wantSent("https://photos.example/callback?code=c")
+	}
+	for name, change := range map[string]func(*people.Asked){
+		"write-there": func(a *people.Asked) {
+			write(a)
+			a.APIs = []string{"mail"}
+		},
+		"read-here": func(a *people.Asked) {
+			read(a)
+			a.APIs = []string{"notes"}
+		},
+		"read-away": func(a *people.Asked) {
+			read(a)
+			a.Offline = true
+		},
+		"both": func(a *people.Asked) {
+			a.Scopes, a.APIs = []people.Scope{{Name: "read"}, {Name: "write"}}, []string{"mail", "notes"}
+		},
+	} {
+		w.ask("mixed-"+name, change)
+		b.get(authorize("mixed-"+name)).want(http.StatusOK, "asks for access")
+	}
+}
+
+func TestNewerWordOfAScopeCounts(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada")
+	w.ask("one")
+	b := w.browser()
+	b.submit(b.signIn(b.get(authorize("one")), "ada", goodPassword), "allow")
+	w.ask("two", func(a *people.Asked) { a.Prompt = []string{"consent"} })
+	b.submit(b.get(authorize("two")), "allow", "scope", "orders:read")
+	w.ask("three")
+	b.get(authorize("three")).wantSent("https://photos.example/callback?code=c")
+	if got := w.answered("three").Scopes; !slices.Equal(got, []string{"openid", "orders:read"}) {
+		t.Errorf("what was taken back came back: %v", got)
+	}
+}
+
 func TestAccessWhileAwayCanBeLeftOut(t *testing.T) {
 	w := newWorld(t)
 	w.person("ada")
@@ -117,7 +178,7 @@ func TestAccessWhileAwayCanBeLeftOut(t *testing.T) {
 	}
 	w.ask("one", away)
 	b := w.browser()
-	p := b.signIn(b.get(authorize("one")), "ada", goodPassword).want(http.StatusOK, "Until you withdraw it", "See your e-mail address", "Keep its access while you are away", "x:y")
+	p := b.signIn(b.get(authorize("one")), "ada", goodPassword).want(http.StatusOK, "Up to 1 hour, also while you are away", "See your e-mail address", "Keep its access while you are away", "x:y")
 	b.submit(p, "allow", "scope", "email").wantSent("https://photos.example/callback?code=c")
 	w.ask("two", away)
 	b.get(authorize("two")).wantSent("https://photos.example/callback?code=c")

@@ -11,9 +11,9 @@ import (
 
 	"pavise.dev/pavise/internal/authserver/people/account"
 	"pavise.dev/pavise/internal/authserver/people/pages"
-	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/authserver/people/sessions"
 	"pavise.dev/pavise/internal/authserver/people/upstream"
+	"pavise.dev/pavise/internal/rows"
 )
 
 // flow is what is remembered of somebody who was sent elsewhere to sign in, under the

@@ -3,6 +3,7 @@ package people
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -136,5 +137,28 @@ func TestBrowsersInWords(t *testing.T) {
 		if got := agentText(agent); got != want {
 			t.Errorf("%q: %q, want %q", agent, got, want)
 		}
+	}
+}
+
+func TestAnswersAreForgottenOldestFirst(t *testing.T) {
+	c := consent{}
+	long := func(i int) said {
+		return said{Allowed: []string{strings.Repeat("s", 10_000) + strconv.Itoa(i)}, APIs: []string{strconv.Itoa(i)}, Lifetime: time.Hour}
+	}
+	for i := range 5 {
+		c.add(long(i))
+	}
+	if len(c.Said) != 3 || c.Said[0].APIs[0] != "2" || c.size() > maxSaid {
+		t.Errorf("%d answers, the first of %v, %d bytes", len(c.Said), c.Said[0].APIs, c.size())
+	}
+	c.add(said{Allowed: []string{strings.Repeat("s", maxSaid)}})
+	if len(c.Said) != 0 {
+		t.Error("what does not fit into a row was kept")
+	}
+	for range 3 {
+		c.add(said{Allowed: []string{"read"}, Lifetime: time.Hour})
+	}
+	if len(c.Said) != 1 {
+		t.Errorf("the same was remembered %d times", len(c.Said))
 	}
 }

@@ -161,7 +161,7 @@ func (k *asking) grantRows(ctx context.Context) ([]pages.GrantRow, error) {
 			continue
 		}
 		all = append(all, pages.GrantRow{
-			ID: "consent " + c.Client, Name: cut(cmp.Or(c.Name, c.Client), 80), Host: cut(c.Host, 253), Scopes: texts(c.Allowed), Since: dayText(c.Given),
+			ID: "consent " + c.Client, Name: cut(cmp.Or(c.Name, c.Client), 80), Host: cut(c.Host, 253), Scopes: texts(c.allowed()), Since: dayText(c.given()),
 		})
 	}
 	return all, nil

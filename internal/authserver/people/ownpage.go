@@ -15,8 +15,8 @@ import (
 	"pavise.dev/pavise/internal/authserver/people/account"
 	"pavise.dev/pavise/internal/authserver/people/handover"
 	"pavise.dev/pavise/internal/authserver/people/pages"
-	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/authserver/people/sessions"
+	"pavise.dev/pavise/internal/rows"
 )
 
 // returnPath is where the operator's own sign-in page sends people back to.

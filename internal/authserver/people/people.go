@@ -35,8 +35,8 @@ type Asked struct {
 	MaxAge    *time.Duration // sign in again if the last time was longer ago
 	ACR       []string       // wanted, best first
 	LoginHint string
-	Offline   bool          // a refresh token is asked for
-	Lifetime  time.Duration // how long access lasts
+	Offline   bool          // the client would get a refresh token
+	Lifetime  time.Duration // how long access lasts at most
 	Device    string        // user code, for a device; empty: a browser
 }
 

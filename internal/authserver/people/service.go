@@ -16,9 +16,9 @@ import (
 	"pavise.dev/pavise/internal/authserver/people/account"
 	"pavise.dev/pavise/internal/authserver/people/handover"
 	"pavise.dev/pavise/internal/authserver/people/pages"
-	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/authserver/people/sessions"
 	"pavise.dev/pavise/internal/authserver/people/upstream"
+	"pavise.dev/pavise/internal/rows"
 	"pavise.dev/pavise/limit"
 )
 

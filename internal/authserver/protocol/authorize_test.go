@@ -11,6 +11,7 @@ import (
 
 	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/internal/authserver/people"
+	"pavise.dev/pavise/internal/authserver/protocol"
 )
 
 func TestAnswerGoesToRegisteredAddressesOnly(t *testing.T) {
@@ -247,4 +248,33 @@ func TestDeviceIsConnectedByItsPerson(t *testing.T) {
 	}
 	wait()
 	poll("shop").refused(t, "a second time", http.StatusBadRequest, "invalid_grant")
+}
+
+// People are told how long access can last: with refresh tokens, until the grant ends.
+func TestPeopleAreAskedForAllThatTheClientGets(t *testing.T) {
+	w := newWorld(t)
+	w.clients["once"] = &protocol.Client{ID: "once", Auth: protocol.AuthNone, Grants: []string{protocol.AuthorizationCode}, Redirects: []string{"https://once.example/cb"}, Scopes: []string{"orders:read"}}
+	for _, c := range []struct {
+		client, scope string
+		offline       bool
+		lifetime      time.Duration
+	}{
+		{"shop", "orders:read", true, 24 * time.Hour},
+		{"shop", "", true, 24 * time.Hour},
+		{"shop", "openid orders:read", false, 5 * time.Minute},
+		{"shop", "openid offline_access orders:read", true, 24 * time.Hour},
+		{"once", "orders:read", false, 5 * time.Minute},
+	} {
+		query := w.asking(c.client)
+		query.Set("scope", c.scope)
+		code := w.get("/authorize", query).location.Query().Get("code")
+		asked := w.asked[len(w.asked)-1]
+		if asked.Offline != c.offline || asked.Lifetime != c.lifetime {
+			t.Errorf("%s, %q: away %v, for %s", c.client, c.scope, asked.Offline, asked.Lifetime)
+		}
+		tokens := w.post(c.client, "/token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": query["redirect_uri"], "code_verifier": {verifier}})
+		if _, got := tokens.json["refresh_token"]; got != c.offline || tokens.status != http.StatusOK {
+			t.Errorf("%s, %q: %d, a refresh token %v", c.client, c.scope, tokens.status, got)
+		}
+	}
 }

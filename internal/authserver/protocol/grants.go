@@ -114,19 +114,17 @@ func (s *Server) openGrant(ctx context.Context, g *goidc.Grant) error {
 	return nil
 }
 
-// isRefreshable reports whether a client gets a refresh token: it is registered for it,
-// and where a person signed in by OpenID Connect, they were told ("offline_access").
+// isRefreshable reports whether the client of a grant gets a refresh token.
 func (s *Server) isRefreshable(ctx context.Context, g *goidc.Grant) bool {
 	known, err := s.client(ctx, g.ClientID)
-	if err != nil {
-		return false
-	}
-	for _, grant := range known.Grants {
-		if grant == RefreshToken {
-			return !isWord(g.Scopes, "openid") || isWord(g.Scopes, "offline_access")
-		}
-	}
-	return false
+	return err == nil && known.refreshes(strings.Fields(g.Scopes))
+}
+
+// refreshes reports whether a client gets refresh tokens with these scopes: it is
+// registered for it, and where a person signs in by OpenID Connect, it asks for it
+// ("offline_access").
+func (c *Client) refreshes(scopes []string) bool {
+	return slices.Contains(c.Grants, RefreshToken) && (!slices.Contains(scopes, "openid") || slices.Contains(scopes, "offline_access"))
 }
 
 // spend uses up the key by which the grant was found, and lets its refresh token be the

@@ -72,12 +72,15 @@ func (s *Server) asked(r *http.Request, as *goidc.AuthnSession) (people.Asked, e
 	}
 	asked := people.Asked{
 		ID: as.ID, Action: pathAuthorize + "/" + as.ID, Prompt: strings.Fields(string(as.Prompt)), ACR: strings.Fields(as.ACRValues),
-		LoginHint: as.LoginHint, Offline: slices.Contains(scopes, "offline_access"), Lifetime: s.options.AccessToken,
+		LoginHint: as.LoginHint, Lifetime: s.options.AccessToken,
 		APIs: s.apisOf(as.Resources, scopes), Device: readableCode(as.UserCode),
 		Client: people.Application{
 			ID: known.ID, Name: known.Name, Contact: known.Contact, PolicyURI: known.PolicyURI,
 			RedirectHost: redirectHost(as.RedirectURI), RedirectURI: as.RedirectURI, Unreviewed: known.Unreviewed,
 		},
+	}
+	if known.refreshes(scopes) {
+		asked.Offline, asked.Lifetime = true, s.options.RefreshToken
 	}
 	if as.DeviceCode != "" {
 		asked.Action = pathDevice + "/" + as.ID

@@ -21,8 +21,8 @@ import (
 	"strings"
 	"time"
 
-	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/rows"
 )
 
 // Options are what a [Store] needs; all but Rules are required.

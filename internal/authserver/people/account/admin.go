@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/rows"
 	"pavise.dev/pavise/internal/secret"
 )
 

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/rows"
 )
 
 // ErrLast says that an identity is the only way in that an account has.

@@ -17,7 +17,7 @@ import (
 	"slices"
 	"time"
 
-	"pavise.dev/pavise/internal/authserver/people/rows"
+	"pavise.dev/pavise/internal/rows"
 )
 
 // ErrNone says that there is no such session, or that it has ended.

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"pavise.dev/pavise/internal/authserver/people/rows"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/rows"
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/store/memory"
 )
