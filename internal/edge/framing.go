@@ -38,7 +38,9 @@ func (s *scanner) takeFraming(name, value []byte) *reject {
 // endHead decides, when the head is complete, how the body is framed.
 func (s *scanner) endHead() (done bool, bad *reject) {
 	switch {
-	case s.seen&hasHost == 0:
+	case s.seen&isOld != 0 && s.seen&hasChunked != 0:
+		return false, &reject{BadFraming, 400, "Transfer-Encoding stands in HTTP/1.0"}
+	case s.seen&(hasHost|isOld) == 0:
 		return false, &reject{BadHost, 400, "there is no Host"}
 	case s.seen&hasLength != 0 && s.seen&hasChunked != 0:
 		return false, &reject{BadFraming, 400, "Content-Length stands beside Transfer-Encoding"}

@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -150,10 +151,51 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
+// OCSP clients and old ones speak HTTP/1.0; nobody does over TLS.
+func TestPlainListenerReadsHTTP10(t *testing.T) {
+	open := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, "asked "+string(text))
+	})
+	always := func(*http.Request) bool { return true }
+	s := start(t, edge.Config{Handler: &edge.Plain{Open: open, IsOpen: always}, HTTP10: true})
+	for name, c := range map[string]struct {
+		request string
+		status  int
+	}{
+		"no Host":         {"POST /ocsp HTTP/1.0\r\nContent-Length: 2\r\n\r\nab", 200},
+		"a Host":          {"GET /crl/a HTTP/1.0\r\n" + host + "\r\n", 200},
+		"HTTP/1.1":        {"GET /crl/a HTTP/1.1\r\n" + host + "\r\n", 200},
+		"1.1, no Host":    {"GET /crl/a HTTP/1.1\r\n\r\n", 400},
+		"chunks":          {"POST /ocsp HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		"two Hosts":       {"GET /crl/a HTTP/1.0\r\n" + host + host + "\r\n", 400},
+		"HTTP/0.9":        {"GET /crl/a HTTP/0.9\r\n\r\n", 505},
+		"HTTP/1.2":        {"GET /crl/a HTTP/1.2\r\n" + host + "\r\n", 505},
+		"a broken target": {"GET http://a/ HTTP/1.0\r\n\r\n", 400},
+	} {
+		p := dial(t, s.Addr)
+		p.send(c.request)
+		if r, body := p.answer(); r.StatusCode != c.status {
+			t.Errorf("%s: %d %q", name, r.StatusCode, body)
+		}
+	}
+	strict := start(t, edge.Config{Handler: &edge.Plain{Open: open, IsOpen: always}})
+	p := dial(t, strict.Addr)
+	p.send("GET /crl/a HTTP/1.0\r\n" + host + "\r\n")
+	if r, _ := p.answer(); r.StatusCode != 505 {
+		t.Errorf("where it is not asked for: %d", r.StatusCode)
+	}
+	if _, err := edge.New(edge.Config{Handler: open, TLS: &tls.Config{}, HTTP10: true}); err == nil {
+		t.Error("over TLS too")
+	}
+}
+
 func TestPlainListener(t *testing.T) {
 	challenges := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "token of "+r.URL.Path) })
 	told := newFaults()
-	s := start(t, edge.Config{Handler: &edge.Plain{Challenges: challenges, Credentials: []string{"x-api-key"}, Fault: told.add}})
+	open := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a list") })
+	isOpen := func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/crl/") }
+	s := start(t, edge.Config{Handler: &edge.Plain{Challenges: challenges, Open: open, IsOpen: isOpen, Credentials: []string{"x-api-key"}, Fault: told.add}})
 	const token = "/.well-known/acme-challenge/evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr_oA"
 
 	p := dial(t, s.Addr)
@@ -161,7 +203,13 @@ func TestPlainListener(t *testing.T) {
 	if r, body := p.answer(); r.StatusCode != 200 || body != "token of "+token {
 		t.Errorf("a challenge: %d %q", r.StatusCode, body)
 	}
+	p = dial(t, s.Addr)
+	p.send("GET /crl/a.crl HTTP/1.1\r\n" + host + "\r\n")
+	if r, body := p.answer(); r.StatusCode != 200 || body != "a list" {
+		t.Errorf("what is signed by itself: %d %q", r.StatusCode, body)
+	}
 	for name, c := range map[string]struct{ request, exposed string }{
+		"a key with a list":           {"GET /crl/a.crl HTTP/1.1\r\n" + host + "X-Api-Key: s3cret-t0ken\r\n\r\n", "X-Api-Key"},
 		"an API call":                 {"GET /v1/orders HTTP/1.1\r\n" + host + "\r\n", ""},
 		"the root":                    {"GET / HTTP/1.1\r\n" + host + "\r\n", ""},
 		"no token":                    {"GET /.well-known/acme-challenge/ HTTP/1.1\r\n" + host + "\r\n", ""},

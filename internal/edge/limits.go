@@ -10,6 +10,8 @@ import (
 // Limits bounds what one peer can make the edge keep, wait for or work on. A
 // zero field takes the value in parentheses; nothing can be unlimited.
 type Limits struct {
+	http10 bool // HTTP/1.0 is read too: Config.HTTP10
+
 	Connections int // open at once, in all (16384)
 	PerAddress  int // open at once from one IPv4 address or one IPv6 /64 (1024)
 

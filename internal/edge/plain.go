@@ -13,12 +13,15 @@ import (
 )
 
 // Plain is the handler of a listener without TLS. It serves the challenges by
-// which a certificate is got, and refuses everything else: a redirect would teach
-// clients to go on sending their credentials in the clear first.
+// which a certificate is got, and what is signed and had without TLS (revocation
+// lists, OCSP), and refuses everything else: a redirect would teach clients to go on
+// sending their credentials in the clear first.
 type Plain struct {
 	Challenges  http.Handler // answers ACME HTTP-01 (RFC 8555 §8.3); nil: there are none
-	Credentials []string     // header names that carry credentials, besides Authorization, Proxy-Authorization and Cookie
-	Fault       func(Fault)  // told of every refusal
+	Open        http.Handler // answers what is signed by itself; nil: nothing is
+	IsOpen      func(*http.Request) bool
+	Credentials []string    // header names that carry credentials, besides Authorization, Proxy-Authorization and Cookie
+	Fault       func(Fault) // told of every refusal
 
 	Now  func() time.Time // nil: time.Now
 	Rand io.Reader        // of request IDs; nil: crypto/rand
@@ -31,6 +34,10 @@ func (p *Plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	exposed := p.exposed(r.Header)
 	if exposed == "" && p.Challenges != nil && isChallenge(r) {
 		p.Challenges.ServeHTTP(w, r)
+		return
+	}
+	if exposed == "" && p.Open != nil && p.IsOpen(r) {
+		p.Open.ServeHTTP(w, r)
 		return
 	}
 	f := Fault{

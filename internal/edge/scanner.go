@@ -50,6 +50,7 @@ const (
 	hasChunked
 	hasTrailer
 	hasExpect
+	isOld // HTTP/1.0
 )
 
 // fresh says that not one byte of the next request has been seen.
@@ -142,7 +143,7 @@ func (s *scanner) takeLine(line []byte) (done bool, bad *reject) {
 	switch {
 	case s.state == inRequestLine:
 		s.state = inFields
-		return false, checkRequestLine(line)
+		return false, s.takeRequestLine(line)
 	case len(line) == 0 && s.state == inTrailers:
 		return true, nil
 	case len(line) == 0:
@@ -159,6 +160,15 @@ func (s *scanner) takeLine(line []byte) (done bool, bad *reject) {
 		return false, s.takeTrailer(name)
 	}
 	return false, s.takeField(name, value)
+}
+
+// takeRequestLine checks the first line. HTTP/1.0 has no Host and no transfer codings.
+func (s *scanner) takeRequestLine(line []byte) *reject {
+	if rest, old := bytes.CutSuffix(line, []byte(" HTTP/1.0")); old && s.lim.http10 {
+		s.seen |= isOld
+		line = append(rest[:len(rest):len(rest)], " HTTP/1.1"...)
+	}
+	return checkRequestLine(line)
 }
 
 // checkRequestLine holds RFC 9112 §3: one space each, a method, a target in

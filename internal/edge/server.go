@@ -50,6 +50,10 @@ type Config struct {
 	TLS     *tls.Config // nil: HTTP/1.1 without TLS, meant for Plain only. It is cloned.
 	Limits  Limits
 
+	// HTTP10 lets requests of HTTP/1.0 in, which need no Host: for listeners without TLS
+	// that decide nothing by it. Programs that ask for revocation lists and by OCSP speak it.
+	HTTP10 bool
+
 	// Fault is told of every fault, once, from many goroutines, and must not block for
 	// long: connections wait for it. A flood of faults makes a flood of calls.
 	Fault func(Fault)
@@ -95,6 +99,9 @@ func New(c Config) (*Server, error) {
 	limits, err := c.Limits.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	if limits.http10 = c.HTTP10; c.HTTP10 && c.TLS != nil {
+		return nil, errors.New("edge: HTTP/1.0 is for listeners without TLS")
 	}
 	s := &Server{
 		limits: limits, now: c.Now, rand: c.Rand, report: c.Fault,
