@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -244,7 +243,7 @@ func (l *ledger) read(ctx context.Context, table, id string, into any) (Row, err
 	if err != nil {
 		return Row{}, fmt.Errorf("read %s %q: %w", table, id, err)
 	}
-	if !ok && strings.HasPrefix(table, removable) {
+	if !ok && isRemovable(table, id) {
 		return Row{}, nil
 	}
 	if !ok {

@@ -10,9 +10,18 @@ import (
 	"pavise.dev/pavise/internal/seal"
 )
 
-// removable begins the names of the tables whose rows come and go: they may be
-// removed for good, and to find one gone is no sign of somebody else's hand.
-const removable = "oauth."
+// Parts of the installation that keep records. Each begins the names of its tables.
+const (
+	OAuth     = "oauth." // the authorization server
+	Authority = "pki."   // the certificate authority
+)
+
+// isRemovable reports whether a row is one of those that come and go: they may be removed
+// for good, and to find one gone is no sign of somebody else's hand.
+func isRemovable(table, id string) bool {
+	return strings.HasPrefix(table, OAuth) || strings.HasPrefix(table, Authority) ||
+		table == tableCredential && strings.HasPrefix(id, certificateRow)
+}
 
 // Record is a sealed row of another part of the installation, such as a grant of
 // the authorization server.
@@ -28,15 +37,21 @@ type Record struct {
 // They are safe for concurrent use.
 //
 // The View knows nothing of them: they are no part of the request path.
-type Records struct{ registry *Registry }
+type Records struct {
+	registry *Registry
+	part     string
+}
 
-// Records returns the rows of other parts.
-func (r *Registry) Records() *Records { return &Records{registry: r} }
+// Records returns the rows of the authorization server.
+func (r *Registry) Records() *Records { return &Records{r, OAuth} }
+
+// AuthorityRecords returns the rows of the certificate authority.
+func (r *Registry) AuthorityRecords() *Records { return &Records{r, Authority} }
 
 // Get returns a record, or [ErrMissing].
 func (k *Records) Get(ctx context.Context, table, id string) (Record, error) {
 	var kept sealedSecret
-	row, err := k.registry.rows.read(ctx, removable+table, id, &kept)
+	row, err := k.registry.rows.read(ctx, k.part+table, id, &kept)
 	if err != nil {
 		return Record{}, err
 	}
@@ -50,7 +65,7 @@ func (k *Records) Get(ctx context.Context, table, id string) (Record, error) {
 // out and are its error.
 func (k *Records) Table(ctx context.Context, table string) ([]Record, error) {
 	ledger := k.registry.rows
-	rows, err := ledger.store.Table(ctx, removable+table)
+	rows, err := ledger.store.Table(ctx, k.part+table)
 	if err != nil {
 		return nil, fmt.Errorf("read the store: %w", err)
 	}
@@ -89,7 +104,7 @@ func (k *Records) open(row Row, kept sealedSecret) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("record %s/%s: %w", row.Table, row.ID, err)
 	}
-	return Record{strings.TrimPrefix(row.Table, removable), row.ID, row.Version, plain}, nil
+	return Record{strings.TrimPrefix(row.Table, k.part), row.ID, row.Version, plain}, nil
 }
 
 // Write makes each record the next version of its row, all in one commit that
@@ -99,7 +114,7 @@ func (k *Records) Write(ctx context.Context, records ...Record) error {
 	keys := k.registry.rows.keys.Load()
 	entries := make([]entry, 0, len(records))
 	for _, record := range records {
-		table := removable + record.Table
+		table := k.part + record.Table
 		sealed := keys.Seal(table, record.ID, record.Version+1, record.Body)
 		entries = append(entries, entry{table, record.ID, record.Version, sealedSecret{sealed}})
 	}
@@ -111,7 +126,7 @@ func (k *Records) Write(ctx context.Context, records ...Record) error {
 func (k *Records) Remove(ctx context.Context, records ...Record) error {
 	rows := make([]Row, 0, len(records))
 	for _, record := range records {
-		rows = append(rows, Row{Table: removable + record.Table, ID: record.ID, Version: record.Version})
+		rows = append(rows, Row{Table: k.part + record.Table, ID: record.ID, Version: record.Version})
 	}
 	return k.registry.rows.remove(ctx, rows)
 }

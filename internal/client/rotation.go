@@ -44,7 +44,7 @@ func (r *Registry) retag(ctx context.Context, rows []Row) error {
 	entries := make([]entry, 0, len(rows))
 	for _, row := range rows {
 		e, err := r.again(ctx, row.Table, row.ID)
-		if errors.Is(err, ErrMissing) && strings.HasPrefix(row.Table, removable) {
+		if errors.Is(err, ErrMissing) && isRemovable(row.Table, row.ID) {
 			continue // removed in the meantime
 		}
 		if err != nil {
@@ -70,7 +70,7 @@ func (r *Registry) again(ctx context.Context, table, id string) (entry, error) {
 			err = r.reseal(&s.Sealed, row)
 		}
 		value = s
-	case table == tableSecret || strings.HasPrefix(table, removable):
+	case table == tableSecret || strings.HasPrefix(table, OAuth) || strings.HasPrefix(table, Authority):
 		var s sealedSecret
 		if row, err = r.rows.must(ctx, table, id, &s); err == nil {
 			err = r.reseal(&s.Sealed, row)

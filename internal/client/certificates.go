@@ -1,0 +1,132 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"pavise.dev/pavise/shield"
+)
+
+// A certificate of the installation's own authority is a credential of the kind of mutual
+// TLS whose id names its serial number. Many of them live for a day, so that they do not
+// stay for ever as others do: some time after its end the row is removed for good. What
+// has ended is refused by its own dates, also if somebody put the row back.
+const (
+	CertificateKind   = "mtls"
+	CertificatePrefix = "serial:" // of ids; the serial number follows, in hexadecimal
+
+	certificateRow = CertificateKind + "/" + CertificatePrefix
+)
+
+// KeepCertificates is how long a certificate is remembered after its end.
+const KeepCertificates = 7 * 24 * time.Hour
+
+// collectAtOnce bounds how many certificates one round of upkeep forgets.
+const collectAtOnce = 2000
+
+// Each returns the records of a kind that are known now, in no order. What changes
+// meanwhile may be among them or not.
+func (v *View) Each(kind string) iter.Seq[*shield.Record] {
+	return func(yield func(*shield.Record) bool) {
+		more := true
+		v.credentials.each(func(k credentialKey, s *slot) {
+			if more && k.kind == kind {
+				more = yield(s.record.Load())
+			}
+		})
+	}
+}
+
+// collectCertificates forgets certificates that ended long ago.
+func (v *View) collectCertificates(ctx context.Context) error {
+	var gone []credentialKey
+	defer func() { v.drop(gone) }()
+	for _, key := range v.endedCertificates() {
+		switch err := v.removeCredential(ctx, key); {
+		case errors.Is(err, ErrConflict): // somebody else was quicker: the next round looks again
+		case err != nil:
+			return fmt.Errorf("forget certificates that have ended: %w", err)
+		default:
+			gone = append(gone, key)
+		}
+	}
+	return nil
+}
+
+func (v *View) endedCertificates() (over []credentialKey) {
+	before := v.now().Add(-KeepCertificates)
+	for r := range v.Each(CertificateKind) {
+		if isRemovable(tableCredential, credentialRow(r.Kind, r.ID)) && !r.Expires.IsZero() && r.Expires.Before(before) && len(over) < collectAtOnce {
+			over = append(over, credentialKey{r.Kind, r.ID})
+		}
+	}
+	return over
+}
+
+// removeCredential removes a credential, and the moment of its last use, for good. That
+// another node has done so is no error.
+func (v *View) removeCredential(ctx context.Context, key credentialKey) error {
+	var rows []Row
+	for _, table := range []string{tableCredential, tableUsage} {
+		row, ok, err := v.ledger.store.Get(ctx, table, credentialRow(key.kind, key.id))
+		if err != nil {
+			return err
+		}
+		if ok {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return v.ledger.remove(ctx, rows)
+}
+
+// drop takes credentials out of the snapshot.
+func (v *View) drop(keys []credentialKey) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	e := v.credentials.edit()
+	gone := map[*slot]bool{}
+	for _, k := range keys {
+		if s, ok := e.get(k); ok {
+			gone[s] = true
+			e.remove(k)
+		}
+	}
+	e.publish()
+	for _, o := range v.clients {
+		o.without(gone)
+	}
+}
+
+// without lets go of places that nothing leads to any more.
+func (o *owner) without(gone map[*slot]bool) {
+	kept := o.slots[:0]
+	for _, s := range o.slots {
+		if !gone[s] {
+			kept = append(kept, s)
+		}
+	}
+	clear(o.slots[len(kept):])
+	o.slots = kept
+}
+
+// Credential returns one credential.
+func (r *Registry) Credential(ctx context.Context, kind, id string) (Credential, error) {
+	s, _, err := r.credential(ctx, kind, id)
+	return s.Credential, err
+}
+
+// RevokeIssuedBy ends every certificate that an issuing authority has signed, named by the
+// pin of its key.
+func (r *Registry) RevokeIssuedBy(ctx context.Context, ca, reason string) (Change, error) {
+	return r.revoke(ctx, reason, Change{Action: "authority.revoke", Target: ca}, func() ([]stored, error) {
+		known, err := all[stored](ctx, r.rows, tableCredential, func(row string) bool { return isRemovable(tableCredential, row) })
+		return slices.DeleteFunc(known, func(s stored) bool { return s.Settings["ca"] != ca }), err
+	})
+}
