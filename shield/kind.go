@@ -56,6 +56,7 @@ type Env struct {
 	Fetch       Fetcher
 	Issuers     Issuers
 	Files       Files
+	Authority   Authority // nil: there is none, and never will be
 
 	// API is the API whose endpoints the shield guards; the zero value: none in particular.
 	API API
@@ -156,6 +157,16 @@ type Files interface {
 	// Watch calls changed after the file changed, until the shield's
 	// configuration is replaced.
 	Watch(name string, changed func())
+}
+
+// Authority is the installation's own certificate authority, as far as shields know it.
+type Authority interface {
+	// Issuers returns the certificates (PEM) of those who sign for callers. Its error says
+	// what to do if there are none yet.
+	Issuers() ([]byte, error)
+	// Watch calls changed after they have changed, until the shield's configuration is
+	// replaced.
+	Watch(changed func())
 }
 
 // Credential is the caller's half: what a client holds to sign requests with.

@@ -101,6 +101,10 @@ func statusCommand() *cobra.Command {
 					{"clients", fmt.Sprint(s.Clients)},
 					{"keys", fmt.Sprint(s.Credentials)},
 				}
+				if len(s.Certificates) > 0 {
+					first := s.Certificates[0]
+					list = append(list, [2]string{"next to end", first.Name + ", " + shortTime(first.NotAfter)})
+				}
 				for part, fault := range s.Faults {
 					list = append(list, [2]string{part, fault})
 				}

@@ -34,6 +34,7 @@ import (
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/tlsconf"
 	"pavise.dev/pavise/shield"
 )
@@ -51,6 +52,8 @@ type Config struct {
 	Now time.Time
 	// Files are written beside the configuration before the start.
 	Files map[string]string
+	// Authority is made before the start; nil: there is none.
+	Authority *pki.Init
 }
 
 // Gateway is a gateway that runs for one test.
@@ -119,6 +122,9 @@ func Start(t testing.TB, c Config) *Gateway {
 	}
 	g.Upstream = startUpstream(t, c.Upstream)
 	g.write(c)
+	if c.Authority != nil {
+		g.makeAuthority(*c.Authority)
+	}
 	g.open()
 	t.Cleanup(g.stop)
 	if c.Clients == nil {

@@ -26,6 +26,8 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/pki"
+	"pavise.dev/pavise/internal/pki/est"
 	"pavise.dev/pavise/shield"
 )
 
@@ -38,24 +40,30 @@ const maxBody = 64 << 10
 // Service is the administrative API. Its fields are set before the first request
 // and not changed after; it is safe for concurrent use.
 type Service struct {
-	Registry  *client.Registry
-	Refresh   func(context.Context) error // after every change, so that it bites at once; nil: nobody reads yet
-	Kinds     []shield.Kind
-	Env       shield.Env // Now, Rand, Credentials, Issuers
-	Record    func(audit.Event) error
-	Ready     func() error // whether an event can be recorded now; nil: always
-	LogDir    string
-	KeptDir   string // where checkpoints are kept beside the log's own; empty: nowhere
-	ChainKey  []byte
-	Public    ed25519.PublicKey
-	Flush     func() error                         // before the log is read; nil: nothing is under way
-	Reload    func(context.Context) error          // nil: nothing runs that could
-	Explain   func(WhatIf) (Answer, error)         // nil: nothing runs that could
-	Running   bool                                 // a gateway serves, not just this call
-	Healthy   func() map[string]error              // parts by name, nil when well; may be nil
-	Installed string                               // path of the configuration, for status
-	Users     func(context.Context) (Users, error) // accounts of people; nil, or nothing returned: there is no authorization server
-	Identity  []byte                               // JWK Set of the keys that sign Pavise-Identity
+	Registry     *client.Registry
+	Refresh      func(context.Context) error // after every change, so that it bites at once; nil: nobody reads yet
+	Kinds        []shield.Kind
+	Env          shield.Env // Now, Rand, Credentials, Issuers
+	Record       func(audit.Event) error
+	Ready        func() error // whether an event can be recorded now; nil: always
+	LogDir       string
+	KeptDir      string // where checkpoints are kept beside the log's own; empty: nowhere
+	ChainKey     []byte
+	Public       ed25519.PublicKey
+	Flush        func() error                         // before the log is read; nil: nothing is under way
+	Reload       func(context.Context) error          // nil: nothing runs that could
+	Explain      func(WhatIf) (Answer, error)         // nil: nothing runs that could
+	Running      bool                                 // a gateway serves, not just this call
+	Healthy      func() map[string]error              // parts by name, nil when well; may be nil
+	Certificates func() []CertificateEnd              // those that may end; nil: nothing runs that has any
+	Installed    string                               // path of the configuration, for status
+	Users        func(context.Context) (Users, error) // accounts of people; nil, or nothing returned: there is no authorization server
+	Identity     []byte                               // JWK Set of the keys that sign Pavise-Identity
+
+	Authority *pki.Authority                                       // of certificates; it may not have been made yet
+	Enrolment *est.Tokens                                          // by which programs elsewhere get certificates
+	EnrolAt   string                                               // where they do: https://host; empty: nowhere
+	CRL       func(ctx context.Context, id string) ([]byte, error) // DER, of one of the authority's own certificates
 
 	OAuth   func(context.Context) (*OAuth, error)                // the authorization server; nil, or nothing returned: there is none
 	Inspect func(context.Context, Inspection) (Inspected, error) // nil: nothing here can judge a token
@@ -139,6 +147,15 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/signing-keys", serve(s.signingKeys))
 	mux.HandleFunc("POST /v1/signing-keys/rotate", act(s, "signing_key.rotate", s.rotateSigning))
 	mux.HandleFunc("POST /v1/tokens/inspect", act(s, "token.inspect", s.inspect))
+	mux.HandleFunc("GET /v1/authority", serve(s.authority))
+	mux.HandleFunc("POST /v1/authority", act(s, "authority.init", s.initAuthority))
+	mux.HandleFunc("GET /v1/authority/{id}/crl", serve(s.crl))
+	mux.HandleFunc("POST /v1/authority/rotate", act(s, "authority.rotate", s.rotateAuthority))
+	mux.HandleFunc("POST /v1/certificates", act(s, "certificate.issue", s.issueCertificate))
+	mux.HandleFunc("POST /v1/certificates/renew", act(s, "certificate.renew", s.renewCertificate))
+	mux.HandleFunc("GET /v1/enrolments", serve(s.enrolments))
+	mux.HandleFunc("POST /v1/enrolments", act(s, "certificate.enrolment", s.makeEnrolment))
+	mux.HandleFunc("POST /v1/enrolments/{id}/withdraw", act(s, "certificate.enrolment_withdraw", s.withdrawEnrolment))
 	mux.HandleFunc("GET /v1/credentials", serve(s.credentials))
 	mux.HandleFunc("POST /v1/credentials", act(s, "credential.create", s.createCredential))
 	mux.HandleFunc("POST /v1/rotate", act(s, "credential.rotate", s.rotate))
@@ -231,6 +248,15 @@ type Status struct {
 	Credentials   int               `json:"credentials"`
 	Time          time.Time         `json:"time"`
 	Faults        map[string]string `json:"faults,omitempty"`
+
+	Certificates []CertificateEnd `json:"certificates,omitempty"` // the soonest to end first
+}
+
+// CertificateEnd says when a certificate ends.
+type CertificateEnd struct {
+	Name     string    `json:"name"`
+	NotAfter time.Time `json:"not_after"`
+	Left     int64     `json:"seconds_left"`
 }
 
 func (s *Service) status(r *http.Request) (any, error) {
@@ -243,6 +269,9 @@ func (s *Service) status(r *http.Request) (any, error) {
 		return nil, err
 	}
 	status := Status{Running: s.Running, Configuration: s.Installed, Clients: len(clients), Credentials: len(credentials), Time: s.Env.Now().UTC()}
+	if s.Certificates != nil {
+		status.Certificates = s.Certificates()
+	}
 	if s.Healthy != nil {
 		for part, fault := range s.Healthy() {
 			if fault == nil {

@@ -11,6 +11,7 @@ import (
 
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/strictjson"
 )
@@ -52,8 +53,19 @@ func problemOf(err error) *Problem {
 		p.Setting = f.Setting
 		return p
 	}
+	if f, ok := errors.AsType[*pki.Fault](err); ok {
+		p := problem(http.StatusUnprocessableEntity, "bad_certificate_request", "%s", f.Message)
+		p.Hint = f.Hint
+		return p
+	}
 	status, code := http.StatusUnprocessableEntity, "refused"
 	switch {
+	case errors.Is(err, pki.ErrNone):
+		status, code = http.StatusConflict, "no_authority"
+	case errors.Is(err, pki.ErrThere):
+		status, code = http.StatusConflict, "authority_exists"
+	case errors.Is(err, pki.ErrOffline):
+		status, code = http.StatusConflict, "root_key_elsewhere"
 	case errors.Is(err, client.ErrMissing):
 		status, code = http.StatusNotFound, "missing"
 	case errors.Is(err, errNoRecord):
@@ -91,6 +103,8 @@ func hintOf(code string) string {
 		return "switch it on: oauth: {registration: true}"
 	case "unknown_invitation":
 		return "`pavise client invite list` shows those that are good"
+	case "unknown_enrolment":
+		return "`pavise cert token list` shows those that are good"
 	case "unknown_grant":
 		return "`pavise token grants` shows those in force"
 	case "bad_registration":
@@ -99,6 +113,12 @@ func hintOf(code string) string {
 		return "`pavise user reset-password NAME` gives it one"
 	case "exists":
 		return "choose another name, or use the one that there is"
+	case "no_authority":
+		return "pavise ca init"
+	case "authority_exists":
+		return "`pavise ca show` describes it; `pavise ca rotate` makes the next one"
+	case "root_key_elsewhere":
+		return "bring the file that `pavise ca init --root-key FILE` wrote, and give it with --root-key FILE"
 	case "conflict":
 		return "somebody changed it in the meantime: look at it, and try again"
 	case "store_unavailable":

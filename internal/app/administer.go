@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ import (
 func Administration(f *config.File, s *State, now clock) *admin.Service {
 	public, _ := s.Signing.Public().(ed25519.PublicKey) // an Ed25519 key's public half is one
 	return &admin.Service{
-		Registry: s.Registry, Refresh: s.View.Refresh, Kinds: append(Kinds(), registration.Kind()),
+		Authority: s.Authority, CRL: s.Status.List, Enrolment: s.Enrolment, EnrolAt: enrolAt(f), Registry: s.Registry, Refresh: s.View.Refresh, Kinds: append(Kinds(), registration.Kind()),
 		Env:      shield.Env{Now: now, Rand: rand.Reader, Credentials: s.View, Revoked: s.View, Issuers: named{func() *config.File { return f }}},
 		Record:   func(e audit.Event) error { return audit.Record(s.Log, &e) },
 		Ready:    s.Log.Healthy,
@@ -139,7 +140,7 @@ func (a *App) live(service *admin.Service) {
 		}
 		return a.Reload(next)
 	}
-	service.Healthy = a.healthy
+	service.Healthy, service.Certificates = a.healthy, a.certificates
 }
 
 // healthy says how the parts are that can fail while the gateway runs.
@@ -163,4 +164,16 @@ func (s *administration) Shutdown(ctx context.Context) error {
 	err := s.server.Shutdown(ctx)
 	s.running.Wait()
 	return errors.Join(err, s.err)
+}
+
+// enrolAt is where programs elsewhere get certificates; empty if they do nowhere.
+func enrolAt(f *config.File) string {
+	if f.PKI.Host == "" {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(f.Listen.HTTPS)
+	if err != nil || port == "443" || port == "0" {
+		return "https://" + f.PKI.Host
+	}
+	return "https://" + net.JoinHostPort(f.PKI.Host, port)
 }

@@ -59,6 +59,10 @@ type App struct {
 	lookup  shield.Lookup
 	revoked shield.Revoked
 
+	owned owned
+
+	pkiTold, pkiCollected time.Time // when trouble of the authority was last told, and tokens collected; its upkeep's
+
 	signer  *gateway.Signer
 	oauth   *authserver.Base // nil: there is no authorization server
 	lasting config.OAuth     // the settings with which it was opened
@@ -83,6 +87,7 @@ func Load(name string) (*config.File, error) { return config.Load(name, Kinds())
 // listens to nothing yet.
 func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	a := &App{now: o.Now, rand: o.Rand, warn: o.Warn, library: o.Library, installed: f}
+	a.owned.app = a
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -114,8 +119,10 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.generation.Store(first)
+	a.State.Authority.OnChange(func() { a.current().files.look() })
 	a.retiring.Go(a.watchFiles)
 	a.retiring.Go(a.keepAuthServer)
+	a.retiring.Go(a.keepAuthority)
 	a.note("started", f.Path, "")
 	if a.State.Registry.Restored() {
 		a.note("restored", f.State.Folder, "the store was put back on purpose; credentials revoked since then are in force again")
@@ -181,6 +188,7 @@ func (a *App) Reload(f *config.File) error {
 		return err
 	}
 	a.tries.Trust(next.trusted)
+	a.State.Authority.SetPolicy(pkiPolicy(f))
 	a.generation.Store(next)
 	changes := config.Diff(a.installed, f)
 	a.noteChange("reload", f.Path, written(config.Diff(old.file, f)))

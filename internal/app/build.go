@@ -28,7 +28,7 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 			g.close()
 		}
 	}()
-	if g.certs, err = openCertificates(f, a.now); err != nil {
+	if g.certs, err = openCertificates(f, a.now, a.ownServer); err != nil {
 		return nil, err
 	}
 	if err = a.openAuthBase(f); err != nil {
@@ -45,6 +45,9 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 	if err := addMetadata(f, &policy); err != nil {
 		return nil, err
 	}
+	if err := a.addEnrolment(f, &policy); err != nil {
+		return nil, fmt.Errorf("pki: %w", err)
+	}
 	if f.OAuth.Issuer != "" {
 		if err := a.addAuthServer(f, g, &policy); err != nil {
 			return nil, fmt.Errorf("oauth: %w", err)
@@ -57,7 +60,7 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 	return g, nil
 }
 
-func openCertificates(f *config.File, now clock) (*tlsconf.Certificates, error) {
+func openCertificates(f *config.File, now clock, own func(string) (*tls.Certificate, error)) (*tlsconf.Certificates, error) {
 	sources := map[string]tlsconf.Source{}
 	for name, host := range f.Hosts {
 		c := host.Certificate
@@ -65,7 +68,7 @@ func openCertificates(f *config.File, now clock) (*tlsconf.Certificates, error) 
 			Kind: c.Source, Cert: whole(f, c.Cert), Key: whole(f, c.Key), Roots: whole(f, c.Roots), Email: c.Email, Directory: c.Directory,
 		}
 	}
-	return tlsconf.Open(sources, tlsconf.Options{Folder: f.State.Folder, Now: now})
+	return tlsconf.Open(sources, tlsconf.Options{Folder: f.State.Folder, Now: now, Own: own})
 }
 
 // whole is a file's path from the root; nothing for a setting that is not there.
@@ -286,7 +289,7 @@ func (a *App) openShield(g *generation, api string, s config.Shield) (shield.Shi
 
 // env is what the shields of a generation may use.
 func (a *App) env(g *generation) shield.Env {
-	return shield.Env{Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: nil, Issuers: g.trusts, Files: g.files, Key: a.shieldKey}
+	return shield.Env{Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: nil, Issuers: g.trusts, Files: g.files, Authority: a.authority(g), Key: a.shieldKey}
 }
 
 // TLSConfig is the TLS policy of the listener; certificates and questions for

@@ -19,7 +19,7 @@ type files struct {
 }
 
 type watched struct {
-	name    string
+	now     func() stamp
 	stamp   stamp
 	changed func()
 }
@@ -48,10 +48,15 @@ func (f *files) Read(name string) ([]byte, error) {
 
 // Watch implements shield.Files.
 func (f *files) Watch(name string, changed func()) {
+	path := f.path(name)
+	f.watch(func() stamp { return stampOf(path) }, changed)
+}
+
+// watch calls changed after what now returns has changed.
+func (f *files) watch(now func() stamp, changed func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	path := f.path(name)
-	f.watched = append(f.watched, &watched{name: path, stamp: stampOf(path), changed: changed})
+	f.watched = append(f.watched, &watched{now: now, stamp: now(), changed: changed})
 }
 
 // look calls everybody whose file has changed since the last look.
@@ -59,7 +64,7 @@ func (f *files) look() {
 	f.mu.Lock()
 	var changed []func()
 	for _, w := range f.watched {
-		if now := stampOf(w.name); now != w.stamp {
+		if now := w.now(); now != w.stamp {
 			w.stamp = now
 			changed = append(changed, w.changed)
 		}

@@ -84,8 +84,8 @@ func (s *Server) prepare(f *config.File) error {
 		return err
 	}
 	s.plain, err = edge.New(edge.Config{
-		Handler: s.openly(),
-		Limits:  limits, Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand, Log: quiet,
+		Handler: s.openly(), HTTP10: true,
+		Limits: limits, Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand, Log: quiet,
 	})
 	return err
 }
@@ -99,6 +99,7 @@ func (s *Server) openly() http.Handler {
 			Challenges: g.certs.ChallengeHandler(http.NotFoundHandler()), Credentials: g.carriers,
 			Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand,
 		}
+		plain.Open, plain.IsOpen = s.app.statusOf(g.file)
 		plain.ServeHTTP(w, r)
 	})
 }

@@ -14,6 +14,9 @@ import (
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/once"
+	"pavise.dev/pavise/internal/pki"
+	"pavise.dev/pavise/internal/pki/est"
+	"pavise.dev/pavise/internal/pki/status"
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/store/lock"
 	"pavise.dev/pavise/internal/store/sqlite"
@@ -26,6 +29,10 @@ type State struct {
 	View     *client.View
 	Log      *audit.Log
 	Once     *once.Mapped
+
+	Authority *pki.Authority // of certificates; it may not have been made yet
+	Enrolment *est.Tokens    // by which programs elsewhere get certificates
+	Status    *status.Server // which of its certificates are revoked, for others
 
 	Signer   *gateway.Signer // of identity tokens
 	ChainKey []byte          // of the event log
@@ -83,8 +90,10 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 	if err != nil {
 		return nil, err
 	}
-	s.View, err = s.Registry.View(ctx, client.ViewOptions{MaxStaleness: f.State.MaxStaleness.Duration, Warn: s.unconfirmed(o)})
-	return s, err
+	if s.View, err = s.Registry.View(ctx, client.ViewOptions{MaxStaleness: f.State.MaxStaleness.Duration, Warn: s.unconfirmed(o)}); err != nil {
+		return nil, err
+	}
+	return s, s.openAuthority(ctx, f, o)
 }
 
 // unconfirmed tells the operator, and the log, what keeps revocations from being known.

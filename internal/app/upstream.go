@@ -100,8 +100,11 @@ func (a *App) secureUpstream(f *config.File, g *generation, u config.Upstream, s
 	if u.ClientCertificate == "" {
 		return nil
 	}
-	if u.ClientCertificate == "own" {
-		return a.ownCertificate(f, s)
+	switch u.ClientCertificate {
+	case "own":
+		return a.ownCertificate(s)
+	case "local":
+		return a.localCertificate(f, s)
 	}
 	name := f.Abs(u.ClientCertificate)
 	pair, err := tlsconf.OpenPair(name, name, a.now())
@@ -113,20 +116,37 @@ func (a *App) secureUpstream(f *config.File, g *generation, u config.Upstream, s
 	return nil
 }
 
-// ownName is the name in certificates by which the gateway proves who it is.
-const ownName = "pavise"
+// localName is the name in local certificates by which the gateway proves who it is.
+const localName = "pavise"
 
-// ownCertificate lets the gateway prove who it is by its local CA.
-func (a *App) ownCertificate(f *config.File, s *gateway.Settings) error {
+// ownCertificate lets the gateway prove who it is by the certificate authority of the
+// installation.
+func (a *App) ownCertificate(s *gateway.Settings) error {
+	if _, err := a.owned.get(""); err != nil {
+		return fmt.Errorf("upstream.client_certificate: %w", err)
+	}
+	s.TLS.Certificate = func() *tls.Certificate {
+		cert, err := a.owned.get("")
+		if err != nil {
+			a.warn(fmt.Errorf("upstream.client_certificate: %w", err))
+			return nil
+		}
+		return cert
+	}
+	return nil
+}
+
+// localCertificate lets the gateway prove who it is by its local CA.
+func (a *App) localCertificate(f *config.File, s *gateway.Settings) error {
 	local, err := tlsconf.OpenLocal(filepath.Join(f.State.Folder, "local-ca"), a.now)
 	if err != nil {
 		return fmt.Errorf("upstream.client_certificate: %w", err)
 	}
-	if _, err := local.Own(ownName); err != nil {
+	if _, err := local.Own(localName); err != nil {
 		return fmt.Errorf("upstream.client_certificate: %w", err)
 	}
 	s.TLS.Certificate = func() *tls.Certificate {
-		cert, err := local.Own(ownName)
+		cert, err := local.Own(localName)
 		if err != nil {
 			a.warn(fmt.Errorf("upstream.client_certificate: %w", err))
 			return nil

@@ -33,6 +33,7 @@ func (l *loader) check() {
 		l.checkHost(name, l.file.Hosts[name])
 	}
 	l.checkOAuth()
+	l.checkPKI()
 	l.checkResources()
 	for _, name := range sortedKeys(l.file.Issuers) {
 		l.checkIssuer(name, l.file.Issuers[name])
@@ -201,7 +202,7 @@ func (l *loader) checkCertificate(path, host string, c Certificate) {
 		return
 	case "acme":
 		l.checkACME(path, host, c)
-	case "local":
+	case "local", "own":
 		refuse("email", c.Email)
 		refuse("directory", c.Directory)
 		refuse("roots", c.Roots)
@@ -368,7 +369,7 @@ func (l *loader) checkUpstream(path string, u Upstream) {
 	if u.CA != "" {
 		l.checkFile(path+".ca", u.CA, authorities)
 	}
-	if u.ClientCertificate != "" && u.ClientCertificate != "own" {
+	if u.ClientCertificate != "" && u.ClientCertificate != "own" && u.ClientCertificate != "local" {
 		l.checkFile(path+".client_certificate", u.ClientCertificate, keyPair)
 	}
 }

@@ -115,7 +115,7 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, path string) bool {
 			into.Source = "files"
 			return false
 		}
-		d.scalar(n, reflect.ValueOf(&into.Source).Elem(), path, setting{enum: []string{"acme", "local"}})
+		d.scalar(n, reflect.ValueOf(&into.Source).Elem(), path, setting{enum: []string{"acme", "local", "own"}})
 	case *Upstream:
 		if n.Kind == yaml.MappingNode {
 			return false

@@ -42,6 +42,7 @@ type File struct {
 	Include []string          `yaml:"include" doc:"Further files, relative to this one; * matches within a folder. They may hold apis and scopes."`
 
 	OAuth    OAuth    `yaml:"oauth" doc:"An authorization server of this installation's own: it signs in people and gives tokens to clients."`
+	PKI      PKI      `yaml:"pki" doc:"The certificate authority of this installation, which pavise ca init makes."`
 	State    State    `yaml:"state" doc:"Where clients, credentials, events and once-claims are kept." restart:"yes"`
 	Proxies  Proxies  `yaml:"trusted_proxies" doc:"Proxies in front of Pavise whose word about the caller's address and certificate counts."`
 	Limits   Limits   `yaml:"limits" doc:"Bounds that hold before anybody is known."`
@@ -61,18 +62,18 @@ type File struct {
 // Listen says where Pavise listens.
 type Listen struct {
 	HTTPS string `yaml:"https" doc:"Address of the TLS listener, host:port." default:"127.0.0.1:8443"`
-	HTTP  string `yaml:"http" doc:"Address of the plain listener, host:port. It serves ACME challenges and nothing else. Default: none."`
+	HTTP  string `yaml:"http" doc:"Address of the plain listener, host:port. It serves ACME challenges, and revocation lists and OCSP if pki.status is set; nothing else. Default: none."`
 }
 
 // Host is a name with its certificate.
 type Host struct {
-	Certificate        Certificate `yaml:"certificate" doc:"acme, local (a CA of this installation's own), or {cert: chain.pem, key: key.pem}." required:"yes"`
+	Certificate        Certificate `yaml:"certificate" doc:"acme, local (made for development, trusted by nobody else), own (of the authority that pavise ca init made), or {cert: chain.pem, key: key.pem}." required:"yes"`
 	ClientCertificates string      `yaml:"client_certificates" doc:"ask: the handshake asks for a client certificate, which endpoints judge." default:"never" enum:"never,ask"`
 }
 
-// Certificate is "acme", "local", or a pair of files.
+// Certificate is "acme", "local", "own", or a pair of files.
 type Certificate struct {
-	Source    string `yaml:"source" doc:"acme, local or files." enum:"acme,local,files"`
+	Source    string `yaml:"source" doc:"acme, local, own or files." enum:"acme,local,own,files"`
 	Cert      string `yaml:"cert" doc:"File with the chain, PEM, leaf first. Read again when it changes."`
 	Key       string `yaml:"key" doc:"File with the private key, PEM."`
 	Email     string `yaml:"email" doc:"ACME: whom the CA may write to."`
@@ -183,7 +184,7 @@ type Limit struct {
 // Upstream is where requests go: "http://127.0.0.1:9000", a list of such, or a block.
 type Upstream struct {
 	URL               Words    `yaml:"url" doc:"One address or several: scheme, host and port, no path." required:"yes"`
-	ClientCertificate string   `yaml:"client_certificate" doc:"own: present a certificate of this installation's local CA (CN=pavise, URI spiffe://pavise/gateway), renewed by itself; or a file with certificate and key, PEM."`
+	ClientCertificate string   `yaml:"client_certificate" doc:"own: present a certificate of the authority that pavise ca init made, renewed by itself; local: one of the local CA (CN=pavise, URI spiffe://pavise/gateway); or a file with certificate and key, PEM."`
 	CA                string   `yaml:"ca" doc:"File with the CA that its certificate chains to. Default: the system's."`
 	ServerName        string   `yaml:"server_name" doc:"Name that its certificate must carry. Default: the host of the address."`
 	Protocol          string   `yaml:"protocol" doc:"h2c: HTTP/2 without TLS, for gRPC in the clear. auto: by the TLS handshake, else HTTP/1.1." default:"auto" enum:"auto,h2c"`

@@ -110,7 +110,7 @@ func (b *schemaBuilder) value(t reflect.Type, s setting, space string) object {
 	case reflect.TypeFor[Shield]():
 		return object{"$ref": "#/$defs/shield"}
 	case reflect.TypeFor[Certificate]():
-		return object{"anyOf": []any{object{"enum": []string{"acme", "local"}}, b.ref(t, space)}}
+		return object{"anyOf": []any{object{"enum": []string{"acme", "local", "own"}}, b.ref(t, space)}}
 	case reflect.TypeFor[Upstream]():
 		return object{"anyOf": append(listOf(object{"type": "string"}), b.ref(t, space))}
 	}

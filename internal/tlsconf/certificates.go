@@ -10,7 +10,7 @@ import (
 
 // Source says where the certificate of a host comes from.
 type Source struct {
-	Kind      string // "local", "files" or "acme"
+	Kind      string // "local", "own", "files" or "acme"
 	Cert, Key string // files, absolute
 	Email     string // ACME
 	Directory string // ACME; empty: Let's Encrypt
@@ -30,6 +30,7 @@ type Certificates struct {
 type Options struct {
 	Folder string // data folder: the local CA and ACME accounts live below it
 	Now    func() time.Time
+	Own    func(host string) (*tls.Certificate, error) // of the installation's certificate authority
 }
 
 // Open readies the certificates of hosts, and begins to ask for those by ACME.
@@ -55,6 +56,11 @@ func (c *Certificates) open(name string, source Source, o Options) (func(*tls.Cl
 			return nil, err
 		}
 		return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return local.Server(name) }, nil
+	case "own":
+		if _, err := o.Own(name); err != nil {
+			return nil, err
+		}
+		return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return o.Own(name) }, nil
 	case "files":
 		pair, err := OpenPair(source.Cert, source.Key, o.Now())
 		if err != nil {
@@ -71,7 +77,7 @@ func (c *Certificates) open(name string, source Source, o Options) (func(*tls.Cl
 		}
 		return c.acme.open(name, source)
 	}
-	return nil, fmt.Errorf("certificate source %q: want local, files or acme", source.Kind)
+	return nil, fmt.Errorf("certificate source %q: want local, own, files or acme", source.Kind)
 }
 
 func (c *Certificates) localCA(o Options) (*Local, error) {

@@ -47,9 +47,9 @@ func Kind() shield.Kind {
 }
 
 // Config is the settings of the shield. Written as one word, `mtls: partners.pem`,
-// it is the bundle.
+// it is the bundle; `mtls` alone trusts the installation's own authority (own.go).
 type Config struct {
-	Trust []string `yaml:"trust" doc:"PEM file, or several, with the authorities whose certificates are accepted. Read again when it changes."`
+	Trust []string `yaml:"trust" doc:"PEM file, or several, with the authorities whose certificates are accepted, read again when it changes; or own: the authority that 'pavise ca init' made. Default: own."`
 	Allow []Rule   `yaml:"allow" doc:"Which of their certificates are accepted: those that meet every part of one of these rules. Default: all."`
 	CRL   []string `yaml:"crl" doc:"Files with revocation lists, PEM or DER. Every authority of a caller's chain then needs one that is in force. Read again when they change."`
 }
@@ -66,11 +66,6 @@ func (c *Config) SetScalar(value string) error {
 // Validate returns what cannot work.
 func (c *Config) Validate() []shield.Problem {
 	var problems []shield.Problem
-	if len(c.Trust) == 0 {
-		problems = append(problems, shield.Problem{
-			Path: "trust", Message: "no bundle is named", Hint: "name a PEM file with the certificates of the authorities that you trust",
-		})
-	}
 	for path, files := range map[string][]string{"trust": c.Trust, "crl": c.CRL} {
 		for i, name := range files {
 			if name == "" {
@@ -92,15 +87,16 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 	switch {
 	case env.Now == nil || env.Files == nil || env.Credentials == nil:
 		return nil, fmt.Errorf("mtls needs files, credentials and a clock")
-	case len(c.Trust) == 0:
-		return nil, fmt.Errorf("mtls needs a bundle of authorities; set trust")
 	}
 	if problems := c.Validate(); len(problems) > 0 {
 		return nil, fmt.Errorf("mtls: %s: %s", problems[0].Path, problems[0].Message)
 	}
 	s := &certificates{
 		now: env.Now, credentials: env.Credentials, files: env.Files,
-		trust: c.Trust, crl: c.CRL, allow: compile(c.Allow),
+		authority: env.Authority, trust: c.Trust, crl: c.CRL, allow: compile(c.Allow),
+	}
+	if len(s.trust) == 0 {
+		s.trust = []string{own}
 	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("mtls: %w", err)

@@ -21,6 +21,8 @@ type Rule struct {
 	Subject string `yaml:"subject" doc:"The whole subject, as RFC 4514 writes it: CN=pay,O=Acme."`
 	Issuer  string `yaml:"issuer" doc:"The whole subject of the authority that signed the certificate."`
 	Pin     string `yaml:"pin" doc:"SHA-256 of the certificate's public key (SPKI), base64."`
+	Client  string `yaml:"client" doc:"The client that the certificate belongs to."`
+	Profile string `yaml:"profile" doc:"The profile of a certificate of the own authority: service, server, person, device." enum:"service,server,person,device"`
 }
 
 func (r Rule) problems() []shield.Problem {
@@ -36,6 +38,8 @@ func (r Rule) problems() []shield.Problem {
 	check("ip", r.IP, isIP, "write one address without a prefix length or zone")
 	check("subject", r.Subject, isDistinguished, "write the whole subject: CN=pay,O=Acme")
 	check("issuer", r.Issuer, isDistinguished, "write the whole subject of the authority: CN=Acme Clients,O=Acme")
+	check("profile", r.Profile, isProfile, "write service, server, person or device")
+	check("client", r.Client, isVisible, "write the client's id, as `pavise client list` shows it")
 	check("pin", r.Pin, isPin, "openssl x509 -pubkey -noout -in client.pem | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64")
 	if r == (Rule{}) {
 		found = append(found, shield.Problem{Path: "dns", Message: "the rule is empty and would allow everybody", Hint: "leave out allow to accept every certificate of the bundle"})
@@ -60,8 +64,24 @@ func compile(list []Rule) rules {
 	return compiled
 }
 
+// allow reports whether a rule may be met by a certificate with these names. Whose it is
+// is not known yet.
 func (all rules) allow(n *names) bool {
 	return len(all) == 0 || slices.ContainsFunc(all, func(r rule) bool { return r.met(n) })
+}
+
+// allowRecord reports whether a rule is met by a certificate with its record, nil if it
+// has none.
+func (all rules) allowRecord(n *names, record *shield.Record) bool {
+	return len(all) == 0 || slices.ContainsFunc(all, func(r rule) bool { return r.metBy(record) && r.met(n) })
+}
+
+func (r rule) metBy(record *shield.Record) bool {
+	if r.Client == "" && r.Profile == "" {
+		return true
+	}
+	return record != nil && record.Client != nil && (r.Client == "" || r.Client == record.Client.ID) &&
+		(r.Profile == "" || r.Profile == record.Settings["profile"])
 }
 
 func (r rule) met(n *names) bool {
@@ -112,6 +132,10 @@ func isEmail(s string) bool {
 func isIP(s string) bool {
 	addr, err := netip.ParseAddr(s)
 	return err == nil && addr.Zone() == "" && !addr.Is4In6()
+}
+
+func isProfile(s string) bool {
+	return slices.Contains([]string{"service", "server", "person", "device"}, s)
 }
 
 func isPin(s string) bool {

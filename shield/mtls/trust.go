@@ -24,7 +24,9 @@ type trust struct {
 	pool      *x509.CertPool
 	bySubject map[string][]*x509.Certificate // by RawSubject
 	anchors   map[[32]byte]bool              // SHA-256 of the DER
-	pins      []string                       // of all, sorted: what sets this bundle apart
+	pins      []string                       // of all from files, sorted: what sets this bundle apart
+	own       map[[32]byte]bool              // of anchors: those of the installation's own authority
+	withOwn   bool                           // the own authority is trusted, whatever it is
 	accepted  *cache
 	refused   *cache // apart, so that strangers cannot displace callers
 	recent    *recent[verdict]
@@ -32,13 +34,19 @@ type trust struct {
 
 // loadTrust reads the bundle. It is an error if any part of any file cannot be
 // used: an authority that is left out in silence is found too late.
-func loadTrust(files shield.Files, list []string) (*trust, error) {
+func (s *certificates) loadTrust() (*trust, error) {
 	t := &trust{
-		pool: x509.NewCertPool(), bySubject: map[string][]*x509.Certificate{}, anchors: map[[32]byte]bool{},
+		pool: x509.NewCertPool(), bySubject: map[string][]*x509.Certificate{}, anchors: map[[32]byte]bool{}, own: map[[32]byte]bool{},
 		accepted: newCache(acceptedEntries), refused: newCache(refusedEntries), recent: newRecent[verdict](),
 	}
-	for _, name := range list {
-		text, err := files.Read(name)
+	for _, name := range s.trust {
+		if name == own {
+			if err := t.addOwn(s.authority); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		text, err := s.files.Read(name)
 		if err != nil {
 			return nil, fmt.Errorf("read the bundle %s: %w; check trust, paths are relative to the configuration file", name, err)
 		}
@@ -71,6 +79,14 @@ func (t *trust) addBundle(text []byte) error {
 }
 
 func (t *trust) add(cert *x509.Certificate) error {
+	if pin := pinOf(cert); !slices.Contains(t.pins, pin) {
+		t.pins = append(t.pins, pin)
+	}
+	return t.anchor(cert)
+}
+
+// anchor trusts an authority.
+func (t *trust) anchor(cert *x509.Certificate) error {
 	digest := sha256.Sum256(cert.Raw)
 	if t.anchors[digest] {
 		return nil
@@ -81,10 +97,18 @@ func (t *trust) add(cert *x509.Certificate) error {
 	t.anchors[digest] = true
 	t.pool.AddCert(cert)
 	t.bySubject[string(cert.RawSubject)] = append(t.bySubject[string(cert.RawSubject)], cert)
-	if pin := pinOf(cert); !slices.Contains(t.pins, pin) {
-		t.pins = append(t.pins, pin)
-	}
 	return nil
+}
+
+// accepts are what sets the bundle apart from others.
+func (t *trust) accepts() (all []string) {
+	for _, pin := range t.pins {
+		all = append(all, "a certificate of the authority "+pin)
+	}
+	if t.withOwn {
+		all = append(all, "a certificate of this installation's own authority")
+	}
+	return all
 }
 
 // same reports whether two revisions trust the same certificates.
@@ -93,7 +117,7 @@ func (t *trust) same(other *trust) bool {
 		return false
 	}
 	for digest := range t.anchors {
-		if !other.anchors[digest] {
+		if !other.anchors[digest] || t.own[digest] != other.own[digest] {
 			return false
 		}
 	}
@@ -158,6 +182,7 @@ type verdict struct {
 	links               []link
 	authorities         []string // pins of all above the leaf
 	anchor              [32]byte // SHA-256 of its DER
+	own                 bool     // it is the installation's own authority: only records count
 	issuer, subject     string   // of a caller who is no client of ours
 	attributes          map[string]any
 	kept                keptAttributes
@@ -190,6 +215,9 @@ func (t *trust) judge(presented []*x509.Certificate, digest [32]byte, allow rule
 		return refuse(shield.Refuse(shield.InvalidCredential, "no rule of allow is met by %s", v.subject).Of(v.ids[0], "", true))
 	}
 	v.describe(found, t.above(found[len(found)-1]))
+	if v.own = t.own[v.anchor]; v.own {
+		v.ids = []string{serialID(found[0])}
+	}
 	return v
 }
 

@@ -19,6 +19,7 @@ type certificates struct {
 	now         func() time.Time
 	credentials shield.Lookup
 	files       shield.Files
+	authority   shield.Authority
 	trust, crl  []string
 	allow       rules
 	accepts     []string
@@ -40,10 +41,8 @@ type state struct {
 func (s *certificates) open() error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
-	for _, name := range slices.Concat(s.trust, s.crl) {
-		s.files.Watch(name, s.reload)
-	}
-	t, err := loadTrust(s.files, s.trust)
+	s.watch()
+	t, err := s.loadTrust()
 	if err != nil {
 		return err
 	}
@@ -51,9 +50,7 @@ func (s *certificates) open() error {
 	if err != nil {
 		return err
 	}
-	for _, pin := range t.pins {
-		s.accepts = append(s.accepts, "a certificate of the authority "+pin)
-	}
+	s.accepts = t.accepts()
 	s.state.Store(&state{trust: t, revocations: lists})
 	return nil
 }
@@ -69,7 +66,7 @@ func (s *certificates) reload() {
 		return // it could not be opened
 	}
 	next := &state{trust: old.trust}
-	switch t, err := loadTrust(s.files, s.trust); {
+	switch t, err := s.loadTrust(); {
 	case err != nil:
 		next.outdated = true
 	case !t.same(old.trust):
@@ -169,7 +166,7 @@ func (v *verdict) inForce(now time.Time) error {
 }
 
 func (s *certificates) notRevoked(state *state, v *verdict, now time.Time) error {
-	if len(s.crl) == 0 {
+	if len(s.crl) == 0 || v.own {
 		return nil
 	}
 	if state.unknown != nil {
@@ -195,10 +192,18 @@ func (s *certificates) identify(r *http.Request, state *state, v *verdict, now t
 		Shield: kind, CredentialID: v.ids[0], Issuer: v.issuer, Subject: v.subject, Attributes: v.attributes,
 	}
 	var withdrawn func() bool
+	if refusal := s.unrecorded(v, record); refusal != nil {
+		return nil, refusal
+	}
 	if record != nil {
 		if err := record.Usable(now, r); err != nil {
 			return nil, err
 		}
+	}
+	if !s.allow.allowRecord(v.names, record) {
+		return nil, shield.Refuse(shield.InvalidCredential, "no rule of allow is met by %s", v.subject).Of(v.ids[0], "", true)
+	}
+	if record != nil {
 		id = record.Identity(now)
 		id.Attributes, withdrawn = v.kept.of(record, v.attributes), id.Revocation
 	}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/pki/certfile"
+)
+
+// caCommand is about the certificate authority itself; certCommand about what it issues.
+func caCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use: "ca", Short: "The certificate authority: init, show, export, trust, rotate",
+		Long: `The certificate authority of this installation, for mutual TLS. It has a root, which
+others trust, and an issuing authority below it, which signs certificates; both are made
+by 'pavise ca init'. 'pavise cert' issues, lists and revokes certificates.`,
+	}
+	command.AddCommand(caInit(), caShow(), caExport(), caTrust(), caRotate())
+	return command
+}
+
+// keyFlag is where a root's key goes or comes from.
+const keyFlag = "root-key"
+
+func caInit() *cobra.Command {
+	var n admin.InitAuthority
+	var keyFile string
+	var asJSON bool
+	command := &cobra.Command{
+		Use: "init", Short: "Make the certificate authority", Args: cobra.NoArgs,
+		Long: `Make the certificate authority: a root for 15 years, and an issuing authority for 3,
+which is replaced by itself while the root's key is here. Keys are sealed in the store.
+
+With --root-key the root's key is written to a file and kept nowhere else: put the file
+where no network reaches it. It is needed again to rotate.
+
+With --permit the authority can only certify names within: everybody who verifies its
+certificates holds it to that (RFC 5280 §4.2.1.10). A type of which nothing is permitted is
+not limited, so name each that matters.`,
+		Example: `  pavise ca init
+  pavise ca init --name Acme --domain acme.example --root-key /media/usb/acme-root.key
+  pavise ca init --permit dns:internal --permit uri:acme.example --permit ip:10.0.0.0/8`,
+		RunE: func(command *cobra.Command, _ []string) error {
+			n.Offline = keyFile != ""
+			if n.Offline {
+				if err := mayWrite(keyFile); err != nil {
+					return err
+				}
+			}
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				made, err := a.InitAuthority(ctx, n)
+				if err != nil {
+					return err
+				}
+				return showMadeAuthority(command, made, keyFile, asJSON)
+			})
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&n.Name, "name", "Pavise", "what its own certificates are called after")
+	flags.StringVar(&n.Domain, "domain", "pavise.internal", "trust domain of SPIFFE IDs (spiffe://DOMAIN/CLIENT) that are given where no name is asked for")
+	flags.StringVar(&n.Algorithm, "algorithm", "ES256", "of its keys: ES256 (P-256), ES384 (P-384) or EdDSA (Ed25519)")
+	flags.StringSliceVar(&n.Permit, "permit", nil, "name constraint, like dns:internal; may be repeated")
+	flags.StringVar(&keyFile, keyFlag, "", "file for the root's key, which is then kept nowhere else")
+	jsonFlag(command, &asJSON)
+	return command
+}
+
+// mayWrite refuses to write a key over something.
+func mayWrite(name string) error {
+	if _, err := os.Lstat(name); err == nil {
+		return &usageError{name + " is there already, and is not overwritten", "name a file that is not there"}
+	}
+	probe, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("the root's key could not be written: %w", err)
+	}
+	return errors.Join(probe.Close(), os.Remove(name))
+}
+
+// showMadeAuthority saves the root's key, if it is not kept, and says what there is now.
+func showMadeAuthority(command *cobra.Command, made admin.MadeAuthority, keyFile string, asJSON bool) error {
+	if made.RootKey != "" {
+		if err := certfile.Replace(keyFile, []byte(made.RootKey), 0o600); err != nil {
+			_, _ = fmt.Fprintf(command.ErrOrStderr(), "the root's key could not be saved, and this is the only copy:\n%s", made.RootKey)
+			return err
+		}
+		made.RootKey = ""
+		_, _ = fmt.Fprintf(command.ErrOrStderr(), "the root's key is in %s and nowhere else: keep it where no network reaches it\n", printable(keyFile))
+	}
+	if asJSON {
+		return writeJSON(command.OutOrStdout(), made.Authority)
+	}
+	if err := showAuthority(command, made.Authority); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(command.OutOrStdout(), "\nOthers trust it by its root: pavise ca export > ca.pem\nGet a certificate: pavise cert issue NAME")
+	return err
+}
+
+func caShow() *cobra.Command {
+	var asJSON bool
+	command := &cobra.Command{
+		Use: "show", Short: "Describe the authority and its own certificates", Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				shown, err := a.Authority(ctx)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return writeJSON(command.OutOrStdout(), shown)
+				}
+				return showAuthority(command, shown)
+			})
+		},
+	}
+	jsonFlag(command, &asJSON)
+	return command
+}
+
+func showAuthority(command *cobra.Command, shown admin.Authority) error {
+	out := command.OutOrStdout()
+	permit := "any name"
+	if len(shown.Setup.Permit) > 0 {
+		permit = strings.Join(shown.Setup.Permit, " ")
+	}
+	if _, err := fmt.Fprintf(out, "%s, trust domain %s, keys %s, certifies %s\n", printable(shown.Setup.Name), shown.Setup.Domain, shown.Setup.Algorithm, printable(permit)); err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, m := range shown.Members {
+		key := "here"
+		if m.Offline {
+			key = "elsewhere"
+		}
+		rows = append(rows, []string{m.Role, m.State, m.Subject, key, shortTime(m.NotAfter), m.Fingerprint})
+	}
+	return table(out, []string{"ROLE", "STATE", "SUBJECT", "KEY", "UNTIL", "SHA-256"}, rows)
+}
+
+func caExport() *cobra.Command {
+	var issuing, lists bool
+	command := &cobra.Command{
+		Use: "export", Short: "Write the roots that others are to trust", Args: cobra.NoArgs,
+		Long: `Write the roots that others are to trust, as PEM: the newest first, and those before
+it that are still in force. With --issuing write the issuing authorities instead, for
+programs that do not send them along. With --crl write the revocation lists, for programs
+that read them from a file; they are good for a day, and had at pki.status too.`,
+		Example: `  pavise ca export > ca.pem
+  curl --cacert ca.pem https://api.example.com/
+  pavise ca export --crl > crl.pem`,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				shown, err := a.Authority(ctx)
+				if err != nil {
+					return err
+				}
+				text := shown.Roots
+				switch {
+				case issuing:
+					text = issuingOf(shown)
+				case lists:
+					text, err = listsOf(ctx, a, shown)
+				}
+				if err == nil {
+					_, err = fmt.Fprint(command.OutOrStdout(), text)
+				}
+				return err
+			})
+		},
+	}
+	command.Flags().BoolVar(&issuing, "issuing", false, "the issuing authorities")
+	command.Flags().BoolVar(&lists, "crl", false, "the revocation lists")
+	command.MarkFlagsMutuallyExclusive("issuing", "crl")
+	return command
+}
+
+// listsOf are the revocation lists of all whose keys are here, those of issuing
+// authorities first.
+func listsOf(ctx context.Context, a *admin.Client, shown admin.Authority) (text string, err error) {
+	for _, m := range slices.Backward(shown.Members) {
+		if m.Offline || m.State != "active" && m.State != "retired" {
+			continue
+		}
+		list, err := a.RevocationList(ctx, m.ID)
+		if err != nil {
+			return "", err
+		}
+		text += list.PEM
+	}
+	return text, nil
+}
+
+func issuingOf(shown admin.Authority) (text string) {
+	for _, m := range shown.Members {
+		if m.Role == "issuing" && (m.State == "active" || m.State == "retired") {
+			text += m.Certificate
+		}
+	}
+	return text
+}
+
+func caRotate() *cobra.Command {
+	var n admin.RotateAuthority
+	var keyFile, newKeyFile string
+	var yes, asJSON bool
+	command := &cobra.Command{
+		Use: "rotate", Short: "Make the next issuing authority; with --root, the next root too", Args: cobra.NoArgs,
+		Long: `Make the next issuing authority. Certificates that the old one signed stay good until
+they end.
+
+With --root make the next root too. The root before it signs it as well, and new
+certificates come with both paths, so that whoever trusts only one of the two goes on: give
+the new root to others (pavise ca export) before the old one ends.
+
+With --compromised the issuing authority's key is taken to be in other hands: it is no longer
+trusted, and every certificate that it signed is revoked at once.`,
+		Example: `  pavise ca rotate
+  pavise ca rotate --root
+  pavise ca rotate --root-key /media/usb/acme-root.key
+  pavise ca rotate --compromised --reason "backup was stolen"`,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := readRootKey(&n, keyFile, newKeyFile); err != nil {
+				return err
+			}
+			if n.Compromised && !yes {
+				if err := confirm(command, "Every certificate that the issuing authority has signed is revoked from this moment on.\nWhoever has one needs a new one. Go on?"); err != nil {
+					return err
+				}
+			}
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				made, err := a.RotateAuthority(ctx, n)
+				if err != nil {
+					return err
+				}
+				return showMadeAuthority(command, made, newKeyFile, asJSON)
+			})
+		},
+	}
+	flags := command.Flags()
+	flags.BoolVar(&n.Root, "root", false, "a new root too")
+	flags.StringVar(&keyFile, keyFlag, "", "file with the key of the root that signs now, if it is not kept here")
+	flags.StringVar(&newKeyFile, "new-root-key", "", "with --root: file for the new root's key, which is then kept nowhere else")
+	flags.BoolVar(&n.Compromised, "compromised", false, "the issuing authority's key is in other hands: revoke all that it signed")
+	flags.StringVar(&n.Reason, "reason", "", "why, for the log")
+	flags.BoolVarP(&yes, "yes", "y", false, "do not ask")
+	jsonFlag(command, &asJSON)
+	return command
+}
+
+func readRootKey(n *admin.RotateAuthority, keyFile, newKeyFile string) error {
+	n.Offline = newKeyFile != ""
+	if n.Offline && !n.Root {
+		return &usageError{"--new-root-key is for a new root", "add --root"}
+	}
+	if keyFile != "" {
+		text, err := os.ReadFile(keyFile)
+		if err != nil {
+			return fmt.Errorf("read the root's key: %w", err)
+		}
+		n.RootKey = string(text)
+	}
+	if n.Offline {
+		return mayWrite(newKeyFile)
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package pki
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/shield"
+)
+
+// Settings of the credential that a certificate is.
+const (
+	SettingProfile     = "profile"
+	SettingNames       = "names"  // separated by spaces
+	SettingCA          = "ca"     // pin of the issuing authority
+	SettingFingerprint = "sha256" // of the certificate, hexadecimal: no other one of this number counts
+)
+
+// Request asks for a certificate.
+type Request struct {
+	Client   string
+	Profile  string        // empty: service
+	Names    Names         // empty: the profile's for this client
+	Life     time.Duration // 0: the profile's
+	Scopes   []string      // within the client's; empty: all of them
+	Networks []netip.Prefix
+	Replaces string // id of the credential that is renewed
+}
+
+// Issued is a certificate with its record.
+type Issued struct {
+	Credential client.Credential
+	Chain      []*x509.Certificate // the certificate, then what stands between it and a root
+}
+
+// Leaf is the certificate.
+func (i *Issued) Leaf() *x509.Certificate { return i.Chain[0] }
+
+// Issue makes a certificate for a key whose holder has proved to have it, and keeps its
+// record; only then is it returned.
+func (a *Authority) Issue(ctx context.Context, n Request, csr *SigningRequest) (*Issued, client.Change, error) {
+	change := client.Change{Action: "certificate.issue", Target: n.Client}
+	h, profile, err := a.checked(ctx, &n, csr)
+	if err != nil {
+		return nil, change, err
+	}
+	now := a.options.Now().UTC().Truncate(time.Second)
+	by, err := h.active(Issuing, now)
+	if err != nil {
+		return nil, change, err
+	}
+	leaf, err := a.certify(n, profile, csr.Key, by, now)
+	if err != nil {
+		return nil, change, err
+	}
+	issued := &Issued{Chain: append([]*x509.Certificate{leaf, by.cert}, h.above(by, now)...)}
+	if err := verify(issued.Chain, h.roots(now), profile, now); err != nil {
+		return nil, change, err
+	}
+	issued.Credential, _, err = a.options.Registry.AddCredential(ctx, credentialOf(n, leaf, by), shield.Issued{ID: CredentialID(leaf), Keep: shield.KeepNothing})
+	if err != nil {
+		return nil, change, fmt.Errorf("keep the certificate: %w", err)
+	}
+	change.Target = issued.Credential.ID
+	change.Text = fmt.Sprintf("for client %s, profile %s, %s, until %s", n.Client, profile.Name, strings.Join(n.Names, " "), leaf.NotAfter.Format(time.RFC3339))
+	return issued, change, nil
+}
+
+// Check returns what [Authority.Issue] would refuse at once.
+func (a *Authority) Check(ctx context.Context, n Request, csr *SigningRequest) error {
+	_, _, err := a.checked(ctx, &n, csr)
+	return err
+}
+
+// CheckNames returns what [Authority.Issue] would refuse whatever the key is: a profile, a
+// name or a life that may not be.
+func (a *Authority) CheckNames(ctx context.Context, n Request) error {
+	_, _, err := a.checked(ctx, &n, &SigningRequest{})
+	return err
+}
+
+// checked completes a request, and refuses one that cannot be granted.
+func (a *Authority) checked(ctx context.Context, n *Request, csr *SigningRequest) (*hierarchy, Profile, error) {
+	h, err := a.hierarchy()
+	if err != nil {
+		return nil, Profile{}, err
+	}
+	profile, err := a.complete(h, n, csr)
+	if err != nil {
+		return nil, profile, err
+	}
+	owner, err := a.options.Registry.Client(ctx, n.Client)
+	if err != nil {
+		return nil, profile, err
+	}
+	if owner.Disabled {
+		return nil, profile, fault("`pavise client enable "+owner.ID+"` if it may call again", "client %s is disabled", owner.ID)
+	}
+	return h, profile, nil
+}
+
+// CredentialID is the id of the credential that a certificate of this authority is.
+func CredentialID(c *x509.Certificate) string {
+	return client.CertificatePrefix + hex.EncodeToString(c.SerialNumber.Bytes())
+}
+
+// complete fills in what a request leaves to the profile, and refuses what may not be.
+func (a *Authority) complete(h *hierarchy, n *Request, csr *SigningRequest) (Profile, error) {
+	if n.Profile == "" {
+		n.Profile = "service"
+	}
+	profile, err := a.profile(n.Profile)
+	if err != nil {
+		return profile, err
+	}
+	if n.Life, err = profile.life(n.Life); err != nil {
+		return profile, err
+	}
+	if len(n.Names) == 0 {
+		if n.Names, err = profile.defaultNames(n.Client, h.setup.Domain); err != nil {
+			return profile, err
+		}
+	}
+	if err := n.Names.Validate(); err != nil {
+		return profile, err
+	}
+	if !n.Names.has(profile.Wants...) {
+		return profile, fault("", "a certificate of profile %s needs a name of type %s", profile.Name, strings.Join(profile.Wants, " or "))
+	}
+	for _, asked := range csr.Names {
+		if !slices.Contains(n.Names, asked) {
+			return profile, fault("ask for these alone, or for none: "+strings.Join(n.Names, " "), "the signing request asks for the name %.80q, which this client may not have", asked)
+		}
+	}
+	if csr.Key == nil {
+		return profile, nil // nobody has one yet
+	}
+	return profile, checkKey(csr.Key)
+}
+
+// certify signs.
+func (a *Authority) certify(n Request, profile Profile, key crypto.PublicKey, by *member, now time.Time) (*x509.Certificate, error) {
+	serial, err := a.serial()
+	if err != nil {
+		return nil, err
+	}
+	t := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: n.Client},
+		NotBefore: now.Add(-skew), NotAfter: earlier(now.Add(n.Life), by.cert.NotAfter),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: profile.Usages, BasicConstraintsValid: true,
+	}
+	if err := n.Names.put(t); err != nil {
+		return nil, err
+	}
+	if status := a.policy.Load().Status; status != "" {
+		t.CRLDistributionPoints, t.OCSPServer = []string{status + PathCRL(by.cert)}, []string{status + PathOCSP}
+	}
+	der, err := x509.CreateCertificate(a.options.Rand, t, by.cert, key, by.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign the certificate: %w", err)
+	}
+	return x509.ParseCertificate(der)
+}
+
+// Paths below Policy.Status.
+const (
+	PathOCSP = "/ocsp"
+	pathCRL  = "/crl/"
+)
+
+// PathCRL is where the revocation list of an authority is had.
+func PathCRL(ca *x509.Certificate) string {
+	return pathCRL + hex.EncodeToString(ca.SubjectKeyId) + ".crl"
+}
+
+// verify looks at a certificate as those who will be shown it do: nothing is handed out
+// that nobody would accept.
+func verify(chain, roots []*x509.Certificate, profile Profile, now time.Time) error {
+	anchors, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, c := range roots {
+		anchors.AddCert(c)
+	}
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: anchors, Intermediates: between, CurrentTime: now, KeyUsages: profile.Usages[:1]})
+	if wrong, ok := errors.AsType[x509.CertificateInvalidError](err); ok && wrong.Reason == x509.CANotAuthorizedForThisName {
+		return fault("`pavise ca show` lists the names that this authority may certify", "the authority's name constraints forbid one of the names: %s", wrong.Detail)
+	}
+	if err != nil {
+		return fmt.Errorf("the new certificate does not verify: %w", err)
+	}
+	return nil
+}
+
+func credentialOf(n Request, leaf *x509.Certificate, by *member) client.Credential {
+	fingerprint := sha256.Sum256(leaf.Raw)
+	return client.Credential{
+		Kind: client.CertificateKind, Client: n.Client, Scopes: n.Scopes, Networks: n.Networks, Expires: leaf.NotAfter, Replaces: n.Replaces,
+		Settings: map[string]string{
+			SettingProfile: n.Profile, SettingNames: strings.Join(n.Names, " "), SettingCA: Pin(by.cert),
+			SettingFingerprint: hex.EncodeToString(fingerprint[:]),
+		},
+	}
+}
+
+// Renew makes the successor of a certificate in force: for the same client, with the same
+// names, profile, scopes and networks, for another key or the same.
+func (a *Authority) Renew(ctx context.Context, id string, csr *SigningRequest) (*Issued, client.Change, error) {
+	change := client.Change{Action: "certificate.renew", Target: id}
+	old, err := a.options.Registry.Credential(ctx, client.CertificateKind, id)
+	if err != nil {
+		return nil, change, err
+	}
+	switch now := a.options.Now(); {
+	case old.Settings[SettingProfile] == "":
+		return nil, change, fault("", "%s is no certificate of this authority", id)
+	case !old.Revoked.IsZero():
+		return nil, change, fault("ask the operator for an enrolment token", "the certificate was revoked at %s", old.Revoked.UTC().Format(time.RFC3339))
+	case !now.Before(old.Expires):
+		return nil, change, fault("ask the operator for an enrolment token", "the certificate ended at %s", old.Expires.UTC().Format(time.RFC3339))
+	}
+	life := old.Expires.Sub(old.Created).Round(time.Minute)
+	if p, err := a.profile(old.Settings[SettingProfile]); err == nil {
+		life = min(max(life, minLife), p.Max)
+	}
+	issued, done, err := a.Issue(ctx, Request{
+		Client: old.Client, Profile: old.Settings[SettingProfile], Names: strings.Fields(old.Settings[SettingNames]),
+		Life: life, Scopes: old.Scopes, Networks: old.Networks, Replaces: id,
+	}, csr)
+	if err == nil {
+		change.Target, change.Text = done.Target, done.Text+", instead of "+id
+	}
+	return issued, change, err
+}

@@ -1,0 +1,234 @@
+package pki
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"pavise.dev/pavise/internal/client"
+)
+
+// Rotation asks for the next authority, beside which the old one goes on being trusted for
+// as long as anything that it signed is in force.
+type Rotation struct {
+	Root    bool   // a new root too, signed by the old one as well as by itself
+	Offline bool   // the new root's key is returned, and not kept
+	RootKey []byte // PEM, of the root that signs now, if it is kept elsewhere
+
+	// Compromised: the issuing authority's key is in other hands. It is revoked, with
+	// every certificate that it signed.
+	Compromised bool
+	Reason      string
+}
+
+// Rotate makes the next issuing authority, and the next root if that is asked for. What
+// it signs has a chain that also leads to the root before it, so that nobody needs to
+// learn of the new root at once.
+func (a *Authority) Rotate(ctx context.Context, n Rotation) (Made, client.Change, error) {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	change := client.Change{Action: "authority.rotate"}
+	if err := a.read(ctx); err != nil {
+		return Made{}, change, err
+	}
+	h, err := a.hierarchy()
+	if err != nil {
+		return Made{}, change, err
+	}
+	now := a.options.Now().UTC()
+	made, members, err := a.next(h, n, now)
+	if err != nil {
+		return made, change, err
+	}
+	issuing := members[len(members)-1]
+	change.Target = issuing.kept.ID
+	change.Text = fmt.Sprintf("%s issues from now on, until %s", issuing.cert.Subject.CommonName, issuing.cert.NotAfter.Format(time.RFC3339))
+	if made.Root != nil {
+		change.Text = "new root " + made.Root.Subject.CommonName + "; " + change.Text
+	}
+	old := retire(h, n, now)
+	if err := a.keep(ctx, nil, append(members, old...)...); err != nil {
+		return Made{}, change, err
+	}
+	if err := a.read(ctx); err != nil {
+		return made, change, err
+	}
+	if !n.Compromised {
+		return made, change, nil
+	}
+	text, err := a.revokeAll(ctx, old, n.Reason)
+	change.Text += text
+	return made, change, err
+}
+
+// next makes the new members, the issuing one last.
+func (a *Authority) next(h *hierarchy, n Rotation, now time.Time) (made Made, members []*member, err error) {
+	root, err := h.active(Root, now)
+	if err != nil && !n.Root {
+		return made, nil, err
+	}
+	if root != nil {
+		if root, err = withKey(root, n.RootKey); err != nil {
+			return made, nil, err
+		}
+	}
+	if n.Root {
+		if root, err = a.newRoot(h.setup, root); err != nil {
+			return made, nil, err
+		}
+		made.Root = root.cert
+		members = append(members, root)
+	}
+	issuing, err := a.newIssuing(h.setup, root)
+	if err != nil {
+		return made, nil, err
+	}
+	if n.Root && n.Offline {
+		made.Key, root.kept.Private = encodeKey(root.kept.Private), nil
+	}
+	return made, append(members, issuing), nil
+}
+
+// withKey returns a root with its key, which may be given.
+func withKey(root *member, given []byte) (*member, error) {
+	if len(given) == 0 {
+		if root.key == nil {
+			return nil, ErrOffline
+		}
+		return root, nil
+	}
+	block, _ := pem.Decode(given)
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, fault("give the file that `pavise ca init --root-key` wrote", "the root's key is no PEM block of type PRIVATE KEY")
+	}
+	key, err := parseKey(block.Bytes)
+	if err != nil {
+		return nil, fault("", "the root's key cannot be read: %v", err)
+	}
+	public, ok := root.cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(key.Public()) {
+		return nil, fault("`pavise ca show` says which root signs", "the key is not that of the root %s", root.cert.Subject.CommonName)
+	}
+	return &member{kept: root.kept, version: root.version, cert: root.cert, cross: root.cross, key: key}, nil
+}
+
+// retire returns what becomes of those that signed until now.
+func retire(h *hierarchy, n Rotation, now time.Time) (old []*member) {
+	for _, m := range h.members {
+		if !m.kept.Retired.IsZero() || m.kept.Role == Root && !n.Root {
+			continue
+		}
+		next := *m
+		next.kept.Retired = now
+		if n.Compromised && m.kept.Role == Issuing {
+			next.kept.Revoked = now
+		}
+		old = append(old, &next)
+	}
+	return old
+}
+
+// revokeAll ends every certificate of issuing authorities whose keys are in other hands.
+func (a *Authority) revokeAll(ctx context.Context, old []*member, reason string) (text string, err error) {
+	for _, m := range old {
+		if m.kept.Role != Issuing {
+			continue
+		}
+		done, err := a.options.Registry.RevokeIssuedBy(ctx, Pin(m.cert), reason)
+		if err != nil && !errors.Is(err, client.ErrMissing) {
+			return text, fmt.Errorf("revoke the certificates of %s: %w", m.cert.Subject.CommonName, err)
+		}
+		text += fmt.Sprintf("; %s is revoked, and with it %s", m.cert.Subject.CommonName, done.Text)
+	}
+	return text, a.options.Refresh(ctx)
+}
+
+// before is how long before the end of what it may sign an issuing authority is replaced.
+const before = 30 * 24 * time.Hour
+
+// Keep does what is due: makes the next issuing authority before certificates would have to
+// be cut short, if the root's key is here, and removes what has ended.
+func (a *Authority) Keep(ctx context.Context) error {
+	h, err := a.hierarchy()
+	if errors.Is(err, ErrNone) {
+		return nil
+	}
+	now := a.options.Now()
+	if err := a.forget(ctx, h, now); err != nil {
+		return err
+	}
+	issuing, err := h.active(Issuing, now)
+	if err == nil && issuing.cert.NotAfter.Sub(now) > a.longest()+before {
+		return nil
+	}
+	root, rootErr := h.active(Root, now)
+	if rootErr != nil || root.key == nil {
+		return errors.Join(err, rootErr) // its end is told as any other's
+	}
+	if issuing != nil && !root.cert.NotAfter.After(issuing.cert.NotAfter) {
+		return nil // the next one would end no later
+	}
+	_, change, err := a.Rotate(ctx, Rotation{})
+	if err == nil {
+		a.options.Changed(change.Action, change.Target, change.Text)
+	}
+	return err
+}
+
+// forget removes members that ended long ago.
+func (a *Authority) forget(ctx context.Context, h *hierarchy, now time.Time) error {
+	var gone []client.Record
+	for _, m := range h.members {
+		if now.Sub(m.cert.NotAfter) > client.KeepCertificates {
+			gone = append(gone, client.Record{Table: "authority", ID: m.kept.ID, Version: m.version})
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := a.options.Records.Remove(ctx, gone...); err != nil && !errors.Is(err, client.ErrConflict) {
+		return fmt.Errorf("forget authorities that have ended: %w", err)
+	}
+	return a.Reload(ctx)
+}
+
+// Member describes one of the authority's own certificates.
+type Member struct {
+	ID          string
+	Role        Role
+	State       string // active, retired, revoked
+	Certificate *x509.Certificate
+	Offline     bool // its key is kept elsewhere
+	Serial      string
+}
+
+// Members describes the authority's own certificates, newest first.
+func (a *Authority) Members() ([]Member, error) {
+	h, err := a.hierarchy()
+	if err != nil {
+		return nil, err
+	}
+	var all []Member
+	for _, m := range h.members {
+		state := "active"
+		switch {
+		case !m.kept.Revoked.IsZero():
+			state = "revoked"
+		case !a.options.Now().Before(m.cert.NotAfter):
+			state = "ended"
+		case !m.kept.Retired.IsZero():
+			state = "retired"
+		}
+		all = append(all, Member{m.kept.ID, m.kept.Role, state, m.cert, m.key == nil, hex.EncodeToString(m.cert.SerialNumber.Bytes())})
+	}
+	slices.SortStableFunc(all, func(x, y Member) int {
+		return map[Role]int{Root: 0, Issuing: 1}[x.Role] - map[Role]int{Root: 0, Issuing: 1}[y.Role]
+	})
+	return all, nil
+}

@@ -1,0 +1,207 @@
+package pki_test
+
+import (
+	"crypto/x509"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pavise.dev/pavise/internal/attacktest"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/pki"
+)
+
+func (w *world) rotate(n pki.Rotation) pki.Made {
+	w.Helper()
+	made, _, err := w.pki.Rotate(w.Context(), n)
+	must(w.T, err)
+	return made
+}
+
+func TestOldCertificatesStayGoodWhenTheIssuerRotates(t *testing.T) {
+	w := newWorld(t)
+	root := w.init(pki.Init{}).Root
+	old := w.issue(pki.Request{Client: "web"})
+	w.forward(time.Hour)
+	w.rotate(pki.Rotation{})
+	next := w.issue(pki.Request{Client: "web"})
+	if same(old.Chain[1], next.Chain[1]) {
+		t.Error("the same issuing authority signs")
+	}
+	for _, issued := range []*pki.Issued{old, next} {
+		if err := w.verify(issued.Chain, x509.ExtKeyUsageClientAuth, root); err != nil {
+			t.Error(err)
+		}
+	}
+	issuers, err := w.pki.Issuers()
+	must(t, err)
+	if got := strings.Count(string(issuers), "BEGIN"); got != 2 {
+		t.Errorf("%d issuing authorities are trusted", got)
+	}
+	w.start()
+	if after := w.issue(pki.Request{Client: "web"}); !same(after.Chain[1], next.Chain[1]) {
+		t.Error("after a restart another issuing authority signs")
+	}
+}
+
+// Whoever trusts only the old root, and whoever trusts only the new one, goes on.
+func TestNobodyNeedsToLearnOfANewRootAtOnce(t *testing.T) {
+	for name, n := range map[string]pki.Init{"here": {}, "elsewhere": {Offline: true}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			first := w.init(n)
+			before := w.issue(pki.Request{Client: "web"})
+			w.forward(time.Hour)
+			second := w.rotate(pki.Rotation{Root: true, RootKey: first.Key, Offline: n.Offline})
+			if second.Root == nil || same(first.Root, second.Root) || (second.Key != nil) != n.Offline {
+				t.Fatalf("a new root %v, its key is returned: %v", second.Root != nil, second.Key != nil)
+			}
+			after := w.issue(pki.Request{Client: "web"})
+			for what, err := range map[string]error{
+				"old certificate, old root": w.verify(before.Chain, x509.ExtKeyUsageClientAuth, first.Root),
+				"new certificate, old root": w.verify(after.Chain, x509.ExtKeyUsageClientAuth, first.Root),
+				"new certificate, new root": w.verify(after.Chain, x509.ExtKeyUsageClientAuth, second.Root),
+				"old certificate, both":     w.verify(before.Chain, x509.ExtKeyUsageClientAuth, first.Root, second.Root),
+			} {
+				if err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if err := w.verify(before.Chain, x509.ExtKeyUsageClientAuth, second.Root); err == nil {
+				t.Error("the new root vouches for what it never signed")
+			}
+			roots, err := w.pki.Roots()
+			if err != nil || len(roots) != 2 || !same(roots[0], second.Root) {
+				t.Errorf("%d roots, %v", len(roots), err)
+			}
+		})
+	}
+}
+
+func TestRootThatIsKeptElsewhere(t *testing.T) {
+	w := newWorld(t)
+	made := w.init(pki.Init{Offline: true})
+	if !strings.Contains(string(made.Key), "PRIVATE KEY") {
+		t.Fatalf("the key: %.30s", made.Key)
+	}
+	w.issue(pki.Request{Client: "web"}) // the issuing authority is here
+	members, err := w.pki.Members()
+	if err != nil || !members[0].Offline || members[1].Offline || members[0].Role != pki.Root {
+		t.Errorf("%+v, %v", members, err)
+	}
+	if _, _, err := w.pki.Rotate(t.Context(), pki.Rotation{}); !errors.Is(err, pki.ErrOffline) {
+		t.Errorf("without the key: %v", err)
+	}
+	other := newWorld(t).init(pki.Init{Offline: true})
+	for name, key := range map[string][]byte{"another root's": other.Key, "rubbish": []byte("key"), "a certificate": pki.EncodePEM(made.Root)} {
+		_, _, err := w.pki.Rotate(t.Context(), pki.Rotation{RootKey: key})
+		if _, ok := errors.AsType[*pki.Fault](err); !ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.rotate(pki.Rotation{RootKey: made.Key})
+	for _, record := range stored(t, w) {
+		if strings.Contains(record, "MIG") && strings.Contains(record, string(made.Key[40:80])) {
+			t.Error("the root's key is in the store")
+		}
+	}
+}
+
+func stored(t *testing.T, w *world) (all []string) {
+	t.Helper()
+	records, err := w.registry.AuthorityRecords().Table(t.Context(), "authority")
+	must(t, err)
+	for _, r := range records {
+		all = append(all, string(r.Body))
+	}
+	return all
+}
+
+func TestStolenIssuerTakesItsCertificatesWithIt(t *testing.T) {
+	w := newWorld(t)
+	w.init(pki.Init{})
+	old := w.issue(pki.Request{Client: "web"})
+	second := w.issue(pki.Request{Client: "pay"})
+	w.forward(time.Hour)
+	w.rotate(pki.Rotation{Compromised: true, Reason: "stolen"})
+	for _, issued := range []*pki.Issued{old, second} {
+		kept, err := w.registry.Credential(t.Context(), "mtls", issued.Credential.ID)
+		if err != nil || kept.Revoked.IsZero() || kept.Reason != "stolen" {
+			t.Errorf("%+v, %v", kept, err)
+		}
+	}
+	issuers, err := w.pki.Issuers()
+	if err != nil || strings.Contains(string(issuers), string(pki.EncodePEM(old.Chain[1]))) {
+		t.Errorf("the stolen authority is trusted: %v", err)
+	}
+	next := w.issue(pki.Request{Client: "web"})
+	kept, err := w.registry.Credential(t.Context(), "mtls", next.Credential.ID)
+	if err != nil || !kept.Revoked.IsZero() {
+		t.Errorf("what the next one signs: %+v, %v", kept, err)
+	}
+	if _, _, err := w.pki.Renew(t.Context(), old.Credential.ID, w.csr()); err == nil {
+		t.Error("a revoked certificate was renewed")
+	}
+}
+
+func TestIssuerRotatesBeforeCertificatesAreCutShort(t *testing.T) {
+	w := newWorld(t)
+	root := w.init(pki.Init{}).Root
+	var told []string
+	o := w.options()
+	o.Changed = func(action, _, _ string) { told = append(told, action) }
+	a, err := pki.Open(t.Context(), o)
+	must(t, err)
+	for range 15 * 12 { // fifteen years, a month at a time
+		must(t, a.Keep(t.Context()))
+		issued, _, err := a.Issue(t.Context(), pki.Request{Client: "web", Profile: "device"}, w.csr())
+		if err != nil {
+			t.Fatalf("at %s: %v", w.Now(), err)
+		}
+		if left := root.NotAfter.Sub(w.Now()); left > 366*24*time.Hour && issued.Leaf().NotAfter.Sub(w.Now()) < 364*24*time.Hour {
+			t.Fatalf("at %s a certificate of a year ends at %s", w.Now(), issued.Leaf().NotAfter)
+		}
+		w.forward(30 * 24 * time.Hour)
+	}
+	if len(told) < 10 || slices.ContainsFunc(told, func(a string) bool { return a != "authority.rotate" }) {
+		t.Errorf("told %v", told)
+	}
+	members, err := a.Members()
+	if err != nil || len(members) > 12 {
+		t.Errorf("%d members are kept, %v", len(members), err)
+	}
+}
+
+func TestRenewalKeepsWhatTheCertificateWas(t *testing.T) {
+	w := newWorld(t)
+	w.init(pki.Init{})
+	old := w.issue(pki.Request{Client: "web", Names: pki.Names{"dns:web.internal"}, Life: 2 * time.Hour, Scopes: []string{"orders:read"}})
+	w.forward(80 * time.Minute)
+	next, change, err := w.pki.Renew(t.Context(), old.Credential.ID, w.csr())
+	must(t, err)
+	if c := next.Credential; c.Client != "web" || c.Replaces != old.Credential.ID || !slices.Equal(c.Scopes, []string{"orders:read"}) || !slices.Equal(next.Leaf().DNSNames, []string{"web.internal"}) ||
+		next.Leaf().NotAfter.Sub(w.Now()).Round(time.Second) != 2*time.Hour || change.Target != c.ID {
+		t.Errorf("%+v, %+v", c, change)
+	}
+	w.forward(time.Hour)
+	if _, _, err := w.pki.Renew(t.Context(), old.Credential.ID, w.csr()); err == nil || !strings.Contains(err.Error(), "ended") {
+		t.Errorf("after its end: %v", err)
+	}
+	_, err = w.registry.Revoke(t.Context(), next.Credential.ID, "lost")
+	must(t, err)
+	if _, _, err := w.pki.Renew(t.Context(), next.Credential.ID, w.csr()); err == nil || !strings.Contains(err.Error(), "revoked") {
+		t.Errorf("after it was revoked: %v", err)
+	}
+	if _, _, err := w.pki.Renew(t.Context(), "serial:00", w.csr()); !errors.Is(err, client.ErrMissing) {
+		t.Errorf("one that is none: %v", err)
+	}
+	asking, err := pki.ParseSigningRequest(request(t, newKey(t), &x509.CertificateRequest{DNSNames: []string{"pay.internal"}}))
+	must(t, err)
+	fresh := w.issue(pki.Request{Client: "web"})
+	if _, _, err := w.pki.Renew(t.Context(), fresh.Credential.ID, asking); err == nil {
+		t.Error("a renewal brought another name")
+	}
+	attacktest.Rows(t, 85)
+}
