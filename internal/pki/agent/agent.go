@@ -37,38 +37,10 @@ type Options struct {
 // Agent keeps certificates fresh. Its methods are called by one goroutine.
 type Agent struct {
 	options Options
-	all     []*kept
-	untold  bool  // files have changed, and the program was not told yet
-	tries   pause // of telling it
+	all     []*certfile.Kept
+	untold  bool          // files have changed, and the program was not told yet
+	tries   renewed.Pause // of telling it
 }
-
-// kept is one certificate.
-type kept struct {
-	files   certfile.Files
-	cert    *renewed.Certificate
-	unsaved bool  // the newest could not be written yet
-	tries   pause // of writing
-}
-
-// pause grows from try to try.
-type pause struct {
-	long time.Duration
-	next time.Time
-}
-
-// Bounds of a pause.
-const (
-	firstPause = 5 * time.Second
-	lastPause  = 15 * time.Minute
-)
-
-// failed puts the next try off.
-func (p *pause) failed(now time.Time) {
-	p.long = min(max(2*p.long, firstPause), lastPause)
-	p.next = now.Add(p.long)
-}
-
-func (p *pause) isOver(now time.Time) bool { return !now.Before(p.next) }
 
 // New reads the certificates.
 func New(o Options) (*Agent, error) {
@@ -80,13 +52,11 @@ func New(o Options) (*Agent, error) {
 	}
 	a := &Agent{options: o}
 	for _, files := range o.Files {
-		current, err := files.Load()
-		if err != nil {
+		c := certfile.NewKept(files, renewed.Options{Source: dialing{o}, Now: o.Now, Jitter: rand.Float64()})
+		if err := c.Load(); err != nil {
 			return nil, err
 		}
-		c := renewed.New(renewed.Options{Source: dialing{o}, Now: o.Now, Jitter: rand.Float64()})
-		c.Use(current)
-		a.all = append(a.all, &kept{files: files, cert: c})
+		a.all = append(a.all, c)
 	}
 	return a, nil
 }
@@ -112,8 +82,8 @@ func (a *Agent) Keep(ctx context.Context) error {
 	var faults []error
 	for _, one := range a.all {
 		if err := a.keep(ctx, one); err != nil {
-			a.options.Log(fmt.Sprintf("%s: %v", one.files.Chain, err))
-			faults = append(faults, fmt.Errorf("%s: %w", one.files.Chain, err))
+			a.options.Log(fmt.Sprintf("%s: %v", one.Files.Chain, err))
+			faults = append(faults, fmt.Errorf("%s: %w", one.Files.Chain, err))
 		}
 	}
 	if err := a.tell(ctx); err != nil {
@@ -122,43 +92,17 @@ func (a *Agent) Keep(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-func (a *Agent) keep(ctx context.Context, one *kept) error {
-	changed, err := one.cert.Keep(ctx)
-	if err != nil {
+func (a *Agent) keep(ctx context.Context, one *certfile.Kept) error {
+	saved, err := one.Keep(ctx)
+	if !saved {
 		return err
 	}
-	one.unsaved = one.unsaved || changed
-	now := a.options.Now()
-	if !one.unsaved || !one.tries.isOver(now) {
-		return nil
-	}
-	next, err := one.cert.Get()
+	a.untold = true
+	next, err := one.Get()
 	if err == nil {
-		err = a.save(one, next)
+		a.options.Log(fmt.Sprintf("%s: renewed, until %s", one.Files.Chain, next.Leaf.NotAfter.UTC().Format(time.RFC3339)))
 	}
-	if err != nil {
-		one.tries.failed(now)
-		return fmt.Errorf("%w; it is tried again in %s", err, one.tries.long)
-	}
-	one.unsaved, one.tries, a.untold = false, pause{}, true
-	a.options.Log(fmt.Sprintf("%s: renewed, until %s", one.files.Chain, next.Leaf.NotAfter.UTC().Format(time.RFC3339)))
-	return nil
-}
-
-func (a *Agent) save(one *kept, next *tls.Certificate) error {
-	key, ok := next.PrivateKey.(crypto.Signer)
-	if !ok {
-		return fmt.Errorf("a %T cannot be saved", next.PrivateKey)
-	}
-	var chain []*x509.Certificate
-	for _, der := range next.Certificate {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return err
-		}
-		chain = append(chain, c)
-	}
-	return one.files.Save(chain, key)
+	return err
 }
 
 // reloadTime is how long the command may take.
@@ -167,7 +111,7 @@ const reloadTime = time.Minute
 // tell runs the command, if files have changed since it last went well.
 func (a *Agent) tell(ctx context.Context) error {
 	now := a.options.Now()
-	if !a.untold || !a.tries.isOver(now) {
+	if !a.untold || !a.tries.IsOver(now) {
 		return nil
 	}
 	if len(a.options.Reload) == 0 {
@@ -178,12 +122,11 @@ func (a *Agent) tell(ctx context.Context) error {
 	defer cancel()
 	said, err := a.options.Run(ctx, a.options.Reload)
 	if err != nil {
-		a.tries.failed(now)
-		err = fmt.Errorf("run %s: %w: %.300s; it is tried again in %s", strings.Join(a.options.Reload, " "), err, strings.TrimSpace(said), a.tries.long)
+		err = fmt.Errorf("run %s: %w: %.300s; it is tried again in %s", strings.Join(a.options.Reload, " "), err, strings.TrimSpace(said), a.tries.Failed(now))
 		a.options.Log(err.Error())
 		return err
 	}
-	a.untold, a.tries = false, pause{}
+	a.untold, a.tries = false, renewed.Pause{}
 	a.options.Log("ran " + strings.Join(a.options.Reload, " "))
 	return nil
 }
@@ -198,7 +141,7 @@ func run(ctx context.Context, command []string) (string, error) {
 func (a *Agent) Due() time.Time {
 	var due time.Time
 	for _, one := range a.all {
-		if at := one.cert.Due(); due.IsZero() || at.Before(due) {
+		if at := one.Due(); due.IsZero() || at.Before(due) {
 			due = at
 		}
 	}

@@ -43,8 +43,7 @@ type Certificate struct {
 	current atomic.Pointer[tls.Certificate]
 
 	renewing sync.Mutex
-	next     time.Time     // when it is tried again; guarded by renewing
-	pause    time.Duration // after the last failure; 0: it went well
+	tries    Pause // guarded by renewing
 }
 
 // New returns a certificate that has none yet: call [Certificate.Keep], or Use one that was
@@ -80,27 +79,19 @@ func (c *Certificate) Due() time.Time {
 	return cert.Leaf.NotBefore.Add(life*2/3 + time.Duration(c.options.Jitter*float64(life/10)))
 }
 
-// Pauses between tries that fail.
-const (
-	firstPause = 5 * time.Second
-	lastPause  = 15 * time.Minute
-)
-
 // Keep renews the certificate if it is due, and reports whether there is a new one. After a
 // failure it does nothing until the next try is due, nor after one that succeeded.
 func (c *Certificate) Keep(ctx context.Context) (changed bool, err error) {
 	c.renewing.Lock()
 	defer c.renewing.Unlock()
 	now := c.options.Now()
-	if now.Before(c.Due()) || now.Before(c.next) {
+	if now.Before(c.Due()) || !c.tries.IsOver(now) {
 		return false, nil
 	}
 	if err := c.renew(ctx); err != nil {
-		c.pause = min(max(2*c.pause, firstPause), lastPause)
-		c.next = now.Add(c.pause)
-		return false, fmt.Errorf("renew the certificate: %w; it is tried again in %s", err, c.pause)
+		return false, fmt.Errorf("renew the certificate: %w; it is tried again in %s", err, c.tries.Failed(now))
 	}
-	c.pause, c.next = 0, time.Time{}
+	c.tries = Pause{}
 	return true, nil
 }
 
