@@ -61,8 +61,6 @@ type App struct {
 
 	owned owned
 
-	pkiTold, pkiCollected time.Time // when trouble of the authority was last told, and tokens collected; its upkeep's
-
 	signer  *gateway.Signer
 	oauth   *authserver.Base // nil: there is no authorization server
 	lasting config.OAuth     // the settings with which it was opened

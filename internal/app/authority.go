@@ -3,10 +3,8 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/config"
@@ -71,44 +69,6 @@ func (nobody) Issuers() ([]byte, error) { return nil, nil }
 
 // Watch implements shield.Authority.
 func (nobody) Watch(func()) {}
-
-// pkiEvery is how often the certificate authority looks for what is due.
-const pkiEvery = time.Second
-
-// keepAuthority lets the authority do what is due, until the installation is closed.
-func (a *App) keepAuthority() {
-	ticker := time.NewTicker(pkiEvery)
-	defer ticker.Stop()
-	x := &expiry{}
-	for {
-		select {
-		case <-a.life.Done():
-			return
-		case <-ticker.C:
-			a.tend()
-			a.warnOfEnds(x)
-		}
-	}
-}
-
-// tend lets the authority rotate, sign what others ask for, and renew the gateway's own
-// certificates. The same trouble is told once a minute.
-func (a *App) tend() {
-	err := errors.Join(a.State.Authority.Keep(a.life), a.owned.keep(a.life))
-	if now := a.now(); now.Sub(a.pkiCollected) > time.Hour {
-		a.pkiCollected = now
-		err = errors.Join(err, a.State.Enrolment.Collect(a.life))
-	}
-	if a.current().file.PKI.Status != "" {
-		err = errors.Join(err, a.State.Status.Keep(a.life))
-	}
-	if err == nil || a.life.Err() != nil || a.now().Sub(a.pkiTold) < time.Minute {
-		return
-	}
-	a.pkiTold = a.now()
-	a.note("certificate_warning", "certificate authority", err.Error())
-	a.warn(fmt.Errorf("certificate authority: %w", err))
-}
 
 // statusOf answers questions about certificates without TLS, if that is configured.
 func (a *App) statusOf(f *config.File) (handler http.Handler, isOurs func(*http.Request) bool) {

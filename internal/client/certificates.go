@@ -25,8 +25,8 @@ const (
 // KeepCertificates is how long a certificate is remembered after its end.
 const KeepCertificates = 7 * 24 * time.Hour
 
-// collectAtOnce bounds how many certificates one round of upkeep forgets.
-const collectAtOnce = 2000
+// forgetAtOnce is how many certificates one commit forgets.
+const forgetAtOnce = 100
 
 // Each returns the records of a kind that are known now, in no order. What changes
 // meanwhile may be among them or not.
@@ -41,43 +41,50 @@ func (v *View) Each(kind string) iter.Seq[*shield.Record] {
 	}
 }
 
-// collectCertificates forgets certificates that ended long ago.
-func (v *View) collectCertificates(ctx context.Context) error {
-	var gone []credentialKey
-	defer func() { v.drop(gone) }()
-	for _, key := range v.endedCertificates() {
-		switch err := v.removeCredential(ctx, key); {
-		case errors.Is(err, ErrConflict): // somebody else was quicker: the next round looks again
-		case err != nil:
-			return fmt.Errorf("forget certificates that have ended: %w", err)
-		default:
-			gone = append(gone, key)
+// ForgetCertificates removes for good the records of certificates that ended before a
+// moment, and returns how many. Whoever calls must be sure of the clock: what is gone does
+// not come back. It goes in batches, so that nobody's change waits for long, and what it
+// could not do is done the next time.
+func (v *View) ForgetCertificates(ctx context.Context, before time.Time) (int, error) {
+	over := v.endedCertificates(before)
+	forgotten := 0
+	for batch := range slices.Chunk(over, forgetAtOnce) {
+		err := v.removeCredentials(ctx, batch)
+		if errors.Is(err, ErrConflict) { // one of them was just used
+			continue
 		}
+		if err != nil {
+			return forgotten, fmt.Errorf("forget certificates that have ended: %w", err)
+		}
+		v.drop(batch)
+		forgotten += len(batch)
 	}
-	return nil
+	return forgotten, nil
 }
 
-func (v *View) endedCertificates() (over []credentialKey) {
-	before := v.now().Add(-KeepCertificates)
+func (v *View) endedCertificates(before time.Time) (over []credentialKey) {
 	for r := range v.Each(CertificateKind) {
-		if isRemovable(tableCredential, credentialRow(r.Kind, r.ID)) && !r.Expires.IsZero() && r.Expires.Before(before) && len(over) < collectAtOnce {
+		if isRemovable(tableCredential, credentialRow(r.Kind, r.ID)) && !r.Expires.IsZero() && r.Expires.Before(before) {
 			over = append(over, credentialKey{r.Kind, r.ID})
 		}
 	}
 	return over
 }
 
-// removeCredential removes a credential, and the moment of its last use, for good. That
-// another node has done so is no error.
-func (v *View) removeCredential(ctx context.Context, key credentialKey) error {
+// removeCredentials removes credentials, and the moments of their last use, in one commit.
+// That another node has done so is no error; one that changed meanwhile lets all of them
+// wait for the next time.
+func (v *View) removeCredentials(ctx context.Context, keys []credentialKey) error {
 	var rows []Row
-	for _, table := range []string{tableCredential, tableUsage} {
-		row, ok, err := v.ledger.store.Get(ctx, table, credentialRow(key.kind, key.id))
-		if err != nil {
-			return err
-		}
-		if ok {
-			rows = append(rows, row)
+	for _, key := range keys {
+		for _, table := range []string{tableCredential, tableUsage} {
+			row, ok, err := v.ledger.store.Get(ctx, table, credentialRow(key.kind, key.id))
+			if err != nil {
+				return err
+			}
+			if ok {
+				rows = append(rows, row)
+			}
 		}
 	}
 	if len(rows) == 0 {

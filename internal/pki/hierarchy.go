@@ -123,12 +123,29 @@ func (h *hierarchy) issuers(now time.Time) []*x509.Certificate {
 	return certificates(h.trusted(Issuing, now))
 }
 
-// active returns the member of a role that signs now.
+// isRetired reports whether a member signs no certificates any more. One that was retired by
+// a clock that was ahead is not, until that moment comes.
+func (m *member) isRetired(now time.Time) bool {
+	return !m.kept.Retired.IsZero() && !now.Before(m.kept.Retired)
+}
+
+// errLater says that whoever could sign begins later: the clock is wrong, or was.
+var errLater = errors.New("no authority has begun")
+
+// active returns the member of a role that signs now. One that begins later was made by a
+// clock that was ahead: it waits, and the one before it goes on.
 func (h *hierarchy) active(role Role, now time.Time) (*member, error) {
+	var later error
 	for _, m := range h.trusted(role, now) {
-		if m.kept.Retired.IsZero() {
+		if !m.isRetired(now) && !now.Before(m.cert.NotBefore) {
 			return m, nil
 		}
+		if now.Before(m.cert.NotBefore) {
+			later = fmt.Errorf("%w: the clock says %s, and the %s authority begins at %s", errLater, now.UTC().Format(time.RFC3339), role, m.cert.NotBefore.Format(time.RFC3339))
+		}
+	}
+	if later != nil {
+		return nil, later
 	}
 	return nil, fmt.Errorf("the %s authority has ended; make the next one with `pavise ca rotate`", role)
 }

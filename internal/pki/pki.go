@@ -74,6 +74,7 @@ type Authority struct {
 	setup   rows.Table[Setup]
 	policy  atomic.Pointer[Policy]
 
+	clock    steadiness
 	changing sync.Mutex // one change of the hierarchy at a time
 	state    atomic.Pointer[hierarchy]
 
@@ -90,6 +91,7 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 		o.Changed = func(string, string, string) {}
 	}
 	a := &Authority{options: o, table: rows.NewTable[kept](o.Records, "authority"), setup: rows.NewTable[Setup](o.Records, "setup")}
+	a.clock.table = rows.NewTable[sighting](o.Records, "clock")
 	a.SetPolicy(Policy{})
 	return a, a.read(ctx)
 }

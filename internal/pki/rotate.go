@@ -121,7 +121,7 @@ func withKey(root *member, given []byte) (*member, error) {
 // retire returns what becomes of those that signed until now.
 func retire(h *hierarchy, n Rotation, now time.Time) (old []*member) {
 	for _, m := range h.members {
-		if !m.kept.Retired.IsZero() || m.kept.Role == Root && !n.Root {
+		if m.isRetired(now) || m.kept.Role == Root && !n.Root {
 			continue
 		}
 		next := *m
@@ -152,23 +152,24 @@ func (a *Authority) revokeAll(ctx context.Context, old []*member, reason string)
 // before is how long before the end of what it may sign an issuing authority is replaced.
 const before = 30 * 24 * time.Hour
 
-// Keep does what is due: makes the next issuing authority before certificates would have to
-// be cut short, if the root's key is here, and removes what has ended.
+// Keep does what is due, if the clock may be believed: makes the next issuing authority
+// before certificates would have to be cut short, if the root's key is here. What has ended
+// stays: a clock may say so by mistake, and what is gone does not come back.
 func (a *Authority) Keep(ctx context.Context) error {
 	h, err := a.hierarchy()
 	if errors.Is(err, ErrNone) {
 		return nil
 	}
-	now := a.options.Now()
-	if err := a.forget(ctx, h, now); err != nil {
+	if steady, err := a.Steady(ctx); err != nil || !steady {
 		return err
 	}
+	now := a.options.Now()
 	issuing, err := h.active(Issuing, now)
 	if err == nil && issuing.cert.NotAfter.Sub(now) > a.longest()+before {
 		return nil
 	}
 	root, rootErr := h.active(Root, now)
-	if rootErr != nil || root.key == nil {
+	if rootErr != nil || root.key == nil || errors.Is(err, errLater) {
 		return errors.Join(err, rootErr) // its end is told as any other's
 	}
 	if issuing != nil && !root.cert.NotAfter.After(issuing.cert.NotAfter) {
@@ -181,28 +182,11 @@ func (a *Authority) Keep(ctx context.Context) error {
 	return err
 }
 
-// forget removes members that ended long ago.
-func (a *Authority) forget(ctx context.Context, h *hierarchy, now time.Time) error {
-	var gone []client.Record
-	for _, m := range h.members {
-		if now.Sub(m.cert.NotAfter) > client.KeepCertificates {
-			gone = append(gone, client.Record{Table: "authority", ID: m.kept.ID, Version: m.version})
-		}
-	}
-	if len(gone) == 0 {
-		return nil
-	}
-	if err := a.options.Records.Remove(ctx, gone...); err != nil && !errors.Is(err, client.ErrConflict) {
-		return fmt.Errorf("forget authorities that have ended: %w", err)
-	}
-	return a.Reload(ctx)
-}
-
 // Member describes one of the authority's own certificates.
 type Member struct {
 	ID          string
 	Role        Role
-	State       string // active, retired, revoked
+	State       string // active, retired, revoked, ended, later
 	Certificate *x509.Certificate
 	Offline     bool // its key is kept elsewhere
 	Serial      string
@@ -214,16 +198,19 @@ func (a *Authority) Members() ([]Member, error) {
 	if err != nil {
 		return nil, err
 	}
+	now := a.options.Now()
 	var all []Member
 	for _, m := range h.members {
 		state := "active"
 		switch {
 		case !m.kept.Revoked.IsZero():
 			state = "revoked"
-		case !a.options.Now().Before(m.cert.NotAfter):
+		case !now.Before(m.cert.NotAfter):
 			state = "ended"
-		case !m.kept.Retired.IsZero():
+		case m.isRetired(now):
 			state = "retired"
+		case now.Before(m.cert.NotBefore):
+			state = "later" // it was made by a clock that was ahead
 		}
 		all = append(all, Member{m.kept.ID, m.kept.Role, state, m.cert, m.key == nil, hex.EncodeToString(m.cert.SerialNumber.Bytes())})
 	}
