@@ -33,6 +33,12 @@ apis:
     shield: jwt
     endpoints:
       GET /v1/stock/{id}: {scopes: any}
+  archive:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    shield: jwt
+    endpoints:
+      GET /v1/archive/{id}: {scopes: [orders:read]}
 scopes: {orders:read: See your orders, orders:write: Place orders, stock:read: See the stock}
 `
 

@@ -71,8 +71,14 @@ func noteError(ctx context.Context, err error) {
 	}
 }
 
-// faultOf reads an error of the library. What it does not name is ours: 500.
+// faultOf reads an error of the library: a verdict of ours wherever the library has wrapped
+// it, else what the library says. What it does not name is a fault of the program: 500.
 func faultOf(err error) *Fault {
+	if own, ok := errors.AsType[verdict](err); ok {
+		f := *own.fault
+		f.Detail = err.Error()
+		return &f
+	}
 	refusal, ok := errors.AsType[goidc.Error](err)
 	if !ok {
 		return &Fault{Status: http.StatusInternalServerError, Code: "server_error", Detail: err.Error()}

@@ -40,7 +40,12 @@ func (s *Server) exchange(ctx context.Context, r goidc.TokenExchangeRequest) (go
 	if err := s.mayExchange(ctx, c, info); err != nil {
 		return goidc.TokenExchangeResult{}, err
 	}
-	if !s.mayReach(r.Resource, audienceOf(info), strings.Fields(c.request.PostForm.Get("scope"))) {
+	family, err := grantManager{s}.Grant(ctx, familyOf(info))
+	if err != nil {
+		return goidc.TokenExchangeResult{}, err
+	}
+	reach := s.reach(family)
+	if !mayReach(reach, r.Resource, audienceOf(info), strings.Fields(c.request.PostForm.Get("scope"))) {
 		return goidc.TokenExchangeResult{}, goidc.NewError(goidc.ErrorCodeInvalidTarget, "neither the subject token nor any of the scopes is for this target")
 	}
 	act := map[string]any{"sub": c.client}
@@ -48,7 +53,7 @@ func (s *Server) exchange(ctx context.Context, r goidc.TokenExchangeRequest) (go
 		act["act"] = before
 	}
 	left := float64(int64(info.ExpiresAt) - s.options.Now().Unix())
-	store := map[string]any{actKey: act, familyKey: familyOf(info), leftKey: left}
+	store := map[string]any{actKey: act, familyKey: family.ID, leftKey: left, apisKey: namesOf(reach)}
 	return goidc.TokenExchangeResult{Subject: info.Subject, Store: store}, nil
 }
 
@@ -77,16 +82,13 @@ func audienceOf(info goidc.TokenInfo) []string {
 	return audience
 }
 
-// mayReach reports whether a new token may be for these APIs: those of the first token,
-// and those that ask for one of its scopes. An API that asks for no scope would do for the
-// service whatever it does for the person.
-func (s *Server) mayReach(resources, audience, scopes []string) bool {
+// mayReach reports whether a new token may be for these APIs, of those that the grant
+// reaches: those of the first token, and those that ask for one of its scopes. An API that
+// asks for no scope would do for the service whatever it does for the person.
+func mayReach(reach []API, resources, audience, scopes []string) bool {
 	for _, resource := range resources {
-		reached := slices.ContainsFunc(s.options.APIs, func(api API) bool {
-			if resource != api.Name && resource != api.Resource {
-				return false
-			}
-			return slices.Contains(audience, api.Name) || slices.ContainsFunc(api.Scopes, func(scope string) bool { return slices.Contains(scopes, scope) })
+		reached := slices.ContainsFunc(reach, func(api API) bool {
+			return api.is(resource) && (slices.Contains(audience, api.Name) || len(targets([]API{api}, nil, scopes)) > 0)
 		})
 		if !reached {
 			return false

@@ -193,7 +193,10 @@ func (s *Server) find(ctx context.Context, kind grants.Kind, secret string) (*go
 	if err != nil {
 		return nil, err
 	}
-	return g, s.narrow(ctx, g)
+	if err := s.narrow(ctx, g); err != nil {
+		return nil, err
+	}
+	return g, s.within(ctx, g)
 }
 
 // narrow takes out of a grant what its client may not have any more.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +72,7 @@ func (s *Server) asked(r *http.Request, as *goidc.AuthnSession) (people.Asked, e
 	asked := people.Asked{
 		ID: as.ID, Action: pathAuthorize + "/" + as.ID, Prompt: strings.Fields(string(as.Prompt)), ACR: strings.Fields(as.ACRValues),
 		LoginHint: as.LoginHint, Lifetime: s.options.AccessToken,
-		APIs: s.apisOf(as.Resources, scopes), Device: readableCode(as.UserCode),
+		APIs: strings.Fields(namesOf(targets(s.options.APIs, as.Resources, scopes))), Device: readableCode(as.UserCode),
 		Client: people.Application{
 			ID: known.ID, Name: known.Name, Contact: known.Contact, PolicyURI: known.PolicyURI,
 			RedirectHost: redirectHost(as.RedirectURI), RedirectURI: as.RedirectURI, Unreviewed: known.Unreviewed,
@@ -115,12 +114,6 @@ func (s *Server) textOf(scope string) string {
 	return scope
 }
 
-func (s *Server) apisOf(resources, scopes []string) []string {
-	return slices.DeleteFunc(s.audience(resources, scopes), func(name string) bool {
-		return !slices.ContainsFunc(s.options.APIs, func(api API) bool { return api.Name == name })
-	})
-}
-
 // granted writes into the session what the person allowed.
 func (s *Server) granted(as *goidc.AuthnSession, answer people.Answer) error {
 	p := answer.Person
@@ -133,7 +126,7 @@ func (s *Server) granted(as *goidc.AuthnSession, answer people.Answer) error {
 	}
 	as.Subject, as.Username = p.Subject, p.Username
 	as.GrantedScopes, as.GrantedResources = strings.Join(answer.Scopes, " "), as.Resources
-	as.Store[personKey] = string(text)
+	as.Store[personKey], as.Store[apisKey] = string(text), namesOf(targets(s.options.APIs, as.Resources, answer.Scopes))
 	return nil
 }
 

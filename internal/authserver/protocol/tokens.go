@@ -54,7 +54,7 @@ func (s *Server) tokenOptions(ctx context.Context, g *goidc.Grant, c *goidc.Clie
 
 // tokenClaims are the claims of RFC 9068 that the library does not write.
 func (s *Server) tokenClaims(_ context.Context, t *goidc.Token, g *goidc.Grant) map[string]any {
-	claims := map[string]any{goidc.ClaimAudience: s.audience(t.Resources, strings.Fields(t.Scopes)), goidc.ClaimGrantID: grantOf(t, g)}
+	claims := map[string]any{goidc.ClaimAudience: s.audience(t, g), goidc.ClaimGrantID: grantOf(t, g)}
 	if t.Format == goidc.TokenFormatOpaque {
 		claims[goidc.ClaimTokenID] = publicID(t.ID)
 	}
@@ -92,25 +92,34 @@ func publicID(secret string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// audience are the APIs that a token is for: those that were asked for, else those that
-// ask for one of its scopes, else nobody but the server itself (its userinfo).
-func (s *Server) audience(resources, scopes []string) []string {
+// targets are the APIs that are meant, of those that can be: those that were asked for,
+// else those that ask for one of the scopes.
+func targets(reach []API, resources, scopes []string) []API {
+	return slices.DeleteFunc(slices.Clone(reach), func(api API) bool {
+		if len(resources) > 0 {
+			return !slices.ContainsFunc(resources, api.is)
+		}
+		return !slices.ContainsFunc(api.Scopes, func(scope string) bool { return slices.Contains(scopes, scope) })
+	})
+}
+
+// audience names the APIs that a token is for, none beyond its grant, by their identifiers
+// too where they were asked for; and the server itself, for its userinfo or if there is no
+// API.
+func (s *Server) audience(t *goidc.Token, g *goidc.Grant) []string {
 	var audience []string
 	add := func(name string) {
 		if name != "" && !slices.Contains(audience, name) {
 			audience = append(audience, name)
 		}
 	}
-	for _, api := range s.options.APIs {
-		switch {
-		case slices.Contains(resources, api.Resource) || slices.Contains(resources, api.Name):
-			add(api.Name)
+	for _, api := range targets(s.reach(g), t.Resources, strings.Fields(t.Scopes)) {
+		add(api.Name)
+		if len(t.Resources) > 0 {
 			add(api.Resource)
-		case len(resources) == 0 && slices.ContainsFunc(api.Scopes, func(scope string) bool { return slices.Contains(scopes, scope) }):
-			add(api.Name)
 		}
 	}
-	if len(audience) == 0 || slices.Contains(scopes, "openid") {
+	if len(audience) == 0 || isWord(t.Scopes, "openid") {
 		add(s.options.Issuer)
 	}
 	return audience
@@ -118,7 +127,7 @@ func (s *Server) audience(resources, scopes []string) []string {
 
 // issued tells of a token.
 func (s *Server) issued(ctx context.Context, t *goidc.Token, g *goidc.Grant) error {
-	detail := fmt.Sprintf("%s, scopes %s, audience %v, until %s", t.Format, t.Scopes, s.audience(t.Resources, strings.Fields(t.Scopes)), time.Unix(int64(t.ExpiresAt), 0).UTC().Format(time.RFC3339))
+	detail := fmt.Sprintf("%s, scopes %s, audience %v, until %s", t.Format, t.Scopes, s.audience(t, g), time.Unix(int64(t.ExpiresAt), 0).UTC().Format(time.RFC3339))
 	action := "token.issue"
 	if known, ok := g.Store[loadedKey].(*loaded); ok && known.kind == grants.Refresh {
 		action = "token.refresh"
@@ -127,17 +136,28 @@ func (s *Server) issued(ctx context.Context, t *goidc.Token, g *goidc.Grant) err
 	return nil
 }
 
-// ownScopes gives a client that asks for nothing in particular all that it may have, and
-// says under which scopes it acts for itself.
+// ownScopes says under which scopes a client acts for itself: those that it asks for, or
+// all that it has if it asks for none in particular. Those of OpenID Connect are about
+// people.
 func (s *Server) ownScopes(ctx context.Context, kind goidc.GrantType, g *goidc.Grant) error {
-	if kind != goidc.GrantClientCredentials || g.Scopes != "" {
+	c := callOf(ctx)
+	if kind != goidc.GrantClientCredentials || c == nil {
 		return nil
 	}
 	known, err := s.client(ctx, g.ClientID)
 	if err != nil {
 		return err
 	}
-	g.Scopes = strings.Join(known.Scopes, " ")
+	wanted := strings.Fields(c.request.PostForm.Get("scope")) // the library drops some, and takes the rest for all
+	for _, scope := range wanted {
+		if !slices.Contains(known.Scopes, scope) {
+			return beyond("invalid_scope", "scope %q is none that the client has for itself", scope)
+		}
+	}
+	if len(wanted) == 0 {
+		wanted = known.Scopes
+	}
+	g.Scopes = strings.Join(wanted, " ")
 	return nil
 }
 
