@@ -16,15 +16,16 @@ import (
 // call is what is known of one request besides what the library reads of it. It travels
 // in the request's context, where the library's hooks find it.
 type call struct {
-	server    *Server
-	request   *http.Request
-	from      netip.Addr
-	client    string    // that the caller says to be; proved only where authenticated is true
-	assertion string    // the client's assertion, if it sent one, until it was used up
-	asserted  time.Time // when it was made, as it says
-	nonce     string    // for the answer's DPoP-Nonce
-	otherType bool      // it asks for another response_type than code
-	fault     *Fault
+	server     *Server
+	request    *http.Request
+	from       netip.Addr
+	client     string    // that the caller says to be
+	identified bool      // client is settled: the library can authenticate no other
+	assertion  string    // the client's assertion, if it sent one, until it was used up
+	asserted   time.Time // when it was made, as it says
+	nonce      string    // for the answer's DPoP-Nonce
+	otherType  bool      // it asks for another response_type than code
+	fault      *Fault
 }
 
 type callKey struct{}
@@ -37,6 +38,7 @@ func callOf(ctx context.Context) *call {
 func (s *Server) newCall(r *http.Request) (*call, *http.Request) {
 	c := &call{server: s, from: shield.RemoteAddr(r)}
 	c.request = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+	c.request.Header.Del("OAuth-Client-Attestation") // a way to authenticate that is none here; the library reads a name in it
 	return c, c.request
 }
 
@@ -66,7 +68,8 @@ func noteError(ctx context.Context, err error) {
 		return
 	}
 	c.fault = faultOf(err)
-	if c.fault.Code == "invalid_client" && c.server.options.Tries != nil && c.client != "" {
+	_, ours := errors.AsType[verdict](err)
+	if c.fault.Code == "invalid_client" && !ours && c.server.options.Tries != nil && c.client != "" {
 		c.server.options.Tries.Wrong(c.client, c.from)
 	}
 }

@@ -64,8 +64,15 @@ var errReadOnly = errors.New("clients are not registered this way")
 func (clientManager) SaveClient(context.Context, *goidc.Client) error { return errReadOnly }
 func (clientManager) DeleteClient(context.Context, string) error      { return errReadOnly }
 
-// Client implements goidc.DCRManager.
+// Client implements goidc.DCRManager. What was decided for the client that a request names
+// (its tries, its certificate, the space of its assertions) holds for no other: if the
+// library reads another name in the same request, there is none.
 func (m clientManager) Client(ctx context.Context, id string) (*goidc.Client, error) {
+	if c := callOf(ctx); c != nil && c.identified && c.client != id {
+		return nil, verdict{&Fault{
+			Status: http.StatusUnauthorized, Code: "invalid_client", Description: "invalid client", Detail: "the request names two clients",
+		}}
+	}
 	known, err := m.server.client(ctx, id)
 	if errors.Is(err, ErrNoClient) {
 		return nil, goidc.ErrNotFound

@@ -3,7 +3,6 @@ package protocol
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"pavise.dev/pavise/internal/strictjson"
 	"pavise.dev/pavise/shield"
 )
 
@@ -85,6 +85,7 @@ func (c *call) identify() *Fault {
 	} else if id != "" && id != c.client {
 		return badRequest("client_id is another than the one that authenticates")
 	}
+	c.identified = true
 	if fault := c.trusted(); fault != nil {
 		return fault
 	}
@@ -144,24 +145,34 @@ func (c *call) readAssertion() *Fault {
 	if err != nil {
 		return wrong
 	}
-	var claims struct {
-		Issuer   string  `json:"iss"`
-		Audience any     `json:"aud"`
-		Issued   float64 `json:"iat"`
-		Expires  float64 `json:"exp"`
-	}
-	if err := json.Unmarshal(text, &claims); err != nil || claims.Issuer == "" {
+	claims, err := strictjson.Object(text) // each name as it stands, and once: as the library reads it
+	if err != nil {
 		return wrong
 	}
-	if !c.server.isAudience(claims.Audience) {
+	issuer, ok := claims["iss"].(string)
+	if !ok || issuer == "" {
+		return wrong
+	}
+	if !c.server.isAudience(claims["aud"]) {
 		wrong.Detail = "the assertion's aud is not the issuer alone"
 		return wrong
 	}
-	if claims.Issued == 0 {
-		claims.Issued = claims.Expires - assertionLife.Seconds() // the earliest that it can be
+	issued, ok := seconds(claims["iat"])
+	if expires, ends := seconds(claims["exp"]); !ok && ends {
+		issued = expires - assertionLife.Seconds() // the earliest that it can be
 	}
-	c.client, c.assertion, c.asserted = claims.Issuer, assertion, time.Unix(int64(claims.Issued), 0)
+	c.client, c.assertion, c.asserted = issuer, assertion, time.Unix(int64(issued), 0)
 	return nil
+}
+
+// seconds reads a NumericDate (RFC 7519 §2).
+func seconds(claim any) (since1970 float64, ok bool) {
+	number, ok := claim.(strictjson.Number)
+	if !ok {
+		return 0, false
+	}
+	since1970, err := number.Float()
+	return since1970, err == nil
 }
 
 // isAudience reports whether aud is the issuer, alone.

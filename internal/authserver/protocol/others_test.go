@@ -4,7 +4,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -264,6 +266,64 @@ func TestUserInfoTellsWhatTheScopesAllow(t *testing.T) {
 	} {
 		if got := get(test.authorization); got.status != test.status || got.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: %d %s", what, got.status, got.text)
+		}
+	}
+}
+
+// Who a client is, is read once and in one way: what a lenient reader would take for its
+// name is not (RFC 7519 §4: claim names are compared as they are).
+func TestAssertionNamesOneClientInOneWay(t *testing.T) {
+	attacktest.Rows(t, 58)
+	w := newWorld(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1", Algorithm: "ES256", Use: "sig"}}})
+	must(t, err)
+	w.clients["evil"] = &protocol.Client{ID: "evil", Auth: protocol.AuthKey, JWKS: jwks, Grants: []string{protocol.TokenExchange}, Scopes: []string{"orders:read"}}
+	subject := w.post("shop", "/token", w.redeeming("shop", w.code("shop"))).token(t)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", "k1"))
+	must(t, err)
+	exchange := func(extra string) answer {
+		now := time.Now().Unix()
+		payload := fmt.Sprintf(`{"iss":"evil","sub":"evil","aud":%q,"jti":%q,"iat":%d,"exp":%d%s}`, w.server.URL, random(), now, now+60, extra)
+		signed, err := signer.Sign([]byte(payload))
+		must(t, err)
+		assertion, err := signed.CompactSerialize()
+		must(t, err)
+		return w.post("", "/token", url.Values{
+			"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {subject}, "scope": {"orders:read"},
+			"subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+			"client_assertion":   {assertion}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+		})
+	}
+	exchange("").refused(t, "as itself", http.StatusBadRequest, "invalid_request") // it serves no API that the token is for
+	for _, extra := range []string{`,"iſs":"orders"`, `,"ISS":"orders"`} {
+		exchange(extra).refused(t, "with "+extra, http.StatusBadRequest, "invalid_request")
+	}
+	exchange(`,"iss":"orders"`).refused(t, "with two names", http.StatusUnauthorized, "invalid_client")
+}
+
+func TestAttestationHeaderNamesNobody(t *testing.T) {
+	w := newWorld(t)
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	r, err := http.NewRequest(http.MethodPost, w.server.URL+"/token", strings.NewReader("grant_type=refresh_token&refresh_token=x"))
+	must(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("OAuth-Client-Attestation", part(`{"alg":"ES256"}`)+"."+part(`{"sub":"app"}`)+"."+part(strings.Repeat("x", 64)))
+	w.do(r).refused(t, "a client that only a header names", http.StatusUnauthorized, "invalid_client")
+}
+
+func TestBasicNamesOneClient(t *testing.T) {
+	w := newWorld(t)
+	w.clients["shop:x"] = &protocol.Client{ID: "shop:x", Auth: protocol.AuthBasic, Verify: func(string) bool { return true }, Grants: []string{protocol.ClientCredentials}}
+	r, err := http.NewRequest(http.MethodPost, w.server.URL+"/token", strings.NewReader("grant_type=client_credentials"))
+	must(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("shop%3Ax", goodSecret) // decoded, the library would read shop, and the secret "x:…"
+	w.do(r).refused(t, "a name with a colon", http.StatusUnauthorized, "invalid_client")
+	for _, f := range w.faults {
+		if !strings.Contains(f.Detail, "two clients") {
+			t.Errorf("refused because %s", f.Detail)
 		}
 	}
 }
