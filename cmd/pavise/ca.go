@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"pavise.dev/pavise/internal/admin"
-	"pavise.dev/pavise/internal/pki/certfile"
 )
 
 // caCommand is about the certificate authority itself; certCommand about what it issues.
@@ -48,18 +45,15 @@ not limited, so name each that matters.`,
   pavise ca init --name Acme --domain acme.example --root-key /media/usb/acme-root.key
   pavise ca init --permit dns:internal --permit uri:acme.example --permit ip:10.0.0.0/8`,
 		RunE: func(command *cobra.Command, _ []string) error {
-			n.Offline = keyFile != ""
-			if n.Offline {
-				if err := mayWrite(keyFile); err != nil {
-					return err
-				}
-			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
-				made, err := a.InitAuthority(ctx, n)
+				made, err := withKeyElsewhere(ctx, command, a, keyFile, n.Algorithm, func(key admin.PrivateKey) (admin.Authority, error) {
+					n.RootKey = key
+					return a.InitAuthority(ctx, n)
+				})
 				if err != nil {
 					return err
 				}
-				return showMadeAuthority(command, made, keyFile, asJSON)
+				return showMadeAuthority(command, made, asJSON)
 			})
 		},
 	}
@@ -73,32 +67,12 @@ not limited, so name each that matters.`,
 	return command
 }
 
-// mayWrite refuses to write a key over something.
-func mayWrite(name string) error {
-	if _, err := os.Lstat(name); err == nil {
-		return &usageError{name + " is there already, and is not overwritten", "name a file that is not there"}
-	}
-	probe, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("the root's key could not be written: %w", err)
-	}
-	return errors.Join(probe.Close(), os.Remove(name))
-}
-
-// showMadeAuthority saves the root's key, if it is not kept, and says what there is now.
-func showMadeAuthority(command *cobra.Command, made admin.MadeAuthority, keyFile string, asJSON bool) error {
-	if made.RootKey != "" {
-		if err := certfile.Replace(keyFile, []byte(made.RootKey), 0o600); err != nil {
-			_, _ = fmt.Fprintf(command.ErrOrStderr(), "the root's key could not be saved, and this is the only copy:\n%s", made.RootKey)
-			return err
-		}
-		made.RootKey = ""
-		_, _ = fmt.Fprintf(command.ErrOrStderr(), "the root's key is in %s and nowhere else: keep it where no network reaches it\n", printable(keyFile))
-	}
+// showMadeAuthority says what there is now.
+func showMadeAuthority(command *cobra.Command, made admin.Authority, asJSON bool) error {
 	if asJSON {
-		return writeJSON(command.OutOrStdout(), made.Authority)
+		return writeJSON(command.OutOrStdout(), made)
 	}
-	if err := showAuthority(command, made.Authority); err != nil {
+	if err := showAuthority(command, made); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(command.OutOrStdout(), "\nOthers trust it by its root: pavise ca export > ca.pem\nGet a certificate: pavise cert issue NAME")
@@ -228,8 +202,15 @@ trusted, and every certificate that it signed is revoked at once.`,
   pavise ca rotate --root-key /media/usb/acme-root.key
   pavise ca rotate --compromised --reason "backup was stolen"`,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if err := readRootKey(&n, keyFile, newKeyFile); err != nil {
-				return err
+			if newKeyFile != "" && !n.Root {
+				return &usageError{"--new-root-key is for a new root", "add --root"}
+			}
+			if keyFile != "" {
+				key, err := readRootKey(keyFile)
+				if err != nil {
+					return err
+				}
+				n.RootKey = key
 			}
 			if n.Compromised && !yes {
 				if err := confirm(command, "Every certificate that the issuing authority has signed is revoked from this moment on.\nWhoever has one needs a new one. Go on?"); err != nil {
@@ -237,11 +218,18 @@ trusted, and every certificate that it signed is revoked at once.`,
 				}
 			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
-				made, err := a.RotateAuthority(ctx, n)
+				before, err := a.Authority(ctx)
 				if err != nil {
 					return err
 				}
-				return showMadeAuthority(command, made, newKeyFile, asJSON)
+				made, err := withKeyElsewhere(ctx, command, a, newKeyFile, before.Setup.Algorithm, func(key admin.PrivateKey) (admin.Authority, error) {
+					n.NextKey = key
+					return a.RotateAuthority(ctx, n)
+				})
+				if err != nil {
+					return err
+				}
+				return showMadeAuthority(command, made, asJSON)
 			})
 		},
 	}
@@ -254,22 +242,4 @@ trusted, and every certificate that it signed is revoked at once.`,
 	flags.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	jsonFlag(command, &asJSON)
 	return command
-}
-
-func readRootKey(n *admin.RotateAuthority, keyFile, newKeyFile string) error {
-	n.Offline = newKeyFile != ""
-	if n.Offline && !n.Root {
-		return &usageError{"--new-root-key is for a new root", "add --root"}
-	}
-	if keyFile != "" {
-		text, err := os.ReadFile(keyFile)
-		if err != nil {
-			return fmt.Errorf("read the root's key: %w", err)
-		}
-		n.RootKey = string(text)
-	}
-	if n.Offline {
-		return mayWrite(newKeyFile)
-	}
-	return nil
 }

@@ -384,10 +384,10 @@ func TestRotationLosesNoRequest(t *testing.T) {
 		}
 	}
 	wait()
-	_, _, err := g.App.State.Authority.Rotate(t.Context(), pki.Rotation{})
+	_, err := g.App.State.Authority.Rotate(t.Context(), pki.Rotation{})
 	must(t, err)
 	wait()
-	_, _, err = g.App.State.Authority.Rotate(t.Context(), pki.Rotation{Root: true})
+	_, err = g.App.State.Authority.Rotate(t.Context(), pki.Rotation{Root: true})
 	must(t, err)
 	wait()
 	s.roots() // both roots are known everywhere now, and only then new certificates are used

@@ -13,6 +13,7 @@ import (
 
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/pki"
+	"pavise.dev/pavise/internal/secret"
 )
 
 // Authority is the installation's certificate authority, as it is shown.
@@ -40,22 +41,22 @@ type AuthorityMember struct {
 // InitAuthority asks for an authority.
 type InitAuthority struct {
 	pki.Setup
-	Offline bool `json:"offline,omitempty"` // the root's key is returned, and not kept
+	RootKey PrivateKey `json:"root_key,omitzero"` // of a root that is kept elsewhere; none: one is made and kept here
 }
+
+// PrivateKey is a key in PEM on its way to the authority. It is printed as stars.
+type PrivateKey struct{ secret.Value }
+
+// MarshalText implements encoding.TextMarshaler: this is the one place where it is written.
+func (k PrivateKey) MarshalText() ([]byte, error) { return k.Reveal(), nil }
 
 // RotateAuthority asks for the next issuing authority, or the next root too.
 type RotateAuthority struct {
-	Root        bool   `json:"root,omitempty"`
-	Offline     bool   `json:"offline,omitempty"`
-	RootKey     string `json:"root_key,omitempty"` // PEM, if it is kept elsewhere
-	Compromised bool   `json:"compromised,omitempty"`
-	Reason      string `json:"reason,omitempty"`
-}
-
-// MadeAuthority is the authority after a change. RootKey is shown this once.
-type MadeAuthority struct {
-	Authority
-	RootKey string `json:"root_key,omitempty"` // PEM
+	Root        bool       `json:"root,omitempty"`
+	RootKey     PrivateKey `json:"root_key,omitzero"` // of the root that signs now, if it is kept elsewhere
+	NextKey     PrivateKey `json:"next_key,omitzero"` // of the next root, if it is to be kept elsewhere
+	Compromised bool       `json:"compromised,omitempty"`
+	Reason      string     `json:"reason,omitempty"`
 }
 
 // NewCertificate asks for a certificate.
@@ -137,16 +138,16 @@ func (s *Service) initAuthority(r *http.Request) (any, client.Change, error) {
 	if err := decode(r, &n); err != nil {
 		return nil, change, err
 	}
-	made, err := s.Authority.Init(r.Context(), pki.Init{Setup: n.Setup, Offline: n.Offline})
+	root, err := s.Authority.Init(r.Context(), pki.Init{Setup: n.Setup, RootKey: n.RootKey.Value})
 	if err != nil {
 		return nil, change, err
 	}
-	change.Target, change.Text = made.Root.Subject.CommonName, "a root until "+made.Root.NotAfter.Format(time.RFC3339)+", and an issuing authority below it"
-	if n.Offline {
-		change.Text += "; the root's key was handed out and is not kept"
+	change.Target, change.Text = root.Subject.CommonName, "a root until "+root.NotAfter.Format(time.RFC3339)+", and an issuing authority below it"
+	if !n.RootKey.Empty() {
+		change.Text += "; the root's key is kept elsewhere"
 	}
 	shown, err := s.shownAuthority()
-	return MadeAuthority{shown, string(made.Key)}, change, err
+	return shown, change, err
 }
 
 func (s *Service) rotateAuthority(r *http.Request) (any, client.Change, error) {
@@ -158,14 +159,14 @@ func (s *Service) rotateAuthority(r *http.Request) (any, client.Change, error) {
 	if len(n.Reason) > maxReason {
 		return nil, change, problem(http.StatusBadRequest, "malformed", "the reason has more than %d bytes", maxReason)
 	}
-	made, change, err := s.Authority.Rotate(r.Context(), pki.Rotation{
-		Root: n.Root, Offline: n.Offline, RootKey: []byte(n.RootKey), Compromised: n.Compromised, Reason: n.Reason,
+	change, err := s.Authority.Rotate(r.Context(), pki.Rotation{
+		Root: n.Root, RootKey: n.RootKey.Value, NextKey: n.NextKey.Value, Compromised: n.Compromised, Reason: n.Reason,
 	})
 	if err != nil {
 		return nil, change, err
 	}
 	shown, err := s.shownAuthority()
-	return MadeAuthority{shown, string(made.Key)}, change, err
+	return shown, change, err
 }
 
 func (s *Service) issueCertificate(r *http.Request) (any, client.Change, error) {
@@ -242,13 +243,13 @@ func (c *Client) RevocationList(ctx context.Context, id string) (l RevocationLis
 }
 
 // InitAuthority makes the certificate authority.
-func (c *Client) InitAuthority(ctx context.Context, n InitAuthority) (made MadeAuthority, err error) {
+func (c *Client) InitAuthority(ctx context.Context, n InitAuthority) (made Authority, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/authority", n, &made)
 	return made, err
 }
 
 // RotateAuthority makes the next issuing authority.
-func (c *Client) RotateAuthority(ctx context.Context, n RotateAuthority) (made MadeAuthority, err error) {
+func (c *Client) RotateAuthority(ctx context.Context, n RotateAuthority) (made Authority, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/authority/rotate", n, &made)
 	return made, err
 }

@@ -33,7 +33,7 @@ func TestClockThatJumpsDestroysNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			root := w.init(pki.Init{}).Root
+			root := w.init(pki.Init{})
 			w.pass(30 * time.Hour)
 			before, err := w.pki.Members()
 			must(t, err)

@@ -3,15 +3,11 @@ package pki
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
@@ -20,6 +16,7 @@ import (
 
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/rows"
+	"pavise.dev/pavise/internal/secret"
 )
 
 // Lives of the authority's own certificates.
@@ -77,18 +74,6 @@ func opened(row rows.Row[kept]) (*member, error) {
 		}
 	}
 	return m, nil
-}
-
-func parseKey(der []byte) (crypto.Signer, error) {
-	key, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, err
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("a %T cannot sign", key)
-	}
-	return signer, nil
 }
 
 // hierarchy is the authority's own certificates, newest first. Never changed, only
@@ -168,61 +153,49 @@ func (h *hierarchy) above(issuing *member, now time.Time) []*x509.Certificate {
 // Init asks for an authority.
 type Init struct {
 	Setup
-	// Offline: the root's key is returned, and not kept.
-	Offline bool
+	// RootKey is the root's key (PEM, [NewKey] makes one), which is not kept: whoever asks has
+	// saved it already, so that no fault on the way can lose it. Empty: one is made and kept.
+	RootKey secret.Value
 }
 
-// Made is a new root; Key is its private key in PEM, if it is not kept here.
-type Made struct {
-	Root *x509.Certificate
-	Key  []byte
-}
-
-// Init makes the authority: a root, and an issuing authority below it.
-func (a *Authority) Init(ctx context.Context, n Init) (Made, error) {
+// Init makes the authority: a root, which it returns, and an issuing authority below it.
+func (a *Authority) Init(ctx context.Context, n Init) (*x509.Certificate, error) {
 	n.Setup = n.withDefaults()
 	if err := n.validate(); err != nil {
-		return Made{}, err
+		return nil, err
 	}
 	a.changing.Lock()
 	defer a.changing.Unlock()
 	if err := a.read(ctx); err != nil {
-		return Made{}, err
+		return nil, err
 	}
 	if a.state.Load() != nil {
-		return Made{}, ErrThere
+		return nil, ErrThere
 	}
-	root, err := a.newRoot(n.Setup, nil)
+	root, err := a.newRoot(n.Setup, n.RootKey, nil)
 	if err != nil {
-		return Made{}, err
+		return nil, err
 	}
 	issuing, err := a.newIssuing(n.Setup, root)
 	if err != nil {
-		return Made{}, err
+		return nil, err
 	}
 	setup, err := a.setup.Record(rows.Row[Setup]{ID: setupID, Value: n.Setup})
 	if err != nil {
-		return Made{}, err
-	}
-	made := Made{Root: root.cert}
-	if n.Offline {
-		made.Key, root.kept.Private = encodeKey(root.kept.Private), nil
+		return nil, err
 	}
 	if err := a.keep(ctx, []client.Record{setup}, root, issuing); errors.Is(err, client.ErrConflict) {
-		return Made{}, ErrThere
+		return nil, ErrThere
 	} else if err != nil {
-		return Made{}, err
+		return nil, err
 	}
-	return made, a.read(ctx)
-}
-
-func encodeKey(der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	return root.cert, a.read(ctx)
 }
 
 // newRoot makes a root; if there was one before whose key is known, that one signs it too.
-func (a *Authority) newRoot(s Setup, before *member) (*member, error) {
-	key, private, err := a.newKey(s.Algorithm)
+// A key that is given is kept elsewhere.
+func (a *Authority) newRoot(s Setup, given secret.Value, before *member) (*member, error) {
+	key, private, err := a.rootKey(s.Algorithm, given)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +224,7 @@ func (a *Authority) newRoot(s Setup, before *member) (*member, error) {
 
 // newIssuing makes an issuing authority below a root.
 func (a *Authority) newIssuing(s Setup, root *member) (*member, error) {
-	key, private, err := a.newKey(s.Algorithm)
+	key, private, err := newKey(s.Algorithm, a.options.Rand)
 	if err != nil {
 		return nil, err
 	}
@@ -304,27 +277,6 @@ func (a *Authority) serial() (*big.Int, error) {
 		}
 	}
 	return new(big.Int).SetBytes(b[:]), nil
-}
-
-// Algorithms are those of the authority's own keys.
-func Algorithms() []string { return []string{"ES256", "ES384", "EdDSA"} }
-
-func (a *Authority) newKey(algorithm string) (key crypto.Signer, private []byte, err error) {
-	switch algorithm {
-	case "ES384":
-		key, err = ecdsa.GenerateKey(elliptic.P384(), a.options.Rand)
-	case "EdDSA":
-		_, key, err = ed25519.GenerateKey(a.options.Rand)
-	default:
-		key, err = ecdsa.GenerateKey(elliptic.P256(), a.options.Rand)
-	}
-	if err == nil {
-		private, err = x509.MarshalPKCS8PrivateKey(key)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("make a key: %w", err)
-	}
-	return key, private, nil
 }
 
 func earlier(a, b time.Time) time.Time {

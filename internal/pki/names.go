@@ -196,7 +196,7 @@ func (s Setup) validate() error {
 	case !isDNS(s.Domain):
 		return fault("write a lower-case DNS name, such as example.org", "%.80q is no domain", s.Domain)
 	case !slices.Contains(Algorithms(), s.Algorithm):
-		return fault("there are ES256, ES384 and EdDSA", "the algorithm %.20q is none", s.Algorithm)
+		return unknownAlgorithm(s.Algorithm)
 	}
 	return constrain(&x509.Certificate{}, s.Permit)
 }

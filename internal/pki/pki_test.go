@@ -21,7 +21,7 @@ import (
 func TestNothingIsIssuedBeforeThereIsAnAuthority(t *testing.T) {
 	w := newWorld(t)
 	_, _, err := w.pki.Issue(t.Context(), pki.Request{Client: "web"}, w.csr())
-	_, _, rotated := w.pki.Rotate(t.Context(), pki.Rotation{})
+	_, rotated := w.pki.Rotate(t.Context(), pki.Rotation{})
 	_, issuers := w.pki.Issuers()
 	for name, err := range map[string]error{"issue": err, "rotate": rotated, "issuers": issuers} {
 		if !errors.Is(err, pki.ErrNone) || !strings.Contains(err.Error(), "pavise ca init") {
@@ -69,7 +69,7 @@ func TestCertificateIsWhatItsProfileSays(t *testing.T) {
 	for _, algorithm := range pki.Algorithms() {
 		t.Run(algorithm, func(t *testing.T) {
 			w := newWorld(t)
-			root := w.init(pki.Init{Setup: pki.Setup{Algorithm: algorithm, Domain: "example.org"}}).Root
+			root := w.init(pki.Init{Setup: pki.Setup{Algorithm: algorithm, Domain: "example.org"}})
 			if !root.IsCA || root.MaxPathLen != 2 || root.KeyUsage&x509.KeyUsageCertSign == 0 {
 				t.Errorf("root %+v", root.Subject)
 			}
@@ -196,7 +196,7 @@ func TestProfilesAreLimited(t *testing.T) {
 func TestNameConstraintsHold(t *testing.T) {
 	attacktest.Rows(t, 75)
 	w := newWorld(t)
-	root := w.init(pki.Init{Setup: pki.Setup{Permit: []string{"dns:internal", "uri:example.org", "ip:10.0.0.0/8", "email:example.org"}, Domain: "example.org"}}).Root
+	root := w.init(pki.Init{Setup: pki.Setup{Permit: []string{"dns:internal", "uri:example.org", "ip:10.0.0.0/8", "email:example.org"}, Domain: "example.org"}})
 	if !root.PermittedDNSDomainsCritical || len(root.PermittedURIDomains) != 1 {
 		t.Errorf("the root permits %v, %v", root.PermittedDNSDomains, root.PermittedURIDomains)
 	}

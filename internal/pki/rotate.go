@@ -2,24 +2,23 @@ package pki
 
 import (
 	"context"
-	"crypto"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/secret"
 )
 
 // Rotation asks for the next authority, beside which the old one goes on being trusted for
 // as long as anything that it signed is in force.
 type Rotation struct {
-	Root    bool   // a new root too, signed by the old one as well as by itself
-	Offline bool   // the new root's key is returned, and not kept
-	RootKey []byte // PEM, of the root that signs now, if it is kept elsewhere
+	Root    bool         // a new root too, signed by the old one as well as by itself
+	RootKey secret.Value // PEM, of the root that signs now, if it is kept elsewhere
+	NextKey secret.Value // PEM, of the new root, which is not kept; empty: one is made and kept
 
 	// Compromised: the issuing authority's key is in other hands. It is revoked, with
 	// every certificate that it signed.
@@ -30,89 +29,80 @@ type Rotation struct {
 // Rotate makes the next issuing authority, and the next root if that is asked for. What
 // it signs has a chain that also leads to the root before it, so that nobody needs to
 // learn of the new root at once.
-func (a *Authority) Rotate(ctx context.Context, n Rotation) (Made, client.Change, error) {
+func (a *Authority) Rotate(ctx context.Context, n Rotation) (client.Change, error) {
 	a.changing.Lock()
 	defer a.changing.Unlock()
-	change := client.Change{Action: "authority.rotate"}
+	change := client.Change{Action: "authority.rotate", Target: "certificate authority"}
 	if err := a.read(ctx); err != nil {
-		return Made{}, change, err
+		return change, err
 	}
 	h, err := a.hierarchy()
 	if err != nil {
-		return Made{}, change, err
+		return change, err
 	}
 	now := a.options.Now().UTC()
-	made, members, err := a.next(h, n, now)
+	members, err := a.next(h, n, now)
 	if err != nil {
-		return made, change, err
+		return change, err
 	}
 	issuing := members[len(members)-1]
 	change.Target = issuing.kept.ID
 	change.Text = fmt.Sprintf("%s issues from now on, until %s", issuing.cert.Subject.CommonName, issuing.cert.NotAfter.Format(time.RFC3339))
-	if made.Root != nil {
-		change.Text = "new root " + made.Root.Subject.CommonName + "; " + change.Text
+	if n.Root {
+		change.Text = "new root " + members[0].cert.Subject.CommonName + "; " + change.Text
 	}
 	old := retire(h, n, now)
 	if err := a.keep(ctx, nil, append(members, old...)...); err != nil {
-		return Made{}, change, err
+		return change, err
 	}
 	if err := a.read(ctx); err != nil {
-		return made, change, err
+		return change, err
 	}
 	if !n.Compromised {
-		return made, change, nil
+		return change, nil
 	}
 	text, err := a.revokeAll(ctx, old, n.Reason)
 	change.Text += text
-	return made, change, err
+	return change, err
 }
 
-// next makes the new members, the issuing one last.
-func (a *Authority) next(h *hierarchy, n Rotation, now time.Time) (made Made, members []*member, err error) {
+// next makes the new members, the root first, if there is a new one.
+func (a *Authority) next(h *hierarchy, n Rotation, now time.Time) (members []*member, err error) {
 	root, err := h.active(Root, now)
 	if err != nil && !n.Root {
-		return made, nil, err
+		return nil, err
 	}
 	if root != nil {
 		if root, err = withKey(root, n.RootKey); err != nil {
-			return made, nil, err
+			return nil, err
 		}
 	}
 	if n.Root {
-		if root, err = a.newRoot(h.setup, root); err != nil {
-			return made, nil, err
+		if root, err = a.newRoot(h.setup, n.NextKey, root); err != nil {
+			return nil, err
 		}
-		made.Root = root.cert
 		members = append(members, root)
 	}
 	issuing, err := a.newIssuing(h.setup, root)
 	if err != nil {
-		return made, nil, err
+		return nil, err
 	}
-	if n.Root && n.Offline {
-		made.Key, root.kept.Private = encodeKey(root.kept.Private), nil
-	}
-	return made, append(members, issuing), nil
+	return append(members, issuing), nil
 }
 
-// withKey returns a root with its key, which may be given.
-func withKey(root *member, given []byte) (*member, error) {
-	if len(given) == 0 {
+// withKey returns a root with its key, if that is here or was given.
+func withKey(root *member, given secret.Value) (*member, error) {
+	if given.Empty() {
 		if root.key == nil {
 			return nil, ErrOffline
 		}
 		return root, nil
 	}
-	block, _ := pem.Decode(given)
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, fault("give the file that `pavise ca init --root-key` wrote", "the root's key is no PEM block of type PRIVATE KEY")
-	}
-	key, err := parseKey(block.Bytes)
+	key, err := readKey(given)
 	if err != nil {
-		return nil, fault("", "the root's key cannot be read: %v", err)
+		return nil, err
 	}
-	public, ok := root.cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(key.Public()) {
+	if !IsKeyOf(root.cert, key) {
 		return nil, fault("`pavise ca show` says which root signs", "the key is not that of the root %s", root.cert.Subject.CommonName)
 	}
 	return &member{kept: root.kept, version: root.version, cert: root.cert, cross: root.cross, key: key}, nil
@@ -175,7 +165,7 @@ func (a *Authority) Keep(ctx context.Context) error {
 	if issuing != nil && !root.cert.NotAfter.After(issuing.cert.NotAfter) {
 		return nil // the next one would end no later
 	}
-	_, change, err := a.Rotate(ctx, Rotation{})
+	change, err := a.Rotate(ctx, Rotation{})
 	if err == nil {
 		a.options.Changed(change.Action, change.Target, change.Text)
 	}

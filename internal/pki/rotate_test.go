@@ -1,7 +1,10 @@
 package pki_test
 
 import (
+	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"slices"
 	"strings"
@@ -11,18 +14,22 @@ import (
 	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/pki"
+	"pavise.dev/pavise/internal/secret"
 )
 
-func (w *world) rotate(n pki.Rotation) pki.Made {
+// rotate returns the newest root.
+func (w *world) rotate(n pki.Rotation) *x509.Certificate {
 	w.Helper()
-	made, _, err := w.pki.Rotate(w.Context(), n)
+	_, err := w.pki.Rotate(w.Context(), n)
 	must(w.T, err)
-	return made
+	roots, err := w.pki.Roots()
+	must(w.T, err)
+	return roots[0]
 }
 
 func TestOldCertificatesStayGoodWhenTheIssuerRotates(t *testing.T) {
 	w := newWorld(t)
-	root := w.init(pki.Init{}).Root
+	root := w.init(pki.Init{})
 	old := w.issue(pki.Request{Client: "web"})
 	w.forward(time.Hour)
 	w.rotate(pki.Rotation{})
@@ -48,32 +55,32 @@ func TestOldCertificatesStayGoodWhenTheIssuerRotates(t *testing.T) {
 
 // Whoever trusts only the old root, and whoever trusts only the new one, goes on.
 func TestNobodyNeedsToLearnOfANewRootAtOnce(t *testing.T) {
-	for name, n := range map[string]pki.Init{"here": {}, "elsewhere": {Offline: true}} {
+	for name, keys := range map[string][2]secret.Value{"here": {}, "elsewhere": {rootKey(t), rootKey(t)}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			first := w.init(n)
+			first := w.init(pki.Init{RootKey: keys[0]})
 			before := w.issue(pki.Request{Client: "web"})
 			w.forward(time.Hour)
-			second := w.rotate(pki.Rotation{Root: true, RootKey: first.Key, Offline: n.Offline})
-			if second.Root == nil || same(first.Root, second.Root) || (second.Key != nil) != n.Offline {
-				t.Fatalf("a new root %v, its key is returned: %v", second.Root != nil, second.Key != nil)
+			second := w.rotate(pki.Rotation{Root: true, RootKey: keys[0], NextKey: keys[1]})
+			if same(first, second) {
+				t.Fatal("there is no new root")
 			}
 			after := w.issue(pki.Request{Client: "web"})
 			for what, err := range map[string]error{
-				"old certificate, old root": w.verify(before.Chain, x509.ExtKeyUsageClientAuth, first.Root),
-				"new certificate, old root": w.verify(after.Chain, x509.ExtKeyUsageClientAuth, first.Root),
-				"new certificate, new root": w.verify(after.Chain, x509.ExtKeyUsageClientAuth, second.Root),
-				"old certificate, both":     w.verify(before.Chain, x509.ExtKeyUsageClientAuth, first.Root, second.Root),
+				"old certificate, old root": w.verify(before.Chain, x509.ExtKeyUsageClientAuth, first),
+				"new certificate, old root": w.verify(after.Chain, x509.ExtKeyUsageClientAuth, first),
+				"new certificate, new root": w.verify(after.Chain, x509.ExtKeyUsageClientAuth, second),
+				"old certificate, both":     w.verify(before.Chain, x509.ExtKeyUsageClientAuth, first, second),
 			} {
 				if err != nil {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			if err := w.verify(before.Chain, x509.ExtKeyUsageClientAuth, second.Root); err == nil {
+			if err := w.verify(before.Chain, x509.ExtKeyUsageClientAuth, second); err == nil {
 				t.Error("the new root vouches for what it never signed")
 			}
 			roots, err := w.pki.Roots()
-			if err != nil || len(roots) != 2 || !same(roots[0], second.Root) {
+			if err != nil || len(roots) != 2 || !same(roots[0], second) {
 				t.Errorf("%d roots, %v", len(roots), err)
 			}
 		})
@@ -82,30 +89,34 @@ func TestNobodyNeedsToLearnOfANewRootAtOnce(t *testing.T) {
 
 func TestRootThatIsKeptElsewhere(t *testing.T) {
 	w := newWorld(t)
-	made := w.init(pki.Init{Offline: true})
-	if !strings.Contains(string(made.Key), "PRIVATE KEY") {
-		t.Fatalf("the key: %.30s", made.Key)
-	}
+	key := rootKey(t)
+	root := w.init(pki.Init{RootKey: key})
 	w.issue(pki.Request{Client: "web"}) // the issuing authority is here
 	members, err := w.pki.Members()
 	if err != nil || !members[0].Offline || members[1].Offline || members[0].Role != pki.Root {
 		t.Errorf("%+v, %v", members, err)
 	}
-	if _, _, err := w.pki.Rotate(t.Context(), pki.Rotation{}); !errors.Is(err, pki.ErrOffline) {
+	if _, err := w.pki.Rotate(t.Context(), pki.Rotation{}); !errors.Is(err, pki.ErrOffline) {
 		t.Errorf("without the key: %v", err)
 	}
-	other := newWorld(t).init(pki.Init{Offline: true})
-	for name, key := range map[string][]byte{"another root's": other.Key, "rubbish": []byte("key"), "a certificate": pki.EncodePEM(made.Root)} {
-		_, _, err := w.pki.Rotate(t.Context(), pki.Rotation{RootKey: key})
+	for name, key := range map[string]secret.Value{"another root's": rootKey(t), "rubbish": secret.New([]byte("key")), "a certificate": secret.New(pki.EncodePEM(root))} {
+		_, err := w.pki.Rotate(t.Context(), pki.Rotation{RootKey: key})
 		if _, ok := errors.AsType[*pki.Fault](err); !ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	w.rotate(pki.Rotation{RootKey: made.Key})
+	w.rotate(pki.Rotation{RootKey: key})
+	block, _ := pem.Decode(key.Reveal())
+	private := base64.StdEncoding.EncodeToString(block.Bytes)
 	for _, record := range stored(t, w) {
-		if strings.Contains(record, "MIG") && strings.Contains(record, string(made.Key[40:80])) {
+		if strings.Contains(record, private) {
 			t.Error("the root's key is in the store")
 		}
+	}
+	strange, err := pki.NewKey("EdDSA", rand.Reader)
+	must(t, err)
+	if _, err := w.pki.Rotate(t.Context(), pki.Rotation{Root: true, RootKey: key, NextKey: strange}); err == nil {
+		t.Error("a key of another algorithm was taken")
 	}
 }
 
@@ -148,7 +159,7 @@ func TestStolenIssuerTakesItsCertificatesWithIt(t *testing.T) {
 
 func TestIssuerRotatesBeforeCertificatesAreCutShort(t *testing.T) {
 	w := newWorld(t)
-	root := w.init(pki.Init{}).Root
+	root := w.init(pki.Init{})
 	var told []string
 	o := w.options()
 	o.Changed = func(action, _, _ string) { told = append(told, action) }

@@ -17,6 +17,7 @@ import (
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/seal"
+	"pavise.dev/pavise/internal/secret"
 	"pavise.dev/pavise/internal/store/memory"
 )
 
@@ -71,11 +72,19 @@ func (w *world) options() pki.Options {
 	}
 }
 
-func (w *world) init(n pki.Init) pki.Made {
+func (w *world) init(n pki.Init) *x509.Certificate {
 	w.Helper()
-	made, err := w.pki.Init(w.Context(), n)
+	root, err := w.pki.Init(w.Context(), n)
 	must(w.T, err)
-	return made
+	return root
+}
+
+// rootKey is a key for a root that is kept elsewhere.
+func rootKey(t *testing.T) secret.Value {
+	t.Helper()
+	key, err := pki.NewKey("ES256", rand.Reader)
+	must(t, err)
+	return key
 }
 
 func (w *world) issue(n pki.Request) *pki.Issued {

@@ -62,9 +62,8 @@ func newWorld(t *testing.T) *world {
 	refresh := func(context.Context) error { return nil }
 	w.pki, err = pki.Open(t.Context(), pki.Options{Records: w.registry.AuthorityRecords(), Registry: w.registry, Refresh: refresh, Now: w.Now, Rand: rand.Reader})
 	must(t, err)
-	made, err := w.pki.Init(t.Context(), pki.Init{})
+	w.root, err = w.pki.Init(t.Context(), pki.Init{})
 	must(t, err)
-	w.root = made.Root
 	for _, id := range []string{"web", "pki"} {
 		_, err = w.registry.CreateClient(t.Context(), client.Client{ID: id, Scopes: []string{"orders:read"}})
 		must(t, err)

@@ -240,7 +240,7 @@ func TestListsAreSignedAheadAndNumbersRise(t *testing.T) {
 func TestRetiredAuthorityGoesOnAnswering(t *testing.T) {
 	w := newWorld(t)
 	old := w.issue("web")
-	_, _, err := w.pki.Rotate(t.Context(), pki.Rotation{})
+	_, err := w.pki.Rotate(t.Context(), pki.Rotation{})
 	must(t, err)
 	next := w.issue("web")
 	w.revoke(old)
@@ -252,7 +252,7 @@ func TestRetiredAuthorityGoesOnAnswering(t *testing.T) {
 func TestRootTellsOfAStolenAuthority(t *testing.T) {
 	w := newWorld(t)
 	old := w.issue("web")
-	_, _, err := w.pki.Rotate(t.Context(), pki.Rotation{Compromised: true})
+	_, err := w.pki.Rotate(t.Context(), pki.Rotation{Compromised: true})
 	must(t, err)
 	w.keep()
 	roots, err := w.pki.Roots()
