@@ -39,6 +39,12 @@ apis:
     shield: jwt
     endpoints:
       GET /v1/archive/{id}: {scopes: [orders:read]}
+  vault:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    shield: {jwt: {acr: "urn:pavise:acr:two-factors", max_age: 10m}}
+    endpoints:
+      GET /v1/vault/{id}: {scopes: [orders:read]}
 scopes: {orders:read: See your orders, orders:write: Place orders, stock:read: See the stock}
 `
 

@@ -92,7 +92,7 @@ func (a *App) addAuthServer(f *config.File, g *generation, p *pavise.Policy) err
 		return fmt.Errorf("sign_in: %w", err)
 	}
 	g.oauth, err = a.oauth.Open(authserver.Options{
-		Proofs: proofs, SignIn: signIn, Theme: theme, Registration: f.OAuth.Registration,
+		Proofs: proofs, SignIn: signIn, ACR: f.OAuth.SignIn.ACR, Theme: theme, Registration: f.OAuth.Registration,
 		Scopes: scopesOf(f), APIs: a.apisOf(f), RefreshToken: f.OAuth.RefreshToken.Duration, RefreshIdle: f.OAuth.RefreshIdle.Duration,
 		Lookup: a.lookup, Revoked: a.revoked, Once: a.once, Tries: a.tries,
 		Fetch:  func() *http.Client { return fetcher.HTTP(maxFetched) },

@@ -147,7 +147,8 @@ type Options struct {
 	Fetch   func() *http.Client
 	Mutual  protocol.Mutual
 	SignIn  people.SignIn
-	Theme   fs.FS // changes what people see; nil: nothing
+	ACR     []string // ways of signing in that the operator's own page knows
+	Theme   fs.FS    // changes what people see; nil: nothing
 
 	Registration bool // programs may register themselves
 
@@ -194,7 +195,7 @@ func (b *Base) Open(o Options) (*Server, error) {
 		Record: func(_ context.Context, e protocol.Event) {
 			o.Record(Event{Action: e.Action, Client: e.Client, Subject: e.Subject, Target: e.Grant, Detail: e.Detail})
 		},
-		RevokeOwn: b.revoke, Decline: o.Decline, RequestID: o.RequestID, Registration: b.registrationAt(o),
+		RevokeOwn: b.revoke, Decline: o.Decline, RequestID: o.RequestID, Registration: b.registrationAt(o), ACR: append([]string{people.ACROne, people.ACRTwo}, o.ACR...),
 	})
 	if o.Registration {
 		s.dynamic = b.openDynamic(o)

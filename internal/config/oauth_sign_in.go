@@ -17,6 +17,7 @@ type SignIn struct {
 	Theme       string              `yaml:"theme" doc:"Folder with a style sheet, a logo or pages of your own. Read at start and at each reload. Default: none."`
 	URL         string              `yaml:"url" doc:"A sign-in page of your own, to which people are handed over; it takes the place of ours. https. Default: ours." pattern:"^https://[^ ]+$" hint:"write https://www.example.com/sign-in"`
 	Keys        string              `yaml:"keys" doc:"File with the public keys that your page signs its answers with: PEM, or a JSON Web Key Set. Read at start and at each reload."`
+	ACR         Words               `yaml:"acr" doc:"Ways of signing in that your page knows, as it says them in acr; applications may ask for these in acr_values, as for ours. Default: ours alone."`
 	Accounts    string              `yaml:"accounts" doc:"Of whom your page sends: existing, whose account is there already; create, everybody." default:"existing" enum:"existing,create"`
 	Providers   map[string]Provider `yaml:"providers" doc:"Others through whom people may sign in, by a name that stands in addresses and events."`
 }
@@ -47,6 +48,9 @@ func (p Provider) Plain() bool { return p.Authorize != "" || p.Token != "" || p.
 
 // providerName is what can stand in an address.
 var providerName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+// acrName is what can stand in acr_values, and in a challenge.
+var acrName = regexp.MustCompile(`^[!#-\[\]-~]{1,128}$`)
 
 // checkSignIn finds what cannot work of signing in.
 func (l *loader) checkSignIn() {
@@ -91,6 +95,14 @@ func (l *loader) checkOwnPage(path string, s SignIn) {
 		l.at(path+".url", "add keys: page.pem", "nobody could tell its answers from anybody's: its public keys are missing")
 	default:
 		l.checkFile(path+".keys", s.Keys, nil)
+	}
+	if s.URL == "" && len(s.ACR) > 0 {
+		l.at(path+".acr", "remove it", "is for a sign-in page of your own: url names none")
+	}
+	for _, acr := range s.ACR {
+		if !acrName.MatchString(acr) {
+			l.at(path+".acr", "like urn:example:hardware-key", "%q is no name of a way to sign in: want 1 to 128 visible letters without spaces and quotes", acr)
+		}
 	}
 	if s.URL != "" && len(s.Providers) > 0 {
 		l.at(path+".providers", "let your page offer them", "a sign-in page of your own takes the place of ours: there can be no providers beside it")

@@ -117,6 +117,8 @@ func changes() []change {
 		{"nobody could sign in", "hosts:\n", "oauth: {issuer: \"https://api.example.com\", sign_in: {passwords: false}}\nhosts:\n", "1:65", "nobody could sign in", "name providers"},
 		{"a page without keys", "hosts:\n", "oauth: {issuer: \"https://api.example.com\", sign_in: {url: \"https://a.example/s\"}}\nhosts:\n", "1:59", "public keys are missing", "keys: page.pem"},
 		{"keys without a page", "hosts:\n", "oauth: {issuer: \"https://api.example.com\", sign_in: {keys: k.pem}}\nhosts:\n", "1:60", "no page whose answers", "name the page"},
+		{"ways to sign in of no page", "hosts:\n", "oauth: {issuer: \"https://api.example.com\", sign_in: {acr: [urn:x]}}\nhosts:\n", "1:59", "url names none", "remove it"},
+		{"a way to sign in with a space", "hosts:\n", "oauth: {issuer: \"https://api.example.com\", sign_in: {url: \"https://a.example/s\", keys: k.pem, acr: [\"a b\"]}}\nhosts:\n", "1:100", "no name of a way", "urn:example"},
 		{"a page and providers", "hosts:\n", "oauth: {issuer: \"https://api.example.com\", sign_in: {url: \"https://a.example/s\", keys: k.pem, providers: {x: {issuer: \"https://x.example\", client_id: y}}}}\nhosts:\n", "1:106", "no providers beside it", "let your page"},
 		{"a provider without an address", "hosts:\n", "oauth: {issuer: \"https://api.example.com\", sign_in: {providers: {x: {client_id: y}}}}\nhosts:\n", "1:69", "where people are sent", "issuer: https://"},
 		{"a provider over HTTP", "hosts:\n", "oauth: {issuer: \"https://api.example.com\", sign_in: {providers: {x: {issuer: \"http://x.example\", client_id: y}}}}\nhosts:\n", "1:78", "no address over TLS", "https"},

@@ -103,6 +103,9 @@ func (k *asking) wanting() want {
 	if !fresh && k.MaxAge != nil && k.now().Sub(k.session.AuthTime) > *k.MaxAge {
 		return signIn
 	}
+	if !fresh && k.page != nil && k.mark != ownMark && len(k.ACR) > 0 && !slices.Contains(k.ACR, k.session.ACR) {
+		return signIn // how one signs in there, and what is known of it, is the page's word
+	}
 	if k.wantsTwo() && k.session.ACR == ACROne && k.user.HasTOTP {
 		return second
 	}

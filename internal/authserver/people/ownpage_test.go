@@ -287,3 +287,28 @@ func TestThePageKnowsNoStrangersUnlessItMay(t *testing.T) {
 	b := w.browser()
 	b.get(o.answer(o.read(b.get(authorize("x")).to), nil, nil)).want(http.StatusForbidden, "no account for you")
 }
+
+// RFC 9470: who has signed in at the page in another way than is wanted is sent there again.
+func TestAWayOfSigningInThatThePageKnowsIsAskedFor(t *testing.T) {
+	w, o := withPage(t)
+	w.ask("one")
+	b := w.browser()
+	p := b.get(authorize("one"))
+	b.submit(b.get(o.answer(o.read(p.to), map[string]any{"acr": "corp-weak"}, nil)), "allow").wantSent("https://photos.example/callback?code=c")
+	w.ask("two", func(a *people.Asked) { a.ACR = []string{"corp-strong"} })
+	p = b.get(authorize("two"))
+	if p.status != http.StatusSeeOther {
+		t.Fatalf("signed in weakly: %d to %s", p.status, p.to)
+	}
+	request := o.read(p.to)
+	if request["acr_values"] != "corp-strong" {
+		t.Errorf("request %v", request)
+	}
+	b.get(o.answer(request, nil, nil)).wantSent("https://photos.example/callback?code=c")
+	if got := w.answered("two").Person.ACR; got != "corp-strong" {
+		t.Errorf("acr %q", got)
+	}
+	w.ask("three", func(a *people.Asked) { a.ACR = []string{"corp-strong"} })
+	b.get(authorize("three")).wantSent("https://photos.example/callback?code=c")
+	b.get("/account").want(http.StatusOK, "Your account")
+}

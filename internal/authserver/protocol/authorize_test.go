@@ -3,6 +3,7 @@ package protocol_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -276,5 +277,45 @@ func TestPeopleAreAskedForAllThatTheClientGets(t *testing.T) {
 		if _, got := tokens.json["refresh_token"]; got != c.offline || tokens.status != http.StatusOK {
 			t.Errorf("%s, %q: %d, a refresh token %v", c.client, c.scope, tokens.status, got)
 		}
+	}
+}
+
+// OpenID Connect Core §3.1.2.1: what cannot be read is not taken for nothing.
+func TestUnclearDemandsOnTheSignInAreRefused(t *testing.T) {
+	attacktest.Rows(t, 52)
+	w := newWorld(t)
+	for _, test := range []struct{ name, value string }{
+		{"max_age", ""},
+		{"max_age", "x"},
+		{"max_age", "-1"},
+		{"max_age", "+1"},
+		{"max_age", "1.5"},
+		{"max_age", "9223372037"},
+		{"max_age", "99999999999999999999"},
+		{"prompt", "none login"},
+		{"prompt", "create"},
+	} {
+		query := w.asking("shop")
+		query.Set(test.name, test.value)
+		a := w.get("/authorize", query)
+		if a.location == nil || a.location.Host != "shop.example" || a.location.Query().Get("error") != "invalid_request" || a.location.Query().Get("state") != "s1" || a.location.Query().Has("code") {
+			t.Errorf("%s=%s: %d to %v", test.name, test.value, a.status, a.location)
+		}
+		w.post("shop", "/par", query).refused(t, "pushed "+test.name+"="+test.value, http.StatusBadRequest, "invalid_request")
+	}
+	w.code("shop", func(v url.Values) { v.Set("max_age", "0"); v.Set("prompt", "login consent") })
+	if asked := w.asked[len(w.asked)-1]; asked.MaxAge == nil || *asked.MaxAge != 0 || len(asked.Prompt) != 2 {
+		t.Errorf("asked %+v", asked)
+	}
+}
+
+func TestAnAPIIsNamedOnce(t *testing.T) {
+	w := newWorld(t)
+	token := w.post("shop", "/token", w.redeeming("shop", w.code("shop"))).token(t)
+	if asked := w.asked[0].APIs; !slices.Equal(asked, []string{"orders"}) {
+		t.Errorf("asked for %v", asked)
+	}
+	if aud := claims(t, token)["aud"]; len(aud.([]any)) != 1 {
+		t.Errorf("aud %v", aud)
 	}
 }

@@ -25,6 +25,7 @@ type call struct {
 	asserted   time.Time // when it was made, as it says
 	nonce      string    // for the answer's DPoP-Nonce
 	otherType  bool      // it asks for another response_type than code
+	unclear    *Fault    // what is wrong with the request, for when it is known where that is said
 	fault      *Fault
 }
 

@@ -28,13 +28,15 @@ func (s *Server) reach(g *goidc.Grant) []API {
 	return slices.DeleteFunc(slices.Clone(s.options.APIs), func(api API) bool { return !isWord(names, api.Name) })
 }
 
-// namesOf are the names of APIs as a grant carries them.
-func namesOf(apis []API) string {
+// namesOf are the names of APIs, each once: an API has an entry for each of its resources.
+func namesOf(apis []API) []string {
 	names := make([]string, 0, len(apis))
 	for _, api := range apis {
-		names = append(names, api.Name)
+		if !slices.Contains(names, api.Name) {
+			names = append(names, api.Name)
+		}
 	}
-	return strings.Join(names, " ")
+	return names
 }
 
 // within refuses what a client asks for at the token endpoint beyond its grant: scopes (RFC

@@ -53,7 +53,7 @@ func (s *Server) exchange(ctx context.Context, r goidc.TokenExchangeRequest) (go
 		act["act"] = before
 	}
 	left := float64(int64(info.ExpiresAt) - s.options.Now().Unix())
-	store := map[string]any{actKey: act, familyKey: family.ID, leftKey: left, apisKey: namesOf(reach)}
+	store := map[string]any{actKey: act, familyKey: family.ID, leftKey: left, apisKey: strings.Join(namesOf(reach), " ")}
 	return goidc.TokenExchangeResult{Subject: info.Subject, Store: store}, nil
 }
 

@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -266,6 +268,32 @@ func unsupported(values url.Values) *Fault {
 	for _, name := range []string{"registration", "claims"} {
 		if values.Has(name) {
 			return refuse(http.StatusBadRequest, name+"_not_supported", "the parameter "+name+" is not supported")
+		}
+	}
+	return nil
+}
+
+// maxAge is the longest max_age that means something, in seconds: some 68 years.
+const maxAge = math.MaxInt32
+
+// unclear says what is wrong with parameters about signing in that the library would not
+// miss (OpenID Connect Core §3.1.2.1): it takes a max_age that is no number for none.
+func unclear(values url.Values) *Fault {
+	if text := values.Get("max_age"); values.Has("max_age") {
+		if age, err := strconv.ParseUint(text, 10, 64); err != nil || age > maxAge {
+			return badRequest("max_age is not a number of seconds")
+		}
+	}
+	prompts := strings.Fields(values.Get("prompt"))
+	for _, prompt := range prompts {
+		switch prompt {
+		case "login", "consent", "select_account":
+		case "none":
+			if len(prompts) > 1 {
+				return badRequest("prompt none stands beside others")
+			}
+		default:
+			return badRequest("prompt is none of none, login, consent and select_account")
 		}
 	}
 	return nil

@@ -38,6 +38,9 @@ func personOf(store map[string]any) (p person, ok bool) {
 
 // askPerson asks whoever sits before the browser to sign in and to allow.
 func (s *Server) askPerson(w http.ResponseWriter, r *http.Request, as *goidc.AuthnSession, c *goidc.Client) (goidc.Status, error) {
+	if c := callOf(r.Context()); c != nil && c.unclear != nil {
+		return goidc.StatusFailure, goidc.NewError(goidc.ErrorCode(c.unclear.Code), c.unclear.Description)
+	}
 	asked, err := s.asked(r, as)
 	if err != nil {
 		return goidc.StatusFailure, err
@@ -72,7 +75,7 @@ func (s *Server) asked(r *http.Request, as *goidc.AuthnSession) (people.Asked, e
 	asked := people.Asked{
 		ID: as.ID, Action: pathAuthorize + "/" + as.ID, Prompt: strings.Fields(string(as.Prompt)), ACR: strings.Fields(as.ACRValues),
 		LoginHint: as.LoginHint, Lifetime: s.options.AccessToken,
-		APIs: strings.Fields(namesOf(targets(s.options.APIs, as.Resources, scopes))), Device: readableCode(as.UserCode),
+		APIs: namesOf(targets(s.options.APIs, as.Resources, scopes)), Device: readableCode(as.UserCode),
 		Client: people.Application{
 			ID: known.ID, Name: known.Name, Contact: known.Contact, PolicyURI: known.PolicyURI,
 			RedirectHost: redirectHost(as.RedirectURI), RedirectURI: as.RedirectURI, Unreviewed: known.Unreviewed,
@@ -126,7 +129,7 @@ func (s *Server) granted(as *goidc.AuthnSession, answer people.Answer) error {
 	}
 	as.Subject, as.Username = p.Subject, p.Username
 	as.GrantedScopes, as.GrantedResources = strings.Join(answer.Scopes, " "), as.Resources
-	as.Store[personKey], as.Store[apisKey] = string(text), namesOf(targets(s.options.APIs, as.Resources, answer.Scopes))
+	as.Store[personKey], as.Store[apisKey] = string(text), strings.Join(namesOf(targets(s.options.APIs, as.Resources, answer.Scopes)), " ")
 	return nil
 }
 

@@ -81,6 +81,8 @@ type Options struct {
 	Decline func(*http.Request, *Fault)
 	// RequestID names a request to whoever asks about it. Optional.
 	RequestID func(*http.Request) string
+	// ACR are the ways of signing in that an application may ask for. Optional.
+	ACR []string
 	// Registration is where programs may register themselves, for the metadata. Optional.
 	Registration string
 }
@@ -280,10 +282,17 @@ func (s *Server) settings() []provider.Option {
 	if s.options.Mutual.Host != "" && s.options.Mutual.Trust != nil {
 		all = append(all, provider.WithTLSAuthn())
 	}
-	if s.options.People != nil {
-		all = append(all, s.withPeople()...)
+	if s.options.People == nil {
+		return all
 	}
-	return all
+	if len(s.options.ACR) > 0 {
+		var acrs []goidc.ACR
+		for _, acr := range s.options.ACR {
+			acrs = append(acrs, goidc.ACR(acr))
+		}
+		all = append(all, provider.WithACRs(acrs[0], acrs[1:]...))
+	}
+	return append(all, s.withPeople()...)
 }
 
 // withPeople are the settings for grants that people give.

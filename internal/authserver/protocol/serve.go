@@ -125,7 +125,10 @@ func (c *call) unsupported() *Fault {
 	if mode := form.Get("response_mode"); mode != "" && mode != "query" {
 		return badRequest("only response_mode query is supported")
 	}
-	return unsupported(form)
+	if fault := unsupported(form); fault != nil {
+		return fault
+	}
+	return unclear(form)
 }
 
 // servePerson answers a browser.
@@ -184,6 +187,7 @@ func (c *call) browserRequest() *Fault {
 	query = passed(query)
 	plain(query)
 	c.onlyCode(query)
+	c.unclear = unclear(query)
 	r.URL.RawQuery = query.Encode()
 	return nil
 }

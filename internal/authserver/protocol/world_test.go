@@ -127,6 +127,7 @@ func (w *world) start() {
 		Scopes: []protocol.Scope{{"orders:read", "See your orders"}, {"orders:write", "Order for you"}, {"pay", "Pay"}},
 		APIs: []protocol.API{
 			{Name: "orders", Resource: "https://orders.example", Scopes: []string{"orders:read", "orders:write"}},
+			{Name: "orders", Resource: "https://orders-too.example", Scopes: []string{"orders:read", "orders:write"}},
 			{Name: "pay", Resource: "https://pay.example", Scopes: []string{"pay"}},
 			{Name: "open", Resource: "https://open.example"},
 		},
