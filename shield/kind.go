@@ -53,10 +53,14 @@ type Env struct {
 	Rand        io.Reader
 	Credentials Lookup
 	Revoked     Revoked
-	Fetch       Fetcher
+	Fetch       Fetcher // of documents that are signed by themselves, with TLS or without; nil: there is no way out
 	Issuers     Issuers
 	Files       Files
 	Authority   Authority // nil: there is none, and never will be
+
+	// Go runs something beside requests, until the shield's configuration is replaced; its
+	// context ends then. Nil: there is nobody who would end it.
+	Go func(func(context.Context))
 
 	// API is the API whose endpoints the shield guards; the zero value: none in particular.
 	API API
@@ -164,6 +168,9 @@ type Authority interface {
 	// Issuers returns the certificates (PEM) of those who sign for callers. Its error says
 	// what to do if there are none yet.
 	Issuers() ([]byte, error)
+	// Pins returns the pins (SHA-256 of the SubjectPublicKeyInfo, base64) of all its own
+	// certificates: roots too, and those that are trusted no more.
+	Pins() []string
 	// Watch calls changed after they have changed, until the shield's configuration is
 	// replaced.
 	Watch(changed func())

@@ -64,8 +64,23 @@ func (o ownAuthority) Watch(changed func()) {
 	o.files.watch(func() stamp { return stamp{size: int64(o.Generation())} }, changed)
 }
 
+// Pins implements shield.Authority.
+func (o ownAuthority) Pins() (all []string) {
+	members, err := o.Members()
+	if err != nil {
+		return nil // there is no authority yet
+	}
+	for _, m := range members {
+		all = append(all, pki.Pin(m.Certificate))
+	}
+	return all
+}
+
 // Issuers implements shield.Authority for configurations that are only checked.
 func (nobody) Issuers() ([]byte, error) { return nil, nil }
+
+// Pins implements shield.Authority.
+func (nobody) Pins() []string { return nil }
 
 // Watch implements shield.Authority.
 func (nobody) Watch(func()) {}

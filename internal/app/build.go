@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/internal/config"
@@ -22,12 +23,15 @@ import (
 // build makes a generation out of a configuration. What an earlier one fetched is
 // taken over.
 func (a *App) build(f *config.File, previous *generation) (_ *generation, err error) {
-	g := &generation{file: f, files: &files{dir: f.Dir}, last: make(chan struct{})}
+	g := &generation{file: f, files: &files{dir: f.Dir}, beside: newBeside(), last: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			g.close()
 		}
 	}()
+	if g.signed, err = fetch.New(fetch.Settings{Allow: f.Upstream.Allow, Signed: true, Timeout: signedTimeout}); err != nil {
+		return nil, fmt.Errorf("fetch.allow: %w", err)
+	}
 	if g.certs, err = openCertificates(f, a.now, a.ownServer); err != nil {
 		return nil, err
 	}
@@ -289,8 +293,15 @@ func (a *App) openShield(g *generation, api string, s config.Shield) (shield.Shi
 
 // env is what the shields of a generation may use.
 func (a *App) env(g *generation) shield.Env {
-	return shield.Env{Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: nil, Issuers: g.trusts, Files: g.files, Authority: a.authority(g), Key: a.shieldKey}
+	return shield.Env{
+		Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: g.signed, Issuers: g.trusts, Files: g.files,
+		Authority: a.authority(g), Go: g.beside.Go, Key: a.shieldKey,
+	}
 }
+
+// signedTimeout is for what may be large, such as a revocation list; who waits for it waits
+// less.
+const signedTimeout = 30 * time.Second
 
 // TLSConfig is the TLS policy of the listener; certificates and questions for
 // client certificates follow the generation in force.

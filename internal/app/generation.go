@@ -10,6 +10,7 @@ import (
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/internal/authserver"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/fetch"
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/issuer"
 	"pavise.dev/pavise/internal/tlsconf"
@@ -32,6 +33,9 @@ type generation struct {
 	oauth    *authserver.Server // nil: there is none
 	carriers []string           // headers that carry credentials
 	trusted  []netip.Prefix     // proxies whose word about the caller's address counts
+
+	signed *fetch.Client // gets what is signed by itself, for shields
+	beside *beside       // what shields do beside requests; nil: nothing
 
 	ailing string // what was wrong with certificates when they were last looked at
 
@@ -79,6 +83,9 @@ func (g *generation) retire(ctx context.Context) {
 // close ends what the generation runs. A generation that could not be built whole
 // is closed too.
 func (g *generation) close() {
+	if g.beside != nil {
+		g.beside.close()
+	}
 	for _, u := range g.upstream {
 		u.Close()
 	}

@@ -6,7 +6,8 @@
 // their choice, by a discovery document, a redirect or a DNS answer that changes
 // between two look-ups, borrows that position. So a [Client]
 //
-//   - speaks https only, unless the operator allowed a host without TLS;
+//   - speaks https only, unless the operator allowed a host without TLS, or what is
+//     fetched is signed by itself;
 //   - judges the address itself at the moment of dialling, after every name
 //     look-up, and dials none but public ones and those the operator allowed;
 //   - follows no redirect, uses no proxy, sends no cookie and no credential;
@@ -64,12 +65,18 @@ type Settings struct {
 	// KeepAlive keeps connections for the next request to the same address, for places
 	// that are asked often. The CloseIdleConnections of what [Client.HTTP] returns ends them.
 	KeepAlive bool
+
+	// Signed says that what is fetched is signed by itself, such as revocation lists: it may
+	// be had without TLS from everywhere (RFC 5280 §8 advises against https there). Which
+	// addresses may be dialled is the same.
+	Signed bool
 }
 
 // Client implements [shield.Fetcher]. It is safe for concurrent use and keeps no
 // connection between requests unless it was told to.
 type Client struct {
 	keepAlive bool
+	signed    bool
 	allow     *allowance
 	timeout   time.Duration
 	turns     chan struct{}
@@ -91,7 +98,7 @@ func New(s Settings) (*Client, error) {
 	if s.Concurrent <= 0 {
 		s.Concurrent = DefaultConcurrent
 	}
-	c := &Client{allow: allow, timeout: s.Timeout, turns: make(chan struct{}, s.Concurrent), resolver: s.Resolver, keepAlive: s.KeepAlive}
+	c := &Client{allow: allow, timeout: s.Timeout, turns: make(chan struct{}, s.Concurrent), resolver: s.Resolver, keepAlive: s.KeepAlive, signed: s.Signed}
 	c.transport = c.newTransport(s.Roots)
 	return c, nil
 }
@@ -166,7 +173,7 @@ func (c *Client) check(address string) (*url.URL, error) {
 		return nil, errors.New("an address must hold no fragment")
 	case u.Scheme == "https":
 		return u, nil
-	case u.Scheme == "http" && c.allow.withoutTLS(u.Hostname(), u.Host):
+	case u.Scheme == "http" && (c.signed || c.allow.withoutTLS(u.Hostname(), u.Host)):
 		return u, nil
 	case u.Scheme == "http":
 		return nil, fmt.Errorf("https only; to do without TLS, add http://%s to fetch.allow", u.Host)
@@ -187,7 +194,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, limit int64) ([]byte, http
 		Method: http.MethodGet, URL: u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
-			"Accept":          {"application/json, application/jwk-set+json"},
+			"Accept":          {c.accept()},
 			"Accept-Encoding": {"identity"},
 			"User-Agent":      {"pavise"},
 		},
@@ -205,6 +212,14 @@ func (c *Client) get(ctx context.Context, u *url.URL, limit int64) ([]byte, http
 		return nil, nil, fmt.Errorf("read the answer: %w", ctx.Err())
 	}
 	return body, header, err
+}
+
+// accept says what is wanted: JSON, or what the address is known to give.
+func (c *Client) accept() string {
+	if c.signed {
+		return "*/*"
+	}
+	return "application/json, application/jwk-set+json"
 }
 
 func read(answer *http.Response, limit int64) ([]byte, http.Header, error) {

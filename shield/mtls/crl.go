@@ -3,32 +3,19 @@ package mtls
 import (
 	"bytes"
 	"crypto/sha256"
-	"crypto/x509"
+	"errors"
 	"fmt"
-	"math/big"
 	"time"
 
+	"pavise.dev/pavise/internal/revocation"
 	"pavise.dev/pavise/shield"
 )
 
 // signer names an authority by its name and key.
-type signer [32]byte
+type signer = [sha256.Size]byte
 
-func signerOf(cert *x509.Certificate) signer {
-	h := sha256.New()
-	h.Write(cert.RawSubject) // DER: it says its own length
-	h.Write(cert.RawSubjectPublicKeyInfo)
-	return signer(h.Sum(nil))
-}
-
-// revocations are the lists of a bundle's authorities. Immutable.
-type revocations map[signer]*revocationList
-
-type revocationList struct {
-	from, until time.Time
-	number      *big.Int
-	revoked     map[string]time.Time // by serial number, big-endian bytes
-}
+// revocations are the lists of a bundle's authorities, from files. Immutable.
+type revocations map[signer]*revocation.List
 
 // loadRevocations reads revocation lists. Every one must be whole, of the simple
 // kind, and signed by an authority of the bundle. Of two lists of one authority
@@ -57,93 +44,51 @@ func loadRevocations(files shield.Files, list []string, t *trust) (revocations, 
 }
 
 func (all revocations) add(der []byte, t *trust) error {
-	parsed, err := x509.ParseRevocationList(der)
+	list, err := revocation.ParseList(der)
 	if err != nil {
 		return err
 	}
-	if err := checkSimple(parsed); err != nil {
-		return err
+	if !list.Whole() {
+		return errors.New("it is about some certificates of its authority only: only complete lists can be used from files")
 	}
-	by, err := t.signerOfList(parsed)
+	by, err := t.signerOfList(list)
 	if err != nil {
 		return err
 	}
-	read := &revocationList{from: parsed.ThisUpdate, until: parsed.NextUpdate, number: parsed.Number, revoked: make(map[string]time.Time, len(parsed.RevokedCertificateEntries))}
-	if read.number == nil {
-		read.number = new(big.Int)
-	}
-	if old := all[by]; old != nil && old.laterThan(read) {
-		return nil
-	}
-	for _, entry := range parsed.RevokedCertificateEntries {
-		read.revoked[string(entry.SerialNumber.Bytes())] = entry.RevocationTime
-	}
-	all[by] = read
-	return nil
-}
-
-func (l *revocationList) laterThan(other *revocationList) bool {
-	if !l.from.Equal(other.from) {
-		return l.from.After(other.from)
-	}
-	return l.number.Cmp(other.number) > 0
-}
-
-// checkSimple refuses lists that do not speak for all certificates of their
-// signer: deltas, partial and indirect ones, which say so in critical extensions
-// (RFC 5280 §5.2).
-func checkSimple(parsed *x509.RevocationList) error {
-	for _, extension := range parsed.Extensions {
-		if extension.Critical {
-			return fmt.Errorf("it has the critical extension %s: only complete lists of one authority can be used", extension.Id)
-		}
-	}
-	for _, entry := range parsed.RevokedCertificateEntries {
-		for _, extension := range entry.Extensions {
-			if extension.Critical {
-				return fmt.Errorf("the entry %x has the critical extension %s", entry.SerialNumber, extension.Id)
-			}
-		}
-	}
-	if parsed.NextUpdate.IsZero() {
-		return fmt.Errorf("it does not say when the next one comes, so that nobody can tell whether it is old")
-	}
-	if weakHash(parsed.SignatureAlgorithm) {
-		return fmt.Errorf("it is signed with %s", parsed.SignatureAlgorithm)
+	if old := all[by]; old == nil || !old.After(list) {
+		all[by] = list
 	}
 	return nil
 }
 
-func (t *trust) signerOfList(parsed *x509.RevocationList) (signer, error) {
+func (t *trust) signerOfList(list *revocation.List) (signer, error) {
 	var last error
-	for _, ca := range t.bySubject[string(parsed.RawIssuer)] {
-		if last = parsed.CheckSignatureFrom(ca); last == nil {
-			return signerOf(ca), nil
+	for _, ca := range t.bySubject[string(list.Issuer())] {
+		if last = list.SignedBy(ca); last == nil {
+			return revocation.SignerOf(ca), nil
 		}
 	}
 	if last != nil {
-		return signer{}, fmt.Errorf("check the signature of %s: %w", parsed.Issuer, last)
+		return signer{}, fmt.Errorf("check the signature of %s: %w", list.IssuerName(), last)
 	}
-	return signer{}, fmt.Errorf("its authority %s is not in the bundle; add its certificate to trust", parsed.Issuer)
+	return signer{}, fmt.Errorf("its authority %s is not in the bundle; add its certificate to trust", list.IssuerName())
 }
 
-// revokedAt returns when a certificate of the chain was revoked. Its error says
-// that the lists cannot decide: one is missing, or not in force.
-func (all revocations) revokedAt(v *verdict, now time.Time) (at time.Time, revoked bool, err error) {
-	for i := range v.links {
-		l := &v.links[i]
-		list := all[l.issuer]
-		switch {
-		case list == nil:
-			return at, false, fmt.Errorf("no revocation list of %s; add it to crl, and its authority to trust", l.name)
-		case now.Before(list.from):
-			return at, false, fmt.Errorf("the revocation list of %s begins at %s", l.name, list.from.UTC().Format(time.RFC3339))
-		case !now.Before(list.until):
-			return at, false, fmt.Errorf("the revocation list of %s ended at %s; fetch the next one", l.name, list.until.UTC().Format(time.RFC3339))
-		}
-		if at, revoked = list.revoked[l.serial]; revoked {
-			return at, true, nil
-		}
+// revokedAt returns when one certificate of a chain was revoked, zero if it was not. Its
+// error says that the lists cannot decide: there is none, or it is not in force.
+func (all revocations) revokedAt(l *link, now time.Time) (time.Time, error) {
+	list := all[l.issuer]
+	if list == nil {
+		return time.Time{}, fmt.Errorf("no revocation list of %s; add it to crl, and its authority to trust", l.name)
 	}
-	return at, false, nil
+	at, revoked := list.RevokedAt(&l.serial)
+	switch {
+	case revoked: // an old list says so too
+		return at, nil
+	case now.Before(list.From):
+		return time.Time{}, fmt.Errorf("the revocation list of %s begins at %s", l.name, list.From.UTC().Format(time.RFC3339))
+	case !now.Before(list.Until):
+		return time.Time{}, fmt.Errorf("the revocation list of %s ended at %s; fetch the next one", l.name, list.Until.UTC().Format(time.RFC3339))
+	}
+	return time.Time{}, nil
 }

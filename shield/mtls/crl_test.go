@@ -128,7 +128,7 @@ func TestListsThatDoNotSpeakForAllAreRefused(t *testing.T) {
 		want   string
 	}{
 		"complete":        {func(*x509.RevocationList) {}, ""},
-		"of a part":       {func(l *x509.RevocationList) { l.ExtraExtensions = []pkix.Extension{critical} }, "critical"},
+		"of a part":       {func(l *x509.RevocationList) { l.ExtraExtensions = []pkix.Extension{critical} }, "distribution point"},
 		"signed by SHA-1": {func(l *x509.RevocationList) { l.SignatureAlgorithm = x509.ECDSAWithSHA1 }, "SHA1"},
 		"indirect entries": {func(l *x509.RevocationList) {
 			l.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: big.NewInt(5), RevocationTime: l.ThisUpdate, ExtraExtensions: []pkix.Extension{critical}}}

@@ -8,7 +8,7 @@
 //	chain       to a CA of the bundle, for clients, strong keys      chain.go
 //	names       plain ones only, and one of the rules of allow       names.go, rules.go
 //	time        every certificate of the chain is in force           verify.go
-//	revoked?    by the CAs' revocation lists                         crl.go
+//	revoked?    by the CAs' lists from files, or by whom is asked    revoked.go, crl.go
 //	client      known here? usable? revoked here?                    verify.go
 //
 // The first three answers depend on nothing but the bytes and the bundle, so that
@@ -52,6 +52,8 @@ type Config struct {
 	Trust []string `yaml:"trust" doc:"PEM file, or several, with the authorities whose certificates are accepted, read again when it changes; or own: the authority that 'pavise ca init' made. Default: own."`
 	Allow []Rule   `yaml:"allow" doc:"Which of their certificates are accepted: those that meet every part of one of these rules. Default: all."`
 	CRL   []string `yaml:"crl" doc:"Files with revocation lists, PEM or DER. Every authority of a caller's chain then needs one that is in force. Read again when they change."`
+
+	Revocation *Revocation `yaml:"revocation" doc:"Ask others whether certificates are revoked. Lists from crl count first, where there is one of the authority. Default: nobody is asked."`
 }
 
 // SetScalar takes the short form.
@@ -73,6 +75,7 @@ func (c *Config) Validate() []shield.Problem {
 			}
 		}
 	}
+	problems = append(problems, c.Revocation.problems()...)
 	for i, rule := range c.Allow {
 		for _, p := range rule.problems() {
 			p.Path = fmt.Sprintf("allow.%d.%s", i, p.Path)
@@ -97,6 +100,10 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 	}
 	if len(s.trust) == 0 {
 		s.trust = []string{own}
+	}
+	var err error
+	if s.online, err = c.Revocation.open(env); err != nil {
+		return nil, fmt.Errorf("mtls: %w", err)
 	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("mtls: %w", err)

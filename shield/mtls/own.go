@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 
 	"pavise.dev/pavise/shield"
 )
@@ -69,14 +70,20 @@ func (s *certificates) unrecorded(v *verdict, record *shield.Record) error {
 	return nil
 }
 
+// isOurs reports whether one of the authorities, named by their pins, is the own one: it may
+// stand in a chain of somebody else's, who has signed it.
+func (t *trust) isOurs(authorities []string) bool {
+	return slices.ContainsFunc(authorities, func(pin string) bool { return slices.Contains(t.ours, pin) })
+}
+
 // watch asks to be told of changes before anything is read.
 func (s *certificates) watch() {
-	for _, name := range append(append([]string{}, s.trust...), s.crl...) {
-		switch {
-		case name != own:
+	for _, name := range slices.Concat(s.trust, s.crl) {
+		if name != own {
 			s.files.Watch(name, s.reload)
-		case s.authority != nil:
-			s.authority.Watch(s.reload)
 		}
+	}
+	if s.authority != nil { // also where it is not trusted: a bundle must not hold it
+		s.authority.Watch(s.reload)
 	}
 }

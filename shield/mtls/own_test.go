@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"slices"
+	"strings"
 	"testing"
 
 	"pavise.dev/pavise/internal/attacktest"
@@ -17,6 +19,7 @@ import (
 // ownAuthority is the installation's own, as the shield sees it.
 type ownAuthority struct {
 	issuers  []*authority
+	others   []*authority // roots, and those that are trusted no more
 	err      error
 	watchers []func()
 }
@@ -26,6 +29,13 @@ func (o *ownAuthority) Issuers() (text []byte, err error) {
 		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})...)
 	}
 	return text, o.err
+}
+
+func (o *ownAuthority) Pins() (all []string) {
+	for _, a := range append(slices.Clone(o.issuers), o.others...) {
+		all = append(all, pinOf(a.cert))
+	}
+	return all
 }
 
 func (o *ownAuthority) Watch(changed func()) { o.watchers = append(o.watchers, changed) }
@@ -40,17 +50,22 @@ func (o *ownAuthority) change(issuers ...*authority) {
 // ownScene is a shield that trusts the own authority.
 type ownScene struct {
 	*scene
-	own  *ownAuthority
-	shop *shield.Client
+	own     *ownAuthority
+	shop    *shield.Client
+	partner *authority // of the file that newOwnScene wrote
 }
 
-func newOwnScene(t *testing.T, c *Config) *ownScene {
+func newOwnScene(t *testing.T, c *Config, files ...string) *ownScene {
 	t.Helper()
 	world := shieldtest.NewWorld()
 	s := &ownScene{own: &ownAuthority{}, shop: &shield.Client{ID: "shop", Scopes: shield.Scopes{"orders:read"}}}
 	root := newAuthority(t, world.Now(), "Root")
 	ca := root.below("Issuing")
 	s.own.issuers = []*authority{ca}
+	s.partner = newAuthority(t, world.Now(), "Partner")
+	for _, name := range files {
+		world.WriteFile(name, bundle(s.partner.cert))
+	}
 	env := world.Env()
 	env.Authority = s.own
 	opened, err := c.Open(env)
@@ -182,5 +197,60 @@ func TestRulesByClientAndProfile(t *testing.T) {
 	s.accepted("another client with its name", named)
 	if problems := (&Config{Allow: []Rule{{Profile: "root"}}}).Validate(); len(problems) == 0 {
 		t.Error("a profile that is none was taken")
+	}
+}
+
+// `pavise ca export > ca.pem` makes this mistake natural: our own authority in a bundle of
+// others would let in what it has signed, recorded or revoked or neither.
+func TestOwnAuthorityIsNoPartner(t *testing.T) {
+	attacktest.Rows(t, 80)
+	world := shieldtest.NewWorld()
+	root := newAuthority(t, world.Now(), "Root")
+	issuing, stolen := root.below("Issuing"), root.below("Stolen")
+	partner := newAuthority(t, world.Now(), "Partner")
+	env := world.Env()
+	env.Authority = &ownAuthority{issuers: []*authority{issuing}, others: []*authority{root, stolen}}
+	for name, ca := range map[string]*authority{"root.pem": root, "issuing.pem": issuing, "stolen.pem": stolen} {
+		world.WriteFile(name, bundle(partner.cert, ca.cert))
+		for _, trust := range [][]string{{name}, {own, name}} {
+			if _, err := (&Config{Trust: trust}).Open(env); err == nil || !strings.Contains(err.Error(), "write own instead") {
+				t.Errorf("%v: %v", trust, err)
+			}
+		}
+	}
+}
+
+// A partner who has signed our issuing authority makes our certificates no partner's.
+func TestOwnCertificatesAreOwnByEveryPath(t *testing.T) {
+	s := newOwnScene(t, &Config{Trust: []string{own, "partner.pem"}}, "partner.pem")
+	cross := s.partner.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(77), Subject: s.ca.cert.Subject, NotBefore: s.ca.cert.NotBefore, NotAfter: s.ca.cert.NotAfter,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, SubjectKeyId: s.ca.cert.SubjectKeyId,
+	}, s.partner.cert, s.ca.key.Public(), s.partner.key)
+	leaf := s.ca.leaf()
+	s.refused("unrecorded", shield.InvalidCredential, leaf, cross)
+	s.own.others = append(s.own.others, s.ca)
+	s.own.change() // the issuing authority is trusted no more
+	s.refused("unrecorded, by the partner's path alone", shield.InvalidCredential, leaf, cross)
+	s.record(leaf, func(r *shield.Record) { r.Revoked = s.world.Now() })
+	s.refused("revoked, by the partner's path alone", shield.RevokedCredential, leaf, cross)
+	s.accepted("the partner's own", s.partner.leaf())
+}
+
+func TestRulesByAuthority(t *testing.T) {
+	world := shieldtest.NewWorld()
+	root := newAuthority(t, world.Now(), "Root")
+	red, blue := root.below("Red"), root.below("Blue")
+	world.WriteFile("root.pem", bundle(root.cert))
+	opened, err := (&Config{Trust: []string{"root.pem"}, Allow: []Rule{{Above: pinOf(red.cert)}}}).Open(world.Env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{TB: t, world: world, ca: root, shield: opened}
+	s.accepted("below the one that is named", red.leaf(), red.cert)
+	s.refused("below another", shield.InvalidCredential, blue.leaf(), blue.cert)
+	s.refused("directly below the root", shield.InvalidCredential, root.leaf())
+	if problems := (&Config{Allow: []Rule{{Above: "red"}}}).Validate(); len(problems) != 1 {
+		t.Errorf("%+v", problems)
 	}
 }

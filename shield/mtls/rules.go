@@ -21,6 +21,7 @@ type Rule struct {
 	Subject string `yaml:"subject" doc:"The whole subject, as RFC 4514 writes it: CN=pay,O=Acme."`
 	Issuer  string `yaml:"issuer" doc:"The whole subject of the authority that signed the certificate."`
 	Pin     string `yaml:"pin" doc:"SHA-256 of the certificate's public key (SPKI), base64."`
+	Above   string `yaml:"authority" doc:"SHA-256 of the public key (SPKI) of an authority between the certificate and the bundle, or of the bundle, base64."`
 	Client  string `yaml:"client" doc:"The client that the certificate belongs to."`
 	Profile string `yaml:"profile" doc:"The profile of a certificate of the own authority: service, server, person, device." enum:"service,server,person,device"`
 }
@@ -40,6 +41,7 @@ func (r Rule) problems() []shield.Problem {
 	check("issuer", r.Issuer, isDistinguished, "write the whole subject of the authority: CN=Acme Clients,O=Acme")
 	check("profile", r.Profile, isProfile, "write service, server, person or device")
 	check("client", r.Client, isVisible, "write the client's id, as `pavise client list` shows it")
+	check("authority", r.Above, isPin, "openssl x509 -pubkey -noout -in ca.pem | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64")
 	check("pin", r.Pin, isPin, "openssl x509 -pubkey -noout -in client.pem | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64")
 	if r == (Rule{}) {
 		found = append(found, shield.Problem{Path: "dns", Message: "the rule is empty and would allow everybody", Hint: "leave out allow to accept every certificate of the bundle"})
@@ -64,16 +66,15 @@ func compile(list []Rule) rules {
 	return compiled
 }
 
-// allow reports whether a rule may be met by a certificate with these names. Whose it is
-// is not known yet.
-func (all rules) allow(n *names) bool {
-	return len(all) == 0 || slices.ContainsFunc(all, func(r rule) bool { return r.met(n) })
+// allow reports whether a rule may be met by a certificate. Whose it is is not known yet.
+func (all rules) allow(v *verdict) bool {
+	return len(all) == 0 || slices.ContainsFunc(all, func(r rule) bool { return r.met(v) })
 }
 
 // allowRecord reports whether a rule is met by a certificate with its record, nil if it
 // has none.
-func (all rules) allowRecord(n *names, record *shield.Record) bool {
-	return len(all) == 0 || slices.ContainsFunc(all, func(r rule) bool { return r.metBy(record) && r.met(n) })
+func (all rules) allowRecord(v *verdict, record *shield.Record) bool {
+	return len(all) == 0 || slices.ContainsFunc(all, func(r rule) bool { return r.metBy(record) && r.met(v) })
 }
 
 func (r rule) metBy(record *shield.Record) bool {
@@ -84,13 +85,15 @@ func (r rule) metBy(record *shield.Record) bool {
 		(r.Profile == "" || r.Profile == record.Settings["profile"])
 }
 
-func (r rule) met(n *names) bool {
+func (r rule) met(v *verdict) bool {
+	n := v.names
 	return (r.DNS == "" || slices.Contains(n.dns, r.DNS)) &&
 		(r.URI == "" || slices.Contains(n.uri, r.URI)) &&
 		(r.Email == "" || slices.Contains(n.email, r.Email)) &&
 		(r.IP == "" || slices.Contains(n.ip, r.ip)) &&
 		(r.Subject == "" || r.Subject == n.subject) &&
 		(r.Issuer == "" || r.Issuer == n.issuer) &&
+		(r.Above == "" || slices.Contains(v.authorities, r.Above)) &&
 		(r.Pin == "" || r.Pin == n.pin)
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"pavise.dev/pavise/internal/revocation"
 	"pavise.dev/pavise/shield"
 )
 
@@ -27,6 +28,7 @@ type trust struct {
 	pins      []string                       // of all from files, sorted: what sets this bundle apart
 	own       map[[32]byte]bool              // of anchors: those of the installation's own authority
 	withOwn   bool                           // the own authority is trusted, whatever it is
+	ours      []string                       // pins of all the own authority's certificates, trusted or not
 	accepted  *cache
 	refused   *cache // apart, so that strangers cannot displace callers
 	recent    *recent[verdict]
@@ -38,6 +40,9 @@ func (s *certificates) loadTrust() (*trust, error) {
 	t := &trust{
 		pool: x509.NewCertPool(), bySubject: map[string][]*x509.Certificate{}, anchors: map[[32]byte]bool{}, own: map[[32]byte]bool{},
 		accepted: newCache(acceptedEntries), refused: newCache(refusedEntries), recent: newRecent[verdict](),
+	}
+	if s.authority != nil {
+		t.ours = s.authority.Pins()
 	}
 	for _, name := range s.trust {
 		if name == own {
@@ -79,6 +84,9 @@ func (t *trust) addBundle(text []byte) error {
 }
 
 func (t *trust) add(cert *x509.Certificate) error {
+	if t.isOurs([]string{pinOf(cert)}) {
+		return fmt.Errorf("%s is this installation's own authority, of which only recorded certificates count: write own instead of the file", cert.Subject)
+	}
 	if pin := pinOf(cert); !slices.Contains(t.pins, pin) {
 		t.pins = append(t.pins, pin)
 	}
@@ -120,6 +128,9 @@ func (t *trust) same(other *trust) bool {
 		if !other.anchors[digest] || t.own[digest] != other.own[digest] {
 			return false
 		}
+	}
+	if !slices.Equal(t.ours, other.ours) {
+		return false
 	}
 	return true
 }
@@ -192,7 +203,8 @@ type verdict struct {
 type link struct {
 	issuer signer
 	name   string
-	serial string // big-endian bytes
+	serial revocation.Serial
+	asked  *revocation.Link // as responders and distribution points are asked about it
 }
 
 // judge makes the verdict about a chain, without looking at any memory.
@@ -211,12 +223,12 @@ func (t *trust) judge(presented []*x509.Certificate, digest [32]byte, allow rule
 	if v.subject == "" {
 		return refuse(shield.Refuse(shield.InvalidCredential, "the certificate names nobody").Of(v.ids[0], "", true))
 	}
-	if !allow.allow(v.names) {
-		return refuse(shield.Refuse(shield.InvalidCredential, "no rule of allow is met by %s", v.subject).Of(v.ids[0], "", true))
-	}
 	v.describe(found, t.above(found[len(found)-1]))
-	if v.own = t.own[v.anchor]; v.own {
+	if v.own = t.own[v.anchor] || t.isOurs(v.authorities); v.own {
 		v.ids = []string{serialID(found[0])}
+	}
+	if !allow.allow(v) {
+		return refuse(shield.Refuse(shield.InvalidCredential, "no rule of allow is met by %s", v.subject).Of(v.ids[0], "", true))
 	}
 	return v
 }
@@ -249,8 +261,9 @@ func (v *verdict) describe(found, above chain) {
 	}
 	whole := slices.Concat(found, above)
 	for i, cert := range whole[:len(whole)-1] {
-		v.links = append(v.links, link{signerOf(whole[i+1]), whole[i+1].Subject.String(), string(cert.SerialNumber.Bytes())})
-		v.authorities = append(v.authorities, pinOf(whole[i+1]))
+		by := whole[i+1]
+		v.links = append(v.links, link{revocation.SignerOf(by), by.Subject.String(), revocation.SerialOf(cert), revocation.NewLink(cert, by)})
+		v.authorities = append(v.authorities, pinOf(by))
 	}
 	v.attributes = map[string]any{
 		"dns": v.names.dns, "uri": v.names.uri, "subject": v.names.subject,

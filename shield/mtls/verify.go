@@ -1,6 +1,7 @@
 package mtls
 
 import (
+	"context"
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
@@ -22,6 +23,7 @@ type certificates struct {
 	authority   shield.Authority
 	trust, crl  []string
 	allow       rules
+	online      *online // nil: nobody is asked
 	accepts     []string
 
 	reloading sync.Mutex
@@ -96,10 +98,15 @@ func (s *certificates) Verify(r *http.Request) (*shield.Identity, error) {
 	if err := v.inForce(now); err != nil {
 		return nil, err
 	}
-	if err := s.notRevoked(state, v, now); err != nil {
+	warning, err := s.notRevoked(r.Context(), state, v, r.TLS.OCSPResponse, now)
+	if err != nil {
 		return nil, err
 	}
-	return s.identify(r, state, v, now)
+	id, err := s.identify(r, state, v, now)
+	if id != nil && warning != "" {
+		id.Warnings = append(id.Warnings, warning)
+	}
+	return id, err
 }
 
 // verdictOn returns the verdict about a chain, from memory where it can.
@@ -165,23 +172,6 @@ func (v *verdict) inForce(now time.Time) error {
 	return nil
 }
 
-func (s *certificates) notRevoked(state *state, v *verdict, now time.Time) error {
-	if len(s.crl) == 0 || v.own {
-		return nil
-	}
-	if state.unknown != nil {
-		return fmt.Errorf("decide whether certificate %s is revoked: %w", v.ids[0], state.unknown)
-	}
-	at, revoked, err := state.revocations.revokedAt(v, now)
-	if err != nil {
-		return fmt.Errorf("decide whether certificate %s is revoked: %w", v.ids[0], err)
-	}
-	if revoked {
-		return shield.Refuse(shield.RevokedCredential, "revoked by its authority at %s", at.UTC().Format(time.RFC3339)).Of(v.ids[0], "", true)
-	}
-	return nil
-}
-
 // identify finds the client that goes by one of the certificate's names.
 func (s *certificates) identify(r *http.Request, state *state, v *verdict, now time.Time) (*shield.Identity, error) {
 	record, err := s.client(v)
@@ -200,7 +190,7 @@ func (s *certificates) identify(r *http.Request, state *state, v *verdict, now t
 			return nil, err
 		}
 	}
-	if !s.allow.allowRecord(v.names, record) {
+	if !s.allow.allowRecord(v, record) {
 		return nil, shield.Refuse(shield.InvalidCredential, "no rule of allow is met by %s", v.subject).Of(v.ids[0], "", true)
 	}
 	if record != nil {
@@ -240,7 +230,10 @@ func (s *certificates) client(v *verdict) (*shield.Record, error) {
 // as withdrawn.
 func (s *certificates) withdrawn(v *verdict, record *shield.Record, ofRecord func() bool) bool {
 	state := s.state.Load()
-	if !state.trust.anchors[v.anchor] || s.notRevoked(state, v, s.now()) != nil {
+	if !state.trust.anchors[v.anchor] {
+		return true
+	}
+	if _, err := s.notRevoked(context.Background(), state, v, nil, s.now()); err != nil {
 		return true
 	}
 	if record != nil {

@@ -1,0 +1,37 @@
+package app
+
+import (
+	"context"
+	"sync"
+)
+
+// beside runs what shields do beside requests, until their generation is closed.
+type beside struct {
+	life    context.Context
+	end     context.CancelFunc
+	mu      sync.Mutex // nothing begins while close waits
+	running sync.WaitGroup
+}
+
+func newBeside() *beside {
+	b := &beside{}
+	b.life, b.end = context.WithCancel(context.Background())
+	return b
+}
+
+// Go runs f, unless the generation is closed. Its context ends with the generation.
+func (b *beside) Go(f func(context.Context)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.life.Err() == nil {
+		b.running.Go(func() { f(b.life) })
+	}
+}
+
+// close ends what runs, and waits for it.
+func (b *beside) close() {
+	b.end()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running.Wait()
+}
