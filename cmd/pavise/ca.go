@@ -127,7 +127,9 @@ func caExport() *cobra.Command {
 		Long: `Write the roots that others are to trust, as PEM: the newest first, and those before
 it that are still in force. With --issuing write the issuing authorities instead, for
 programs that do not send them along. With --crl write the revocation lists, for programs
-that read them from a file; they are good for a day, and had at pki.status too.`,
+that read them from a file: of every authority that has not ended, the roots too. They are
+good for a day (of a root whose key is kept elsewhere, until its key is needed again), and
+had at pki.status too.`,
 		Example: `  pavise ca export > ca.pem
   curl --cacert ca.pem https://api.example.com/
   pavise ca export --crl > crl.pem`,
@@ -157,11 +159,11 @@ that read them from a file; they are good for a day, and had at pki.status too.`
 	return command
 }
 
-// listsOf are the revocation lists of all whose keys are here, those of issuing
-// authorities first.
+// listsOf are the revocation lists of all that have not ended, those of issuing authorities
+// first: who reads them wants one of every authority of a chain.
 func listsOf(ctx context.Context, a *admin.Client, shown admin.Authority) (text string, err error) {
 	for _, m := range slices.Backward(shown.Members) {
-		if m.Offline || m.State != "active" && m.State != "retired" {
+		if !m.Listed {
 			continue
 		}
 		list, err := a.RevocationList(ctx, m.ID)

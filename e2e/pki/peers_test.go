@@ -3,6 +3,7 @@ package pki
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -62,7 +63,7 @@ func (s *site) lists() {
 	must(s.t, err)
 	var text []byte
 	for _, m := range members {
-		if m.State != "active" && m.State != "retired" {
+		if !m.Listed {
 			continue
 		}
 		der, err := s.g.App.State.Status.List(s.t.Context(), m.ID)
@@ -273,6 +274,44 @@ func TestNginxAndHAProxyBelieveTheAuthority(t *testing.T) {
 			t.Errorf("%s refuses a good one: %d %q, %v", name, status, text, err)
 		}
 	}
+}
+
+// nginx wants a list of every authority of a chain, the root too, whose key is elsewhere.
+func TestNginxChecksListsOfARootThatIsKeptElsewhere(t *testing.T) {
+	attacktest.Rows(t, 77)
+	key, err := pki.NewKey("ES256", rand.Reader)
+	must(t, err)
+	g := startWith(t, pki.Init{RootKey: key})
+	s := newSite(t, g)
+	s.save("server", g.Certificate(pki.Request{Client: "pay", Profile: "server", Names: pki.Names{"ip:127.0.0.1"}}))
+	web, lost := g.Certificate(pki.Request{Client: "web"}), g.Certificate(pki.Request{Client: "web"})
+	s.save("web", web)
+	nginx, _, reload := s.nginx(true)
+	if status, text, err := fetch(g.Mutual(web), "https://"+nginx+"/"); err != nil || status != 200 || !strings.Contains(text, "CN=web") {
+		t.Errorf("a good one: %d %q, %v", status, text, err)
+	}
+	within := func(what string, c *tls.Certificate, want bool) {
+		t.Helper()
+		s.lists()
+		reload()
+		good := !want
+		for begin := time.Now(); good != want && time.Since(begin) < 10*time.Second; time.Sleep(20 * time.Millisecond) { // nginx reloads by itself
+			status, _, err := fetch(g.Mutual(c), "https://"+nginx+"/")
+			good = err == nil && status == 200
+		}
+		if good != want {
+			t.Errorf("%s is let in: %v", what, good)
+		}
+	}
+	g.Revoke(pki.CredentialID(lost.Leaf))
+	within("a revoked one", lost, false)
+	within("a good one", web, true)
+	_, err = g.App.State.Authority.Rotate(t.Context(), pki.Rotation{RootKey: key, Compromised: true})
+	must(t, err)
+	within("one of a stolen authority", web, false)
+	next := g.Certificate(pki.Request{Client: "web"})
+	s.save("server", g.Certificate(pki.Request{Client: "pay", Profile: "server", Names: pki.Names{"ip:127.0.0.1"}}))
+	within("one of the next", next, true)
 }
 
 // openssl asks the gateway's plain listener, in HTTP/1.0 as it does.

@@ -37,10 +37,12 @@ pki: {host: 127.0.0.1, status: "http://pki.example.com"}
 scopes: {orders:read: Read orders}
 `
 
-func start(t testing.TB) *harness.Gateway {
+func start(t testing.TB) *harness.Gateway { return startWith(t, pki.Init{}) }
+
+func startWith(t testing.TB, n pki.Init) *harness.Gateway {
 	t.Helper()
 	return harness.Start(t, harness.Config{
-		YAML: yaml, Authority: &pki.Init{},
+		YAML: yaml, Authority: &n,
 		Clients: []client.Client{{ID: "web", Scopes: []string{"orders:read"}}, {ID: "pay"}},
 	})
 }

@@ -35,6 +35,7 @@ type AuthorityMember struct {
 	Fingerprint string    `json:"sha256"`
 	Pin         string    `json:"pin"`
 	Offline     bool      `json:"offline,omitempty"` // its key is kept elsewhere
+	Listed      bool      `json:"listed,omitempty"`  // there is a revocation list of it
 	Certificate string    `json:"certificate"`       // PEM
 }
 
@@ -110,7 +111,7 @@ func (s *Service) shownAuthority() (Authority, error) {
 		shown.Members = append(shown.Members, AuthorityMember{
 			ID: m.ID, Role: string(m.Role), State: m.State, Subject: m.Certificate.Subject.String(), Serial: m.Serial,
 			NotBefore: m.Certificate.NotBefore, NotAfter: m.Certificate.NotAfter, Fingerprint: hex.EncodeToString(digest[:]),
-			Pin: pki.Pin(m.Certificate), Offline: m.Offline, Certificate: string(pki.EncodePEM(m.Certificate)),
+			Pin: pki.Pin(m.Certificate), Offline: m.Offline, Listed: m.Listed, Certificate: string(pki.EncodePEM(m.Certificate)),
 		})
 	}
 	return shown, nil

@@ -46,6 +46,7 @@ type kept struct {
 	Created     time.Time `json:"created"`
 	Retired     time.Time `json:"retired,omitzero"` // it signs no certificates since
 	Revoked     time.Time `json:"revoked,omitzero"` // nothing that it signed is trusted since
+	List        []byte    `json:"list,omitempty"`   // of a root whose key is kept elsewhere: its revocation list, DER
 }
 
 // member is an authority's certificate in memory. Never changed.
@@ -184,7 +185,11 @@ func (a *Authority) Init(ctx context.Context, n Init) (*x509.Certificate, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.keep(ctx, []client.Record{setup}, root, issuing); errors.Is(err, client.ErrConflict) {
+	members, err := a.listed(&hierarchy{}, []*member{root, issuing}, root)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.keep(ctx, []client.Record{setup}, members...); errors.Is(err, client.ErrConflict) {
 		return nil, ErrThere
 	} else if err != nil {
 		return nil, err
@@ -215,6 +220,7 @@ func (a *Authority) newRoot(s Setup, given secret.Value, before *member) (*membe
 		return nil, err
 	}
 	cross.MaxPathLen, cross.NotAfter = 1, earlier(template.NotAfter, before.cert.NotAfter)
+	cross.CRLDistributionPoints = a.listOf(before.cert)
 	if m.kept.Cross, err = x509.CreateCertificate(a.options.Rand, &cross, before.cert, key.Public(), before.key); err != nil {
 		return nil, fmt.Errorf("sign the new root by the one before it: %w", err)
 	}
@@ -233,6 +239,7 @@ func (a *Authority) newIssuing(s Setup, root *member) (*member, error) {
 		return nil, err
 	}
 	template.NotAfter = earlier(template.NotAfter, root.cert.NotAfter)
+	template.CRLDistributionPoints = a.listOf(root.cert)
 	m := &member{key: key, kept: kept{Role: Issuing, Private: private, Created: a.options.Now().UTC()}}
 	return m, a.sign(m, template, root.cert, root.key)
 }

@@ -162,8 +162,9 @@ func (a *Authority) certify(n Request, profile Profile, key crypto.PublicKey, by
 	if err := n.Names.put(t); err != nil {
 		return nil, err
 	}
+	t.CRLDistributionPoints = a.listOf(by.cert)
 	if status := a.policy.Load().Status; status != "" {
-		t.CRLDistributionPoints, t.OCSPServer = []string{status + PathCRL(by.cert)}, []string{status + PathOCSP}
+		t.OCSPServer = []string{status + PathOCSP}
 	}
 	der, err := x509.CreateCertificate(a.options.Rand, t, by.cert, key, by.key)
 	if err != nil {
@@ -181,6 +182,14 @@ const (
 // PathCRL is where the revocation list of an authority is had.
 func PathCRL(ca *x509.Certificate) string {
 	return pathCRL + hex.EncodeToString(ca.SubjectKeyId) + ".crl"
+}
+
+// listOf is where others get the revocation list of an authority: what it signs names it.
+func (a *Authority) listOf(ca *x509.Certificate) []string {
+	if status := a.policy.Load().Status; status != "" {
+		return []string{status + PathCRL(ca)}
+	}
+	return nil
 }
 
 // verify looks at a certificate as those who will be shown it do: nothing is handed out

@@ -41,7 +41,7 @@ func (a *Authority) Rotate(ctx context.Context, n Rotation) (client.Change, erro
 		return change, err
 	}
 	now := a.options.Now().UTC()
-	members, err := a.next(h, n, now)
+	members, signer, err := a.next(h, n, now)
 	if err != nil {
 		return change, err
 	}
@@ -52,7 +52,11 @@ func (a *Authority) Rotate(ctx context.Context, n Rotation) (client.Change, erro
 		change.Text = "new root " + members[0].cert.Subject.CommonName + "; " + change.Text
 	}
 	old := retire(h, n, now)
-	if err := a.keep(ctx, nil, append(members, old...)...); err != nil {
+	changed, err := a.listed(h, append(members, old...), signer, members[0])
+	if err != nil {
+		return change, err
+	}
+	if err := a.keep(ctx, nil, changed...); err != nil {
 		return change, err
 	}
 	if err := a.read(ctx); err != nil {
@@ -66,28 +70,30 @@ func (a *Authority) Rotate(ctx context.Context, n Rotation) (client.Change, erro
 	return change, err
 }
 
-// next makes the new members, the root first, if there is a new one.
-func (a *Authority) next(h *hierarchy, n Rotation, now time.Time) (members []*member, err error) {
-	root, err := h.active(Root, now)
+// next makes the new members, the root first, if there is a new one. It returns the root
+// that signs until now with its key.
+func (a *Authority) next(h *hierarchy, n Rotation, now time.Time) (members []*member, signer *member, err error) {
+	signer, err = h.active(Root, now)
 	if err != nil && !n.Root {
-		return nil, err
+		return nil, nil, err
 	}
-	if root != nil {
-		if root, err = withKey(root, n.RootKey); err != nil {
-			return nil, err
+	if signer != nil {
+		if signer, err = withKey(signer, n.RootKey); err != nil {
+			return nil, nil, err
 		}
 	}
+	root := signer
 	if n.Root {
-		if root, err = a.newRoot(h.setup, n.NextKey, root); err != nil {
-			return nil, err
+		if root, err = a.newRoot(h.setup, n.NextKey, signer); err != nil {
+			return nil, nil, err
 		}
 		members = append(members, root)
 	}
 	issuing, err := a.newIssuing(h.setup, root)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return append(members, issuing), nil
+	return append(members, issuing), signer, nil
 }
 
 // withKey returns a root with its key, if that is here or was given.
@@ -179,6 +185,7 @@ type Member struct {
 	State       string // active, retired, revoked, ended, later
 	Certificate *x509.Certificate
 	Offline     bool // its key is kept elsewhere
+	Listed      bool // there is a revocation list of it
 	Serial      string
 }
 
@@ -202,7 +209,10 @@ func (a *Authority) Members() ([]Member, error) {
 		case now.Before(m.cert.NotBefore):
 			state = "later" // it was made by a clock that was ahead
 		}
-		all = append(all, Member{m.kept.ID, m.kept.Role, state, m.cert, m.key == nil, hex.EncodeToString(m.cert.SerialNumber.Bytes())})
+		all = append(all, Member{
+			ID: m.kept.ID, Role: m.kept.Role, State: state, Certificate: m.cert, Offline: m.key == nil, Listed: m.isAsked(now),
+			Serial: hex.EncodeToString(m.cert.SerialNumber.Bytes()),
+		})
 	}
 	slices.SortStableFunc(all, func(x, y Member) int {
 		return map[Role]int{Root: 0, Issuing: 1}[x.Role] - map[Role]int{Root: 0, Issuing: 1}[y.Role]

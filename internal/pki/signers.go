@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// Signer is one of the authority's own certificates whose key is here, so that it can say
-// what it has revoked.
+// Signer is one of the authority's own certificates that says what it has revoked.
 type Signer struct {
 	ID          string
 	Role        Role
 	Certificate *x509.Certificate
-	Key         crypto.Signer
-	Pin         string    // as credentials name it
-	Revoked     []Revoked // of a root: authorities below it
+	Pin         string        // as credentials name it
+	Key         crypto.Signer // nil: it is kept elsewhere, and List is what it said when it was here
+	List        []byte        // DER
+	Revoked     []Revoked     // of a root: authorities below it
+	Distrusted  time.Time     // it was revoked itself, and with it all that it has signed; zero: it is trusted
 }
 
 // Revoked is an authority's certificate that is trusted no more.
@@ -24,8 +25,9 @@ type Revoked struct {
 	At          time.Time
 }
 
-// Signers returns those that are asked about their certificates: all that have not ended,
-// retired ones too. Without an authority there are none.
+// Signers returns those that are asked about their certificates: all that have not ended.
+// Those that were retired or revoked are among them, because certificates of theirs are
+// still shown to somebody. Without an authority there are none.
 func (a *Authority) Signers() ([]Signer, error) {
 	h, err := a.hierarchy()
 	if errors.Is(err, ErrNone) {
@@ -34,25 +36,21 @@ func (a *Authority) Signers() ([]Signer, error) {
 	if err != nil {
 		return nil, err
 	}
+	now := a.options.Now()
 	var all []Signer
-	for _, role := range []Role{Root, Issuing} {
-		for _, m := range h.trusted(role, a.options.Now()) {
-			if m.key == nil {
-				continue
-			}
-			all = append(all, Signer{
-				ID: m.kept.ID, Role: role, Certificate: m.cert, Key: m.key, Pin: Pin(m.cert), Revoked: h.revokedBelow(m),
-			})
+	for _, m := range h.members {
+		if !m.isAsked(now) {
+			continue
 		}
+		all = append(all, Signer{
+			ID: m.kept.ID, Role: m.kept.Role, Certificate: m.cert, Pin: Pin(m.cert), Key: m.key, List: m.kept.List,
+			Revoked: revokedBelow(m, h.members), Distrusted: m.kept.Revoked,
+		})
 	}
 	return all, nil
 }
 
-func (h *hierarchy) revokedBelow(root *member) (found []Revoked) {
-	for _, m := range h.members {
-		if m.kept.Role == Issuing && !m.kept.Revoked.IsZero() && string(m.cert.RawIssuer) == string(root.cert.RawSubject) {
-			found = append(found, Revoked{m.cert, m.kept.Revoked})
-		}
-	}
-	return found
+// isAsked reports whether a member can say what it has revoked.
+func (m *member) isAsked(now time.Time) bool {
+	return now.Before(m.cert.NotAfter) && (m.key != nil || len(m.kept.List) > 0)
 }

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -17,12 +18,15 @@ import (
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/rows"
+	"pavise.dev/pavise/shield"
 )
 
 // Lives of revocation lists.
 const (
 	listLife  = 24 * time.Hour
 	listEvery = 6 * time.Hour
+	// skew is how far lists and answers begin in the past, for clocks that differ.
+	skew = 5 * time.Minute
 )
 
 // certificateHold says that a certificate is not good for now (RFC 5280 §5.3.1): its client
@@ -67,12 +71,17 @@ func (s *Server) keepLists(ctx context.Context, signers []pki.Signer) error {
 	var faults []error
 	for i := range signers {
 		signer := &signers[i]
+		if signer.Key == nil {
+			faults = append(faults, s.take(signer))
+			continue
+		}
 		before, there := s.list(signer.ID)
-		if there && !changed && now.Sub(before.from) < listEvery {
+		fresh := there && !now.Before(before.from) && now.Sub(before.from) < listEvery
+		if fresh && !changed {
 			continue
 		}
 		revoked := s.revokedBy(signer)
-		if there && now.Sub(before.from) < listEvery && maps.Equal(revoked, before.revoked) {
+		if fresh && maps.Equal(revoked, before.revoked) {
 			continue
 		}
 		next, err := s.sign(ctx, signer, revoked, now)
@@ -83,10 +92,25 @@ func (s *Server) keepLists(ctx context.Context, signers []pki.Signer) error {
 		s.lists.Store(signer.ID, next)
 	}
 	s.forget(signers)
-	if len(faults) == 0 {
+	fault := errors.Join(faults...)
+	if fault == nil {
 		s.seen = seen
 	}
-	return errors.Join(faults...)
+	return fault
+}
+
+// take takes over the list of an authority whose key is kept elsewhere, as it was signed
+// when the key was last here.
+func (s *Server) take(signer *pki.Signer) error {
+	if before, there := s.list(signer.ID); there && bytes.Equal(before.der, signer.List) {
+		return nil
+	}
+	l, err := x509.ParseRevocationList(signer.List)
+	if err != nil {
+		return fmt.Errorf("read the revocation list of %s: %w", signer.Certificate.Subject.CommonName, err)
+	}
+	s.lists.Store(signer.ID, &list{der: signer.List, from: l.ThisUpdate, to: l.NextUpdate})
+	return nil
 }
 
 // forget removes the lists of authorities that are gone.
@@ -116,13 +140,21 @@ func (s *Server) revokedBy(signer *pki.Signer) map[string]entry {
 		serial, err := hex.DecodeString(strings.TrimPrefix(r.ID, client.CertificatePrefix))
 		switch {
 		case err != nil:
-		case !r.Revoked.IsZero():
-			all[string(serial)] = entry{at: r.Revoked.UTC().Truncate(time.Second)}
+		case !revokedAt(signer, r).IsZero():
+			all[string(serial)] = entry{at: revokedAt(signer, r).UTC().Truncate(time.Second)}
 		case r.Client == nil || r.Client.Disabled:
 			all[string(serial)] = entry{hold: true}
 		}
 	}
 	return all
+}
+
+// revokedAt is when a certificate was revoked: by itself, or with who has signed it.
+func revokedAt(signer *pki.Signer, r *shield.Record) time.Time {
+	if r.Revoked.IsZero() {
+		return signer.Distrusted
+	}
+	return r.Revoked
 }
 
 // sign makes the next list of an authority. Its number is kept before anybody sees it.
@@ -132,7 +164,11 @@ func (s *Server) sign(ctx context.Context, signer *pki.Signer, revoked map[strin
 		return nil, err
 	}
 	from := now.UTC().Truncate(time.Second)
-	t := &x509.RevocationList{Number: big.NewInt(n), ThisUpdate: from, NextUpdate: earliest(from.Add(listLife), signer.Certificate)}
+	to := signer.Certificate.NotAfter // of one that is trusted no more: whoever has this list needs no other
+	if signer.Distrusted.IsZero() {
+		to = earliest(from.Add(listLife), signer.Certificate)
+	}
+	t := &x509.RevocationList{Number: big.NewInt(n), ThisUpdate: from.Add(-skew), NextUpdate: to}
 	for _, serial := range slices.Sorted(maps.Keys(revoked)) {
 		e := revoked[serial]
 		one := x509.RevocationListEntry{SerialNumber: new(big.Int).SetBytes([]byte(serial)), RevocationTime: e.at}

@@ -168,6 +168,9 @@ func (s *Server) answer(der []byte) (one *signed, refusal []byte) {
 // about finds the authority that a question names.
 func about(signers []pki.Signer, asked *ocsp.Request) *pki.Signer {
 	for i := range signers {
+		if signers[i].Key == nil {
+			continue // it cannot say anything
+		}
 		c := signers[i].Certificate
 		key, err := keyBits(c.RawSubjectPublicKeyInfo)
 		if err == nil && string(digest(asked.HashAlgorithm, c.RawSubject)) == string(asked.IssuerNameHash) &&
@@ -210,16 +213,17 @@ func (s *Server) stateOf(signer *pki.Signer, serial string) (state, error) {
 	if !isOf(signer, r) {
 		return state{}, shield.ErrUnknown
 	}
-	if r.Revoked.IsZero() && (r.Client == nil || r.Client.Disabled) {
+	at := revokedAt(signer, r)
+	if at.IsZero() && (r.Client == nil || r.Client.Disabled) {
 		return state{hold: true}, nil
 	}
-	return state{revoked: r.Revoked}, nil
+	return state{revoked: at}, nil
 }
 
 func (s *Server) signAnswer(signer *pki.Signer, q question, now state, at time.Time) (*signed, error) {
 	from := at.UTC().Truncate(time.Second)
 	to := earliest(from.Add(answerLife), signer.Certificate)
-	t := ocsp.Response{Status: ocsp.Good, ThisUpdate: from, NextUpdate: to, IssuerHash: q.hash}
+	t := ocsp.Response{Status: ocsp.Good, ThisUpdate: from.Add(-skew), NextUpdate: to, IssuerHash: q.hash}
 	t.SerialNumber = new(big.Int).SetBytes([]byte(q.serial))
 	switch {
 	case now.hold:
@@ -227,7 +231,14 @@ func (s *Server) signAnswer(signer *pki.Signer, q question, now state, at time.T
 	case !now.revoked.IsZero():
 		t.Status, t.RevokedAt, t.RevocationReason = ocsp.Revoked, now.revoked.UTC(), ocsp.Unspecified
 	}
-	der, err := ocsp.CreateResponse(signer.Certificate, signer.Certificate, t, signer.Key)
+	by, err := s.responders.of(signer, at, s.options.Rand)
+	if err != nil {
+		return nil, err
+	}
+	if by.cert != signer.Certificate {
+		t.Certificate = by.cert
+	}
+	der, err := ocsp.CreateResponse(signer.Certificate, by.cert, t, by.key)
 	if err != nil {
 		return nil, fmt.Errorf("sign an OCSP answer: %w", err)
 	}

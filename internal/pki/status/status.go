@@ -5,9 +5,10 @@
 // The gateway itself asks neither: its snapshot knows at once. Both are for programs that
 // verify the authority's certificates by themselves, such as nginx and HAProxy.
 //
-//	lists.go    a list for each authority, signed ahead: when something is revoked, and
-//	            every six hours
-//	ocsp.go     an answer for each certificate that is asked about, signed once and kept
+//	lists.go      a list for each authority, signed ahead: when something is revoked, and
+//	              every six hours
+//	ocsp.go       an answer for each certificate that is asked about, signed once and kept
+//	responder.go  who signs answers for an authority whose own key cannot
 //
 // Everything is signed, so that it is had without TLS. Nobody who asks makes the authority
 // sign more than once for each certificate that it has issued.
@@ -62,6 +63,8 @@ type Server struct {
 	lists   sync.Map   // ID of the authority → *list
 	seen    [2]uint64  // generations of the last round; guarded by signing
 	answers answers
+
+	responders responders
 }
 
 // New returns a server. Call [Server.Keep] now and then; until the first time there are no
@@ -105,7 +108,7 @@ func (s *Server) List(ctx context.Context, id string) ([]byte, error) {
 	}
 	l, ok := s.list(id)
 	if !ok {
-		return nil, fmt.Errorf("there is no revocation list of authority %.64q: its key is elsewhere, or it has ended", id)
+		return nil, fmt.Errorf("there is no revocation list of authority %.64q: it has ended, or there is none such", id)
 	}
 	return l.der, nil
 }
