@@ -240,6 +240,7 @@ func enroll(command *cobra.Command, c *est.Client, files certfile.Files, roots s
 func certAgent() *cobra.Command {
 	var server serverFlags
 	var reload []string
+	var roots string
 	var once bool
 	command := &cobra.Command{
 		Use: "agent FILE…", Short: "Renew certificates in files by themselves, and tell the program that uses them", Args: cobra.MinimumNArgs(1),
@@ -258,7 +259,11 @@ With --once look once, renew what is due, and end: for a timer of your own.`,
 					_, _ = fmt.Fprintln(command.ErrOrStderr(), time.Now().UTC().Format(time.RFC3339), printable(line))
 				},
 				Dial: func(ctx context.Context, current *tls.Certificate) (renewed.Source, error) {
-					return server.dial(ctx, est.ClientOptions{Known: current})
+					c, err := server.dial(ctx, est.ClientOptions{Known: current})
+					if err == nil && roots != "" {
+						err = certfile.SaveRoots(roots, c.Roots())
+					}
+					return c, err
 				},
 			}
 			for _, name := range args {
@@ -280,6 +285,7 @@ With --once look once, renew what is due, and end: for a timer of your own.`,
 	}
 	server.register(command)
 	command.Flags().StringArrayVar(&reload, "reload", nil, "command to run when files have changed, a word each; may be repeated")
+	command.Flags().StringVar(&roots, "roots", "", "file for the authority's roots, renewed with the certificates")
 	command.Flags().BoolVar(&once, "once", false, "look once, and end")
 	return command
 }

@@ -8,6 +8,7 @@
 package certfile
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -96,6 +97,18 @@ func Replace(name string, text []byte, mode fs.FileMode) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// SaveRoots writes an authority's roots, unless the file has just these already.
+func SaveRoots(name string, roots []*x509.Certificate) error {
+	text := EncodeChain(roots)
+	if before, err := os.ReadFile(name); err == nil && bytes.Equal(before, text) {
+		return nil
+	}
+	if err := Replace(name, text, 0o644); err != nil {
+		return fmt.Errorf("keep the authority's roots: %w", err)
+	}
+	return nil
 }
 
 // ParseChain reads certificates in PEM, the first of which is the one that counts.

@@ -54,18 +54,35 @@ func (k *Kept) Keep(ctx context.Context) (saved bool, err error) {
 	if !k.unsaved || !k.tries.IsOver(now) {
 		return false, nil
 	}
-	next, err := k.Get()
-	if err == nil {
-		err = k.save(next)
-	}
-	if err != nil {
+	if err := k.save(); err != nil {
 		return false, fmt.Errorf("%w; it is tried again in %s", err, k.tries.Failed(now))
 	}
-	k.unsaved, k.tries = false, renewed.Pause{}
 	return true, nil
 }
 
-func (k *Kept) save(next *tls.Certificate) error {
+// Renew renews the certificate at once, due or not, and writes it.
+func (k *Kept) Renew(ctx context.Context) error {
+	if err := k.Certificate.Renew(ctx); err != nil {
+		return err
+	}
+	k.unsaved = true
+	return k.save()
+}
+
+// save writes the newest certificate.
+func (k *Kept) save() error {
+	next, err := k.Get()
+	if err != nil {
+		return err
+	}
+	if err := k.write(next); err != nil {
+		return err
+	}
+	k.unsaved, k.tries = false, renewed.Pause{}
+	return nil
+}
+
+func (k *Kept) write(next *tls.Certificate) error {
 	key, ok := next.PrivateKey.(crypto.Signer)
 	if !ok {
 		return fmt.Errorf("a %T cannot be saved", next.PrivateKey)

@@ -31,6 +31,7 @@ type ClientOptions struct {
 	Token  string           // for the first certificate; empty: there is one already
 	Roots  *x509.CertPool   // that the server's certificate may chain to; nil: the system's
 	Known  *tls.Certificate // the certificate in force, if there is one: its root is trusted too
+	Now    func() time.Time // nil: time.Now
 }
 
 // Client gets certificates from a [Server]. It implements renewed.Source. It is safe for
@@ -40,6 +41,7 @@ type Client struct {
 	secret string
 	trust  *x509.CertPool
 	roots  []*x509.Certificate
+	now    func() time.Time // nil: time.Now
 }
 
 // NewClient finds out which roots the authority has. The server must prove who it is before
@@ -50,7 +52,7 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
 		return nil, fmt.Errorf("the server %.100q is no address: write https://pki.example.com", o.Server)
 	}
-	c := &Client{base: "https://" + u.Host + Path}
+	c := &Client{base: "https://" + u.Host + Path, now: o.Now}
 	var named []byte
 	if o.Token != "" {
 		if c.secret, named, err = split(o.Token); err != nil {
@@ -72,7 +74,7 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 
 // config is how the server is verified, and what is presented to it.
 func (c *Client) config(current *tls.Certificate) *tls.Config {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.trust}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.trust, Time: c.now}
 	if current != nil {
 		config.Certificates = []tls.Certificate{*current}
 	}
