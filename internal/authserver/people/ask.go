@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"pavise.dev/pavise/internal/authserver/people/account"
 	"pavise.dev/pavise/internal/authserver/people/pages"
@@ -100,7 +101,7 @@ func (k *asking) wanting() want {
 	if !fresh && slices.Contains(k.Prompt, "login") {
 		return signIn
 	}
-	if !fresh && k.MaxAge != nil && k.now().Sub(k.session.AuthTime) > *k.MaxAge {
+	if !fresh && k.MaxAge != nil && (k.session.Vague || k.now().Sub(k.session.AuthTime) > *k.MaxAge) {
 		return signIn
 	}
 	if !fresh && k.page != nil && k.mark != ownMark && len(k.ACR) > 0 && !slices.Contains(k.ACR, k.session.ACR) {
@@ -220,10 +221,25 @@ func (k *asking) grant(scopes []string) Answer {
 func (k *asking) person() Person { return personOf(k.visit) }
 
 func personOf(v *visit) Person {
-	return Person{
+	p := Person{
 		Subject: v.user.Subject, Username: v.user.Login, Name: v.user.Name, Email: v.user.Email,
 		EmailVerified: v.user.EmailVerified, AuthTime: v.session.AuthTime, ACR: v.session.ACR, AMR: slices.Clone(v.session.AMR),
 	}
+	if v.session.Vague {
+		p.AuthTime = time.Time{}
+	}
+	return p
+}
+
+// since is after when the person has to have signed in; zero: it does not matter.
+func (k *asking) since() time.Time {
+	switch {
+	case slices.Contains(k.Prompt, "login"):
+		return k.now()
+	case k.MaxAge != nil:
+		return k.now().Add(-*k.MaxAge)
+	}
+	return time.Time{}
 }
 
 func (k *asking) app() *pages.App {

@@ -80,7 +80,11 @@ func (k *asking) depart(join string) error {
 	if p == nil || k.browser == "" || !k.is(query.Get("token"), k.bound("with", k.Action, p.Name)) {
 		return k.forged(errForged)
 	}
-	address, state, f, err := p.Start(k.r.Context(), k.redirectOf(p))
+	since := k.since()
+	if join != "" {
+		since = time.Time{} // they signed in here for it; there, they only show which account is theirs
+	}
+	address, state, f, err := p.Start(k.r.Context(), k.redirectOf(p), since)
 	if err != nil {
 		return k.failProvider(k.visit, p, k.Action, k.Client.ID, err)
 	}
@@ -181,6 +185,8 @@ func (s *Service) failProvider(v *visit, p *upstream.Provider, action, client st
 	switch {
 	case errors.Is(err, upstream.ErrAway):
 		status, text = http.StatusServiceUnavailable, p.Title+" cannot be reached at the moment. Try again later, or sign in another way."
+	case errors.Is(err, upstream.ErrNotFresh):
+		status, text = http.StatusForbidden, "You are asked to sign in anew, and "+p.Title+" does not confirm that you did. Sign in another way."
 	case errors.Is(err, upstream.ErrStranger):
 		status, text = http.StatusForbidden, "Your account at "+p.Title+" is not one that may sign in here."
 	case !errors.Is(err, upstream.ErrRejected):
@@ -208,7 +214,9 @@ func (s *Service) arrive(v *visit, p *upstream.Provider, f flow, who upstream.Id
 		s.tell(v, Event{Action: EventSignInFailed, Subject: u.Subject, Client: f.Client, Method: p.Name, Detail: "the account is disabled"})
 		return s.ErrorPage(v.w, v.r, http.StatusForbidden, "account_disabled", textDisabled, "")
 	}
-	n := sessions.Session{ACR: ACROne, AMR: []string{viaOthers}, For: f.Mark, Via: p.Name, Half: u.HasTOTP}
+	n := sessions.Session{
+		AuthTime: who.AuthTime, Vague: who.AuthTime.IsZero(), ACR: ACROne, AMR: []string{viaOthers}, For: f.Mark, Via: p.Name, Half: u.HasTOTP,
+	}
 	if err := s.beginSession(v, u, n); err != nil {
 		return err
 	}

@@ -54,13 +54,7 @@ func (k *asking) departToPage(token string) error {
 
 // handOver sends a person to the operator's page.
 func (k *asking) handOver() error {
-	since := time.Time{}
-	switch {
-	case slices.Contains(k.Prompt, "login"):
-		since = k.now()
-	case k.MaxAge != nil:
-		since = k.now().Add(-*k.MaxAge)
-	}
+	since := k.since()
 	wanted := handover.Wanted{Client: k.Client.ID, LoginHint: cut(k.LoginHint, 128), Prompt: k.Prompt, ACR: k.ACR, Since: since}
 	if k.Client.ID != "" {
 		wanted.Application = k.Client.Name

@@ -85,9 +85,9 @@ type Person struct {
 	Name          string
 	Email         string
 	EmailVerified bool
-	AuthTime      time.Time
-	ACR           string   // [ACROne] or [ACRTwo], or what a provider or the operator's own page said
-	AMR           []string // RFC 8176: pwd, otp; fed for a provider; or what the operator's own page said
+	AuthTime      time.Time // zero: nobody knows
+	ACR           string    // [ACROne] or [ACRTwo], or what a provider or the operator's own page said
+	AMR           []string  // RFC 8176: pwd, otp; fed for a provider; or what the operator's own page said
 }
 
 // Authentication context class references.

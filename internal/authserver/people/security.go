@@ -51,7 +51,7 @@ func (k *asking) actPassword() error {
 		return err
 	}
 	k.event(Event{Action: EventPasswordChanged, Subject: k.user.Subject})
-	next := sessions.Session{AuthTime: k.session.AuthTime, ACR: k.session.ACR, AMR: k.session.AMR, Via: k.session.Via, For: ownMark}
+	next := sessions.Session{AuthTime: k.session.AuthTime, ACR: k.session.ACR, AMR: k.session.AMR, Via: k.session.Via, Vague: k.session.Vague, For: ownMark}
 	if err := k.beginSession(k.visit, fresh.User, next); err != nil {
 		return err
 	}

@@ -36,7 +36,12 @@ func (k *asking) showSignIn(status int, wrong string) error {
 		login = cut(k.value("username"), 128)
 	}
 	data := pages.SignInData{Form: k.pageForm("Sign in", wrong), Login: login, Password: !k.settings.NoPasswords, Device: k.Device}
+	since := k.since()
 	for _, p := range k.providers {
+		if !since.IsZero() && !p.SaysWhen() {
+			data.Unfit = append(data.Unfit, p.Title)
+			continue
+		}
 		data.Ways = append(data.Ways, pages.Way{Name: p.Title, Address: k.wayTo(k.Action, p.Name)})
 	}
 	if k.page != nil {
@@ -107,7 +112,11 @@ func (k *asking) proceed(p account.Proof, amr []string) error {
 	case p.User.MustChange && amr[0] == "pwd":
 		return k.askPassword(http.StatusOK, p, amr, "")
 	}
-	return k.signIn(p.User, amr, "")
+	via := ""
+	if k.half {
+		via = k.session.Via // of the first factor
+	}
+	return k.signIn(p.User, amr, via)
 }
 
 // signIn begins a session and goes on, by 303, to what the person was on the way to.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type person struct {
 	Username      string   `json:"username,omitempty"`
 	Email         string   `json:"email,omitempty"`
 	EmailVerified bool     `json:"email_verified,omitempty"`
-	AuthTime      int64    `json:"auth_time"` // seconds
+	AuthTime      int64    `json:"auth_time,omitempty"` // seconds; 0: nobody knows
 	ACR           string   `json:"acr,omitempty"`
 	AMR           []string `json:"amr,omitempty"`
 }
@@ -120,10 +121,11 @@ func (s *Server) textOf(scope string) string {
 // granted writes into the session what the person allowed.
 func (s *Server) granted(as *goidc.AuthnSession, answer people.Answer) error {
 	p := answer.Person
-	text, err := json.Marshal(person{
-		Name: p.Name, Username: p.Username, Email: p.Email, EmailVerified: p.EmailVerified,
-		AuthTime: p.AuthTime.Unix(), ACR: p.ACR, AMR: p.AMR,
-	})
+	kept := person{Name: p.Name, Username: p.Username, Email: p.Email, EmailVerified: p.EmailVerified, ACR: p.ACR, AMR: p.AMR}
+	if !p.AuthTime.IsZero() {
+		kept.AuthTime = p.AuthTime.Unix()
+	}
+	text, err := json.Marshal(kept)
 	if err != nil {
 		return fmt.Errorf("encode who signed in: %w", err)
 	}
@@ -140,9 +142,19 @@ func (s *Server) idTokenClaims(_ context.Context, g *goidc.Grant) map[string]any
 		return nil
 	}
 	claims := s.profile(p, g)
-	claims[goidc.ClaimAuthTime], claims[goidc.ClaimAMR] = p.AuthTime, p.AMR
+	maps.Copy(claims, p.signIn())
+	return claims
+}
+
+// signIn is what a token says of how somebody signed in, as far as it is known: an endpoint
+// that wants to know is not told what nobody does (RFC 9470 §6).
+func (p person) signIn() map[string]any {
+	claims := map[string]any{goidc.ClaimAMR: p.AMR}
 	if p.ACR != "" {
 		claims[goidc.ClaimACR] = p.ACR
+	}
+	if p.AuthTime != 0 {
+		claims[goidc.ClaimAuthTime] = p.AuthTime
 	}
 	return claims
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func (s *Server) tokenClaims(_ context.Context, t *goidc.Token, g *goidc.Grant) 
 		claims[goidc.ClaimAct] = act
 	}
 	if p, ok := personOf(g.Store); ok {
-		claims[goidc.ClaimAuthTime], claims[goidc.ClaimACR], claims[goidc.ClaimAMR] = p.AuthTime, p.ACR, p.AMR
+		maps.Copy(claims, p.signIn())
 	}
 	return claims
 }

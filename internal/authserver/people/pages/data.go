@@ -29,6 +29,7 @@ type SignInData struct {
 	Login    string
 	Password bool // accounts of our own may sign in
 	Ways     []Way
+	Unfit    []string // others that cannot confirm that somebody signed in just now, which is wanted
 	Device   string
 }
 
@@ -157,7 +158,7 @@ func samples(name string) []any {
 	form := Form{"/x", "token", "Title", "Wrong", "Done"}
 	app := &App{"Name", "app.example", "mail", "https://app.example/policy"}
 	return map[string][]any{
-		SignIn:   {SignInData{}, SignInData{form, app, "ada", true, []Way{{"Other", "/x"}}, "ABCD-EFGH"}},
+		SignIn:   {SignInData{}, SignInData{form, app, "ada", true, []Way{{"Other", "/x"}}, []string{"Old"}, "ABCD-EFGH"}},
 		Second:   {SecondData{}, SecondData{form, "proof"}},
 		Password: {PasswordData{}, PasswordData{form, "proof", "ada", 12, true}},
 		Choose:   {ChooseData{}, ChooseData{form, app, "Ada", "ada"}},

@@ -33,9 +33,10 @@ type Session struct {
 	Ends     time.Time `json:"ends"`
 	ACR      string    `json:"acr"`
 	AMR      []string  `json:"amr"`
-	For      string    `json:"for,omitempty"`  // mark of the authorization for which was signed in
-	Half     bool      `json:"half,omitempty"` // a second factor is still missing: nobody is signed in
-	Via      string    `json:"via,omitempty"`  // provider, if it was not an account's own password
+	For      string    `json:"for,omitempty"`   // mark of the authorization for which was signed in
+	Half     bool      `json:"half,omitempty"`  // a second factor is still missing: nobody is signed in
+	Via      string    `json:"via,omitempty"`   // provider, if it was not an account's own password
+	Vague    bool      `json:"vague,omitempty"` // AuthTime is when they came from there: when they signed in there was not said
 	Agent    string    `json:"agent,omitempty"`
 	Remote   string    `json:"remote,omitempty"`
 }

@@ -31,10 +31,11 @@ const (
 
 	maxTokenAge = 10 * time.Minute // since an ID token was issued
 	leeway      = time.Minute
+	authLeeway  = 5 * time.Second // between the clocks, for when somebody signed in
 )
 
 // verify checks an ID token (OpenID Connect Core §3.1.3.7).
-func (p *Provider) verify(ctx context.Context, known *discovered, token *oauth2.Token, nonce string) (Identity, error) {
+func (p *Provider) verify(ctx context.Context, known *discovered, token *oauth2.Token, f Flow) (Identity, error) {
 	raw, ok := token.Extra("id_token").(string)
 	if !ok || raw == "" {
 		return Identity{}, fmt.Errorf("%w: there is no ID token", ErrRejected)
@@ -52,8 +53,12 @@ func (p *Provider) verify(ctx context.Context, known *discovered, token *oauth2.
 	if err != nil {
 		return Identity{}, fmt.Errorf("%w: ID token: %w", ErrRejected, err)
 	}
-	if err := p.checkClaims(id, claims, nonce); err != nil {
+	if err := p.checkClaims(id, claims, f.Nonce); err != nil {
 		return Identity{}, fmt.Errorf("%w: ID token: %w", ErrRejected, err)
+	}
+	at, err := p.authTime(claims, f.After)
+	if err != nil {
+		return Identity{}, err
 	}
 	if id.AccessTokenHash != "" {
 		if err := id.VerifyAccessToken(token.AccessToken); err != nil {
@@ -63,7 +68,35 @@ func (p *Provider) verify(ctx context.Context, known *discovered, token *oauth2.
 	if err := p.complete(ctx, known, claims, id.Subject, token); err != nil {
 		return Identity{}, err
 	}
-	return p.identity(claims, id.Subject, "name", "email", "email_verified")
+	who, err := p.identity(claims, id.Subject, "name", "email", "email_verified")
+	who.AuthTime = at
+	return who, err
+}
+
+// authTime is when the person signed in there, after the given moment if there is one.
+func (p *Provider) authTime(claims map[string]any, after time.Time) (time.Time, error) {
+	said, ok := claims["auth_time"]
+	if !ok {
+		if !after.IsZero() {
+			return time.Time{}, fmt.Errorf("%w: there is no auth_time, although max_age was sent", ErrNotFresh)
+		}
+		return time.Time{}, nil
+	}
+	number, ok := said.(strictjson.Number)
+	seconds, err := number.Float()
+	if !ok || err != nil || seconds <= 0 || seconds > 1<<40 {
+		return time.Time{}, fmt.Errorf("%w: ID token: its auth_time is no time", ErrRejected)
+	}
+	at, now := time.Unix(int64(seconds), 0).UTC(), p.now().UTC()
+	switch {
+	case at.After(now.Add(leeway)):
+		return time.Time{}, fmt.Errorf("%w: ID token: its auth_time is in the future", ErrRejected)
+	case at.Before(after.Add(-authLeeway)):
+		return time.Time{}, fmt.Errorf("%w: they did at %s, wanted was after %s", ErrNotFresh, at.Format(time.RFC3339), after.Format(time.RFC3339))
+	case at.After(now):
+		at = now
+	}
+	return at, nil
 }
 
 // complete adds what an ID token leaves out and the provider's userinfo says of the same

@@ -25,6 +25,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -84,6 +85,7 @@ type Identity struct {
 	Issuer, Subject string
 	Name, Email     string
 	EmailVerified   bool
+	AuthTime        time.Time // when they signed in there; zero: it does not say
 }
 
 // Flow is what has to be remembered between Start and Finish.
@@ -91,6 +93,8 @@ type Flow struct {
 	Provider string `json:"provider,omitempty"`
 	Nonce    string `json:"nonce,omitempty"`
 	Verifier string `json:"verifier,omitempty"`
+
+	After time.Time `json:"after,omitzero"` // the person has to have signed in after
 }
 
 // Errors that callers decide by.
@@ -99,6 +103,7 @@ var (
 	ErrDenied   = errors.New("the provider let the person not in, or they refused")
 	ErrRejected = errors.New("the provider's answer does not hold what it must")
 	ErrStranger = errors.New("the person is not among those who may come in")
+	ErrNotFresh = errors.New("the provider does not show that the person signed in as recently as is wanted")
 )
 
 // Options are what providers need besides their settings; all are required.
@@ -205,8 +210,15 @@ func checkAddress(name, address string) error {
 }
 
 // Start returns where to send a person, with the state that comes back, and what to
-// remember until then. The state is a secret of the browser's.
-func (p *Provider) Start(ctx context.Context, redirect string) (address, state string, f Flow, err error) {
+// remember until then. The state is a secret of the browser's. Since, if it is not zero, is
+// after when the person has to have signed in there: who is remembered there from before
+// is asked again (OpenID Connect Core §3.1.2.1), and [Provider.Finish] wants to be told
+// when it was. [ErrNotFresh] says that the provider speaks nothing in which that could be
+// asked for.
+func (p *Provider) Start(ctx context.Context, redirect string, since time.Time) (address, state string, f Flow, err error) {
+	if !since.IsZero() && !p.SaysWhen() {
+		return "", "", f, fmt.Errorf("%w: it speaks plain OAuth 2.0", ErrNotFresh)
+	}
 	var random [3]string
 	for i := range random {
 		if random[i], err = p.secret(); err != nil {
@@ -223,8 +235,19 @@ func (p *Provider) Start(ctx context.Context, redirect string) (address, state s
 		f.Nonce = random[2]
 		options = append(options, oidc.Nonce(f.Nonce))
 	}
+	if !since.IsZero() {
+		f.After = since.UTC()
+		age := max(0, int64(p.now().Sub(since)/time.Second))
+		options = append(options, oauth2.SetAuthURLParam("max_age", strconv.FormatInt(age, 10))) // it makes auth_time required, too
+		if age == 0 {
+			options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
+		}
+	}
 	return config.AuthCodeURL(state, options...), state, f, nil
 }
+
+// SaysWhen reports whether the provider can be asked when a person signed in there.
+func (p *Provider) SaysWhen() bool { return p.Kind == OpenIDConnect }
 
 func (p *Provider) secret() (string, error) {
 	b := make([]byte, secretBytes)
@@ -358,7 +381,7 @@ func (p *Provider) Finish(ctx context.Context, redirect string, f Flow, back Cal
 	if known == nil {
 		return p.ask(ctx, token)
 	}
-	return p.verify(ctx, known, token, f.Nonce)
+	return p.verify(ctx, known, token, f)
 }
 
 // finishTime bounds all requests of one Finish together.
