@@ -197,12 +197,15 @@ With --root make the next root too. The root before it signs it as well, and new
 certificates come with both paths, so that whoever trusts only one of the two goes on: give
 the new root to others (pavise ca export) before the old one ends.
 
-With --compromised the issuing authority's key is taken to be in other hands: it is no longer
-trusted, and every certificate that it signed is revoked at once.`,
+With --compromised the keys that are kept here are taken to be in other hands, as after the
+theft of a backup: no issuing authority is trusted any longer, of those before either, and
+every certificate that they signed is revoked at once. If the root's key is kept here too,
+add --root: then the roots are trusted no longer, and the next one is signed by none of
+them, so that whoever verifies by himself must be given it (pavise ca export).`,
 		Example: `  pavise ca rotate
   pavise ca rotate --root
   pavise ca rotate --root-key /media/usb/acme-root.key
-  pavise ca rotate --compromised --reason "backup was stolen"`,
+  pavise ca rotate --compromised --root --reason "backup was stolen"`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if newKeyFile != "" && !n.Root {
 				return &usageError{"--new-root-key is for a new root", "add --root"}
@@ -215,7 +218,11 @@ trusted, and every certificate that it signed is revoked at once.`,
 				n.RootKey = key
 			}
 			if n.Compromised && !yes {
-				if err := confirm(command, "Every certificate that the issuing authority has signed is revoked from this moment on.\nWhoever has one needs a new one. Go on?"); err != nil {
+				what := "Every certificate that this authority has issued is revoked from this moment on.\nWhoever has one needs a new one."
+				if n.Root {
+					what += " The roots are trusted no longer: whoever verifies by himself needs the next one."
+				}
+				if err := confirm(command, what+" Go on?"); err != nil {
 					return err
 				}
 			}
@@ -239,7 +246,7 @@ trusted, and every certificate that it signed is revoked at once.`,
 	flags.BoolVar(&n.Root, "root", false, "a new root too")
 	flags.StringVar(&keyFile, keyFlag, "", "file with the key of the root that signs now, if it is not kept here")
 	flags.StringVar(&newKeyFile, "new-root-key", "", "with --root: file for the new root's key, which is then kept nowhere else")
-	flags.BoolVar(&n.Compromised, "compromised", false, "the issuing authority's key is in other hands: revoke all that it signed")
+	flags.BoolVar(&n.Compromised, "compromised", false, "the keys here are in other hands: revoke all that was issued; with --root, distrust the roots too")
 	flags.StringVar(&n.Reason, "reason", "", "why, for the log")
 	flags.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	jsonFlag(command, &asJSON)

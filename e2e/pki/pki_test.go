@@ -153,7 +153,7 @@ func TestDisabledClientAndRotation(t *testing.T) {
 	_, err = g.App.State.Authority.Rotate(t.Context(), pki.Rotation{Compromised: true})
 	must(t, err)
 	newCaller(t, g, g.Certificate(pki.Request{Client: "web"}), true).want("of the one after", "/v1/orders", 200, "")
-	c.want("of an issuer that is retired, but not stolen", "/v1/orders", 200, "")
+	c.want("of an issuer whose key was stolen with the others", "/v1/orders", 401, "invalid_credential")
 	g.Restart()
 	again := newCaller(t, g, g.Certificate(pki.Request{Client: "web"}), true)
 	again.want("after a restart", "/v1/orders", 200, "")

@@ -45,7 +45,7 @@ func (a *App) addEnrolment(f *config.File, p *pavise.Policy) error {
 			if f.Hosts[f.PKI.Host].ClientCertificates != "ask" {
 				continue // nobody could renew
 			}
-			s = inForce{a.lookup, a.now}
+			s = inForce{a.lookup, a.State.Authority.Trusts, a.now}
 		}
 		api.Endpoints = append(api.Endpoints, pavise.Endpoint{
 			Pattern: e.Pattern, Shield: s, AnyScope: true, Handler: e.Handler, MaxBody: est.MaxBody, Judges: []string{"Authorization"},
@@ -69,6 +69,7 @@ func (a *App) enrolled(r *http.Request, c client.Change, by string) {
 // That it is this very certificate says its digest; no chain has to be looked at.
 type inForce struct {
 	lookup shield.Lookup
+	trusts func(pin string) bool // whether an issuing authority counts
 	now    clock
 }
 
@@ -96,6 +97,9 @@ func (s inForce) Verify(r *http.Request) (*shield.Identity, error) {
 	now := s.now()
 	if err := record.Usable(now, r); err != nil {
 		return nil, err
+	}
+	if !s.trusts(record.Settings[pki.SettingCA]) {
+		return nil, shield.Refuse(shield.RevokedCredential, "the authority that has signed it was revoked").Of(record.ID, record.Client.ID, true)
 	}
 	return record.Identity(now), nil
 }

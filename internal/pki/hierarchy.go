@@ -46,6 +46,8 @@ type kept struct {
 	Created     time.Time `json:"created"`
 	Retired     time.Time `json:"retired,omitzero"` // it signs no certificates since
 	Revoked     time.Time `json:"revoked,omitzero"` // nothing that it signed is trusted since
+	Reason      string    `json:"reason,omitempty"` // why it was revoked
+	Swept       bool      `json:"swept,omitempty"`  // what it signed was revoked too
 	List        []byte    `json:"list,omitempty"`   // of a root whose key is kept elsewhere: its revocation list, DER
 }
 

@@ -71,9 +71,40 @@ func (a *Authority) Issue(ctx context.Context, n Request, csr *SigningRequest) (
 	if err != nil {
 		return nil, change, fmt.Errorf("keep the certificate: %w", err)
 	}
+	if err := a.confirm(ctx, by, n); err != nil {
+		_, also := a.options.Registry.Revoke(ctx, issued.Credential.ID, "revoked while it was issued")
+		if errors.Is(also, client.ErrMissing) {
+			also = nil // whoever revoked what it rests on has found it
+		}
+		return nil, change, errors.Join(err, also)
+	}
 	change.Target = issued.Credential.ID
 	change.Text = fmt.Sprintf("for client %s, profile %s, %s, until %s", n.Client, profile.Name, strings.Join(n.Names, " "), leaf.NotAfter.Format(time.RFC3339))
 	return issued, change, nil
+}
+
+// confirm looks again at what a certificate rests on, when its record is kept: who signed
+// it, and the certificate that it replaces. A revocation that came in between either finds
+// the record, or is found here.
+func (a *Authority) confirm(ctx context.Context, by *member, n Request) error {
+	now, err := a.table.Get(ctx, by.kept.ID)
+	if err != nil {
+		return fmt.Errorf("look again at the issuing authority: %w", err)
+	}
+	if !now.Value.Revoked.IsZero() {
+		return fmt.Errorf("%w: the issuing authority was revoked meanwhile; try again", client.ErrConflict)
+	}
+	if n.Replaces == "" {
+		return nil
+	}
+	old, err := a.options.Registry.Credential(ctx, client.CertificateKind, n.Replaces)
+	if err != nil {
+		return fmt.Errorf("look again at the certificate that is renewed: %w", err)
+	}
+	if !old.Revoked.IsZero() {
+		return fault("ask the operator for an enrolment token", "the certificate was revoked meanwhile")
+	}
+	return nil
 }
 
 // Check returns what [Authority.Issue] would refuse at once.
@@ -238,6 +269,8 @@ func (a *Authority) Renew(ctx context.Context, id string, csr *SigningRequest) (
 		return nil, change, fault("ask the operator for an enrolment token", "the certificate was revoked at %s", old.Revoked.UTC().Format(time.RFC3339))
 	case !now.Before(old.Expires):
 		return nil, change, fault("ask the operator for an enrolment token", "the certificate ended at %s", old.Expires.UTC().Format(time.RFC3339))
+	case !a.Trusts(old.Settings[SettingCA]):
+		return nil, change, fault("ask the operator for an enrolment token", "the authority that has signed the certificate was revoked")
 	}
 	life := old.Expires.Sub(old.Created).Round(time.Minute)
 	if p, err := a.profile(old.Settings[SettingProfile]); err == nil {

@@ -51,6 +51,7 @@ type Registry interface {
 	AddCredential(ctx context.Context, c client.Credential, issued shield.Issued) (client.Credential, client.Change, error)
 	Credential(ctx context.Context, kind, id string) (client.Credential, error)
 	Client(ctx context.Context, id string) (client.Client, error)
+	Revoke(ctx context.Context, id, reason string) (client.Change, error)
 	RevokeIssuedBy(ctx context.Context, ca, reason string) (client.Change, error)
 }
 
@@ -184,6 +185,15 @@ func (a *Authority) Issuers() ([]byte, error) {
 		return nil, err
 	}
 	return EncodePEM(h.issuers(a.options.Now())...), nil
+}
+
+// Trusts reports whether certificates of an issuing authority count, named by its pin as
+// [SettingCA] does.
+func (a *Authority) Trusts(pin string) bool {
+	h, err := a.hierarchy()
+	return err == nil && slices.ContainsFunc(h.members, func(m *member) bool {
+		return m.kept.Role == Issuing && m.kept.Revoked.IsZero() && Pin(m.cert) == pin
+	})
 }
 
 // EncodePEM writes certificates as files hold them.

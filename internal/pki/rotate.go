@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"pavise.dev/pavise/internal/client"
@@ -20,8 +21,10 @@ type Rotation struct {
 	RootKey secret.Value // PEM, of the root that signs now, if it is kept elsewhere
 	NextKey secret.Value // PEM, of the new root, which is not kept; empty: one is made and kept
 
-	// Compromised: the issuing authority's key is in other hands. It is revoked, with
-	// every certificate that it signed.
+	// Compromised: keys that are kept here are in other hands, as after the theft of a backup.
+	// Every issuing authority is revoked, those that sign no more too, with every certificate
+	// that they signed. With Root so are the roots: the next one is signed by none of them,
+	// and whoever verifies by himself must be given it.
 	Compromised bool
 	Reason      string
 }
@@ -62,10 +65,7 @@ func (a *Authority) Rotate(ctx context.Context, n Rotation) (client.Change, erro
 	if err := a.read(ctx); err != nil {
 		return change, err
 	}
-	if !n.Compromised {
-		return change, nil
-	}
-	text, err := a.revokeAll(ctx, old, n.Reason)
+	text, err := a.sweep(ctx)
 	change.Text += text
 	return change, err
 }
@@ -78,13 +78,17 @@ func (a *Authority) next(h *hierarchy, n Rotation, now time.Time) (members []*me
 		return nil, nil, err
 	}
 	if signer != nil {
-		if signer, err = withKey(signer, n.RootKey); err != nil {
+		signer, err = withKey(signer, n.RootKey)
+		if errors.Is(err, ErrOffline) && n.Root && n.Compromised {
+			signer, err = nil, nil // what it says counts no more
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 	}
 	root := signer
 	if n.Root {
-		if root, err = a.newRoot(h.setup, n.NextKey, signer); err != nil {
+		if root, err = a.nextRoot(h, n, signer); err != nil {
 			return nil, nil, err
 		}
 		members = append(members, root)
@@ -94,6 +98,15 @@ func (a *Authority) next(h *hierarchy, n Rotation, now time.Time) (members []*me
 		return nil, nil, err
 	}
 	return append(members, issuing), signer, nil
+}
+
+// nextRoot makes the next root, signed by the one before it too, unless that is trusted no
+// more.
+func (a *Authority) nextRoot(h *hierarchy, n Rotation, before *member) (*member, error) {
+	if n.Compromised {
+		before = nil
+	}
+	return a.newRoot(h.setup, n.NextKey, before)
 }
 
 // withKey returns a root with its key, if that is here or was given.
@@ -114,47 +127,97 @@ func withKey(root *member, given secret.Value) (*member, error) {
 	return &member{kept: root.kept, version: root.version, cert: root.cert, cross: root.cross, key: key}, nil
 }
 
-// retire returns what becomes of those that signed until now.
+// retire returns what becomes of those that were there before.
 func retire(h *hierarchy, n Rotation, now time.Time) (old []*member) {
 	for _, m := range h.members {
-		if m.isRetired(now) || m.kept.Role == Root && !n.Root {
+		if m.kept.Role == Root && !n.Root {
 			continue
 		}
 		next := *m
-		next.kept.Retired = now
-		if n.Compromised && m.kept.Role == Issuing {
-			next.kept.Revoked = now
+		if !m.isRetired(now) {
+			next.kept.Retired = now
 		}
-		old = append(old, &next)
+		if n.Compromised && m.kept.Revoked.IsZero() {
+			next.kept.Revoked, next.kept.Reason = now, n.Reason
+		}
+		if next.kept.Retired != m.kept.Retired || next.kept.Revoked != m.kept.Revoked {
+			old = append(old, &next)
+		}
 	}
 	return old
 }
 
-// revokeAll ends every certificate of issuing authorities whose keys are in other hands.
-func (a *Authority) revokeAll(ctx context.Context, old []*member, reason string) (text string, err error) {
-	for _, m := range old {
-		if m.kept.Role != Issuing {
-			continue
-		}
-		done, err := a.options.Registry.RevokeIssuedBy(ctx, Pin(m.cert), reason)
+// sweep revokes what issuing authorities have signed that are trusted no more. Each is
+// marked when that is done, so that whatever broke off is done again.
+func (a *Authority) sweep(ctx context.Context) (text string, err error) {
+	h, err := a.hierarchy()
+	if err != nil {
+		return "", err
+	}
+	swept := false
+	for _, m := range h.unswept() {
+		done, err := a.options.Registry.RevokeIssuedBy(ctx, Pin(m.cert), m.kept.Reason)
 		if err != nil && !errors.Is(err, client.ErrMissing) {
 			return text, fmt.Errorf("revoke the certificates of %s: %w", m.cert.Subject.CommonName, err)
 		}
-		text += fmt.Sprintf("; %s is revoked, and with it %s", m.cert.Subject.CommonName, done.Text)
+		text += fmt.Sprintf("; %s is revoked", m.cert.Subject.CommonName)
+		if done.Text != "" {
+			text += ", and with it " + done.Text
+		}
+		next := *m
+		next.kept.Swept, swept = true, true
+		if err := a.keep(ctx, nil, &next); err != nil {
+			return text, err
+		}
+	}
+	if !swept {
+		return "", nil
+	}
+	if err := a.read(ctx); err != nil {
+		return text, err
 	}
 	return text, a.options.Refresh(ctx)
+}
+
+func (h *hierarchy) unswept() (found []*member) {
+	for _, m := range h.members {
+		if m.kept.Role == Issuing && !m.kept.Revoked.IsZero() && !m.kept.Swept {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// finish does what a rotation could not.
+func (a *Authority) finish(ctx context.Context) error {
+	if h, err := a.hierarchy(); err != nil || len(h.unswept()) == 0 {
+		return err
+	}
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	if err := a.read(ctx); err != nil {
+		return err
+	}
+	text, err := a.sweep(ctx)
+	if text != "" {
+		a.options.Changed("authority.revoke", "certificate authority", strings.TrimPrefix(text, "; "))
+	}
+	return err
 }
 
 // before is how long before the end of what it may sign an issuing authority is replaced.
 const before = 30 * 24 * time.Hour
 
-// Keep does what is due, if the clock may be believed: makes the next issuing authority
+// Keep finishes what broke off, and does what is due if the clock may be believed: makes the next issuing authority
 // before certificates would have to be cut short, if the root's key is here. What has ended
 // stays: a clock may say so by mistake, and what is gone does not come back.
 func (a *Authority) Keep(ctx context.Context) error {
 	h, err := a.hierarchy()
 	if errors.Is(err, ErrNone) {
 		return nil
+	}
+	if err := a.finish(ctx); err != nil {
+		return err
 	}
 	if steady, err := a.Steady(ctx); err != nil || !steady {
 		return err

@@ -130,33 +130,6 @@ func stored(t *testing.T, w *world) (all []string) {
 	return all
 }
 
-func TestStolenIssuerTakesItsCertificatesWithIt(t *testing.T) {
-	w := newWorld(t)
-	w.init(pki.Init{})
-	old := w.issue(pki.Request{Client: "web"})
-	second := w.issue(pki.Request{Client: "pay"})
-	w.forward(time.Hour)
-	w.rotate(pki.Rotation{Compromised: true, Reason: "stolen"})
-	for _, issued := range []*pki.Issued{old, second} {
-		kept, err := w.registry.Credential(t.Context(), "mtls", issued.Credential.ID)
-		if err != nil || kept.Revoked.IsZero() || kept.Reason != "stolen" {
-			t.Errorf("%+v, %v", kept, err)
-		}
-	}
-	issuers, err := w.pki.Issuers()
-	if err != nil || strings.Contains(string(issuers), string(pki.EncodePEM(old.Chain[1]))) {
-		t.Errorf("the stolen authority is trusted: %v", err)
-	}
-	next := w.issue(pki.Request{Client: "web"})
-	kept, err := w.registry.Credential(t.Context(), "mtls", next.Credential.ID)
-	if err != nil || !kept.Revoked.IsZero() {
-		t.Errorf("what the next one signs: %+v, %v", kept, err)
-	}
-	if _, _, err := w.pki.Renew(t.Context(), old.Credential.ID, w.csr()); err == nil {
-		t.Error("a revoked certificate was renewed")
-	}
-}
-
 func TestIssuerRotatesBeforeCertificatesAreCutShort(t *testing.T) {
 	w := newWorld(t)
 	root := w.init(pki.Init{})
