@@ -140,7 +140,7 @@ func contenders() []contender {
 
 func bare() contender {
 	return contender{
-		name: "net/http", rows: []string{"open", "tls-new", "mtls", "mtls-new"},
+		name: "net/http", rows: []string{"open", "tls-new", "mtls", "mtls-new", "mtls-again"},
 		version: func(ctx context.Context, _ *track) (string, error) { return output(ctx, "go", "version") },
 		start: func(ctx context.Context, t *track) (*running, error) {
 			addresses, err := free(2)

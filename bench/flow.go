@@ -19,6 +19,7 @@ import (
 const (
 	flowCode    = "code"    // a person who is signed in comes, and the application redeems the code
 	flowRefresh = "refresh" // an application goes on, with what the answer before gave it
+	flowRenew   = "renew"   // a service renews its certificate
 )
 
 // perAddress is how many codes one address asks for: what people see is limited for each
@@ -32,12 +33,16 @@ type flow struct {
 	cookie  string
 	refresh string
 	codes   int
+	csr     string // base64
 }
 
 // flowOf returns nil for rows without a flow.
 func (l *load) flowOf() *flow {
 	if l.Flow == "" {
 		return nil
+	}
+	if l.Flow == flowRenew {
+		return &flow{load: l, csr: l.signingRequest()}
 	}
 	return &flow{load: l, client: l.Proofs[0], cookie: l.Cookie}
 }
@@ -53,6 +58,10 @@ func (f *flow) source(n int64) net.Addr {
 // step does what comes next, and says how many requests were answered, and whether the
 // connection has served its turn.
 func (f *flow) step(c *caller) (answered int, spent bool, err error) {
+	if f.Flow == flowRenew {
+		f.codes++
+		return 1, f.codes%perAddress == 0, f.renew(c)
+	}
 	if f.Flow == flowRefresh && f.refresh != "" {
 		return 1, false, f.redeem(c, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {f.refresh}})
 	}

@@ -9,7 +9,7 @@ import (
 func haproxy() contender {
 	return contender{
 		name:    "HAProxy",
-		rows:    []string{"open", "key", "jwt-rs256-1", "jwt-rs256-1000", "jwt-es256-1", "jwt-es256-1000", "tls-new", "mtls", "mtls-new"},
+		rows:    []string{"open", "key", "jwt-rs256-1", "jwt-rs256-1000", "jwt-es256-1", "jwt-es256-1000", "tls-new", "mtls", "mtls-new", "mtls-again"},
 		version: func(ctx context.Context, _ *track) (string, error) { return output(ctx, "haproxy", "-v") },
 		start:   startHAProxy,
 	}

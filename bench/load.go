@@ -40,6 +40,7 @@ type order struct {
 	Flow    string        `json:"flow"`
 	Cookie  string        `json:"cookie"` // of somebody who is signed in, for flows
 	Fresh   bool          `json:"fresh"`
+	Again   bool          `json:"again"`
 	CA      string        `json:"ca"`
 	Cert    string        `json:"cert"` // of the callers; with Key
 	Key     string        `json:"key"`
@@ -280,13 +281,16 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 // call is one caller: it makes one request after another until the end.
 func (l *load) call(ctx context.Context, t *tally) {
 	var c *caller
-	f := l.flowOf()
+	f, config := l.flowOf(), l.config.Clone()
+	if l.Again {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(1) // each caller has its own
+	}
 	for !l.done.Load() && ctx.Err() == nil {
 		answered, spent := 1, l.Fresh
 		request, err := l.request()
 		begin := time.Now()
 		if err == nil && c == nil {
-			c, err = l.connect(ctx, f.source(l.sources.Add(1)))
+			c, err = l.connect(ctx, config, f.source(l.sources.Add(1)))
 		}
 		switch {
 		case err != nil:
@@ -319,18 +323,25 @@ type caller struct {
 	br   *bufio.Reader
 }
 
-func (l *load) connect(ctx context.Context, from net.Addr) (*caller, error) {
+func (l *load) connect(ctx context.Context, config *tls.Config, from net.Addr) (*caller, error) {
 	plain, err := (&net.Dialer{LocalAddr: from}).DialContext(ctx, "tcp", l.Address)
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(plain, l.config)
+	conn := tls.Client(plain, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = plain.Close()
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
 	state := conn.ConnectionState()
 	agreed := tls.VersionName(state.Version) + ", " + tls.CipherSuiteName(state.CipherSuite) + ", " + state.CurveID.String()
+	if l.Again {
+		agreed += map[bool]string{true: ", resumed", false: ", not resumed"}[state.DidResume]
+		if !state.DidResume && l.measuring.Load() {
+			_ = conn.Close() // it is of no use
+			return nil, errors.New("the session was not resumed")
+		}
+	}
 	l.agreed.Store(&agreed)
 	return &caller{conn, bufio.NewReader(conn)}, nil
 }

@@ -169,7 +169,7 @@ func (p *page) measure(ctx context.Context, t *track, c contender) error {
 // load lets the other core call.
 func (p *page) load(ctx context.Context, t *track, r *running, row row) (figure, error) {
 	o := order{
-		Address: r.open, Name: openHost, Path: row.path, Proof: row.proof, Body: row.body, Fresh: row.fresh,
+		Address: r.open, Name: openHost, Path: row.path, Proof: row.proof, Body: row.body, Fresh: row.fresh, Again: row.again,
 		CA: t.path("ca.pem"), PID: r.pid(), Time: p.settings.time, PEM: r.key, Flow: row.flow, Cookie: r.cookie,
 	}
 	if row.form != "" {
@@ -177,6 +177,9 @@ func (p *page) load(ctx context.Context, t *track, r *running, row row) (figure,
 	}
 	if row.tls {
 		o.Address, o.Name, o.Cert, o.Key = r.mutual, mutualHost, t.path("caller.pem"), t.path("caller.key")
+	}
+	if row.mine {
+		o.Cert, o.Key = t.path("mine.pem"), t.path("mine-key.pem")
 	}
 	if row.proof != "" {
 		o.Proofs = r.proofs[row.proof]

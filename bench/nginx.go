@@ -9,7 +9,7 @@ import (
 
 func nginx() contender {
 	return contender{
-		name: "nginx", rows: []string{"open", "key", "tls-new", "mtls", "mtls-new"},
+		name: "nginx", rows: []string{"open", "key", "tls-new", "mtls", "mtls-new", "mtls-again"},
 		version: func(ctx context.Context, _ *track) (string, error) { return output(ctx, "nginx", "-v") },
 		start:   startNginx,
 	}

@@ -63,6 +63,12 @@ apis:
     upstream: "http://{{upstream}}"
     shield: {mtls: ca.pem}
     endpoints: {GET /mtls: {scopes: [orders:read]}}
+  mine:
+    host: partners.example.com
+    upstream: "http://{{upstream}}"
+    shield: mtls
+    endpoints: {GET /mine: {scopes: [orders:read]}}
+pki: {host: partners.example.com}
 scopes: {orders:read: See orders}
 `
 
@@ -74,6 +80,9 @@ func startPavise(ctx context.Context, t *track) (*running, error) {
 	config := t.fill(paviseConfig, append(addresses, addresses...))
 	file := t.path("pavise.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	if _, err := t.pv(ctx, file, "ca", "init"); err != nil {
 		return nil, err
 	}
 	command := []string{t.pavise, "serve", "-c", file}
@@ -89,6 +98,9 @@ func startPavise(ctx context.Context, t *track) (*running, error) {
 		return nil, err
 	}
 	if r.proofs, err = t.credentials(ctx, file); err != nil {
+		return r, err
+	}
+	if _, err := t.pv(ctx, file, "cert", "issue", "shop", "--out", t.path("mine.pem")); err != nil {
 		return r, err
 	}
 	return r, t.registrations(ctx, file, r)

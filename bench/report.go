@@ -29,7 +29,7 @@ func (p *page) write() error {
 	}
 	var b strings.Builder
 	err = made.Execute(&b, map[string]any{
-		"Machine": p.machine, "Contenders": p.contenders, "Rows": p.measuredRows(rows()), "OAuth": p.measuredRows(oauthRows()), "Ours": pavise(), "Steps": stepLines(p.steps),
+		"Machine": p.machine, "Contenders": p.contenders, "Rows": p.measuredRows(rows()), "OAuth": p.measuredRows(oauthRows()), "Authority": p.measuredRows(authorityRows()), "Ours": pavise(), "Steps": stepLines(p.steps),
 		"Time": p.settings.time, "Rounds": p.settings.rounds, "Callers": callers, "Primitives": p.primitives, "Events": p.events, "Answered": p.answered,
 	})
 	if err != nil {

@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // row is one kind of call, made of every program that can guard it.
 type row struct {
@@ -12,6 +15,8 @@ type row struct {
 	body  int    // bytes of a POST's body; 0: GET
 	tls   bool   // with a client certificate
 	fresh bool   // a new connection for each request
+	again bool   // which resumes the session of the one before
+	mine  bool   // the client certificate is of our own authority
 	ours  bool   // no other program here has such a thing
 	form  string // a POST's form, with {{token}} for one of our own
 	flow  string // requests that depend on the answers before
@@ -35,6 +40,17 @@ func rows() []row {
 		{id: "tls-new", title: "TLS 1.3, a new connection each", path: "/open", fresh: true, bare: "tls-new"},
 		{id: "mtls", title: "mutual TLS, kept connections", path: "/mtls", tls: true, bare: "open"},
 		{id: "mtls-new", title: "mutual TLS, a new connection each", path: "/mtls", tls: true, fresh: true, bare: "mtls-new"},
+		{id: "mtls-again", title: "mutual TLS, a resumed session each", path: "/mtls", tls: true, fresh: true, again: true, bare: "mtls-again"},
+	}
+}
+
+// authorityRows are those of the certificate authority. Nothing stands beside them: no other
+// program here is one.
+func authorityRows() []row {
+	return []row{
+		{id: "pki-mtls", title: "a call with a certificate of our own, kept connections", path: "/mine", tls: true, mine: true, ours: true},
+		{id: "pki-mtls-new", title: "a call with a certificate of our own, a new connection each", path: "/mine", tls: true, mine: true, fresh: true, ours: true},
+		{id: "pki-renew", title: "a certificate is renewed: signed, recorded and handed out (EST)", tls: true, mine: true, ours: true, flow: flowRenew},
 	}
 }
 
@@ -54,8 +70,8 @@ func oauthRows() []row {
 	}
 }
 
-// allRows are the rows of both tables.
-func allRows() []row { return append(rows(), oauthRows()...) }
+// allRows are the rows of all tables.
+func allRows() []row { return slices.Concat(rows(), oauthRows(), authorityRows()) }
 
 // ours is the program that all this is about.
 const ours = "Pavise"

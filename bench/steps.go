@@ -27,6 +27,7 @@ func allSteps() []step {
 		{title: "JWT RS256, seen before", pkg: "./shield/jwt", benchmark: "BenchmarkVerify/RS256/cached", aim: 1500, aimAllocs: -1},
 		{title: "HMAC, 256-byte body", pkg: "./shield/hmac", benchmark: "BenchmarkVerify/sha256", aim: 4000, aimAllocs: -1},
 		{title: "client certificate, kept connection", pkg: "./shield/mtls", benchmark: "BenchmarkKeptConnection", aim: 1000, aimAllocs: -1},
+		{title: "look-up in a revocation list of a million certificates", pkg: "./internal/revocation", benchmark: "BenchmarkMillion/look-up", aim: 1000, aimAllocs: 0},
 		{title: "one event", pkg: "./audit", benchmark: "BenchmarkEvent", aim: 2000, aimAllocs: 0},
 	}
 }

@@ -73,7 +73,7 @@ func (l *List) Whole() bool { return l.scope == scope{} }
 
 // RevokedAt returns when the certificate with a serial number was revoked.
 func (l *List) RevokedAt(serial *Serial) (time.Time, bool) {
-	return l.revoked.find((*[maxSerial]byte)(serial))
+	return l.revoked.find(serial)
 }
 
 // After reports whether the list is later than another one of the same authority: of two of
@@ -87,19 +87,6 @@ func (l *List) After(other *List) bool {
 
 // InForce reports whether the list is good at a moment.
 func (l *List) InForce(now time.Time) bool { return !now.Before(l.From) && now.Before(l.Until) }
-
-// Serial is a serial number as lists are searched by it.
-type Serial [maxSerial]byte
-
-// SerialOf returns a certificate's serial number; one that is too long for any certificate
-// by RFC 5280 is found in no list.
-func SerialOf(c *x509.Certificate) (s Serial) {
-	text := c.SerialNumber.Bytes()
-	if len(text) <= maxSerial {
-		copy(s[maxSerial-len(text):], text)
-	}
-	return s
-}
 
 // Weak reports whether a signature algorithm proves nothing any more, or is not known.
 func Weak(a x509.SignatureAlgorithm) bool {
@@ -178,9 +165,11 @@ func readEntries(input cryptobyte.String) (all serials, err error) {
 		if !input.ReadASN1(&one, cbasn1.SEQUENCE) || !one.ReadASN1Integer(&serial) || !readTime(&one, &at) {
 			return nil, errList
 		}
-		if !all.add(serial, at) {
+		number, ok := serialOf(serial)
+		if !ok {
 			return nil, fmt.Errorf("a serial number in it has %d bytes, at most %d may be (RFC 5280 §4.1.2.2)", len(serial), maxSerial)
 		}
+		all.add(number, at)
 		if err := checkEntry(one); err != nil {
 			return nil, err
 		}
