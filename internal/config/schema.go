@@ -17,9 +17,19 @@ import (
 func Schema(kinds []shield.Kind) ([]byte, error) {
 	b := &schemaBuilder{defs: map[string]any{}}
 	b.shields(kinds)
-	root := b.object(reflect.TypeFor[File](), reflect.Value{}, "")
+	return b.document(reflect.TypeFor[File](), "Pavise configuration")
+}
+
+// OutboundSchema returns the JSON Schema of a file of `pavise serve --outbound`.
+func OutboundSchema() ([]byte, error) {
+	b := &schemaBuilder{defs: map[string]any{}}
+	return b.document(reflect.TypeFor[Outbound](), "Pavise outbound calls")
+}
+
+func (b *schemaBuilder) document(t reflect.Type, title string) ([]byte, error) {
+	root := b.object(t, reflect.Value{}, "")
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	root["title"] = "Pavise configuration"
+	root["title"] = title
 	root["$defs"] = b.defs
 	text, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {

@@ -26,7 +26,17 @@ type Source struct {
 	// that the text names is looked at, and includes are refused.
 	Dir string
 
-	starts []int // offsets of the lines
+	begin  string // what a file that says nothing should begin with; empty: hosts and apis
+	starts []int  // offsets of the lines
+}
+
+// empty is a problem of a file that says nothing.
+func (s *Source) empty(pos Pos, message string) *Problem {
+	hint := s.begin
+	if hint == "" {
+		hint = "pavise init writes a file to begin with"
+	}
+	return s.problem(pos, hint, "%s", message)
 }
 
 // line returns the text of a line without its end, counted from 1.
@@ -75,7 +85,7 @@ func (s *Source) parse() (*yaml.Node, *Problem) {
 	var document yaml.Node
 	switch err := loader.Load(&document); {
 	case errors.Is(err, io.EOF):
-		return nil, s.problem(Pos{s.Name, 1, 1}, "pavise init writes a file to begin with", "the file is empty")
+		return nil, s.empty(Pos{s.Name, 1, 1}, "the file is empty")
 	case err != nil:
 		return nil, s.syntax(err)
 	}
@@ -87,7 +97,11 @@ func (s *Source) parse() (*yaml.Node, *Problem) {
 		return nil, s.syntax(err)
 	}
 	if len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
-		return nil, s.problem(s.pos(&document), "begin with hosts: and apis:", "the file holds no settings")
+		hint := "begin with hosts: and apis:"
+		if s.begin != "" {
+			hint = s.begin
+		}
+		return nil, s.problem(s.pos(&document), hint, "the file holds no settings")
 	}
 	return document.Content[0], nil
 }
@@ -113,7 +127,7 @@ func (s *Source) readable() *Problem {
 		offset += size
 	}
 	if len(bytes.TrimSpace(s.Text)) == 0 {
-		return s.problem(Pos{s.Name, 1, 1}, "pavise init writes a file to begin with", "the file is empty")
+		return s.empty(Pos{s.Name, 1, 1}, "the file is empty")
 	}
 	if s.Text[len(s.Text)-1] != '\n' {
 		return s.problem(s.end(), "if the file is whole, end its last line with a line break", "the file ends in the middle of a line, as one that was cut off")

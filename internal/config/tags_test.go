@@ -52,6 +52,7 @@ func TestTheTagsAreSound(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[File]())
+	walk(reflect.TypeFor[Outbound]())
 	if len(seen) < 15 {
 		t.Errorf("%d structs walked", len(seen))
 	}

@@ -52,6 +52,13 @@ func (u *Upstream) newAddress(raw string) (*address, error) {
 
 // config makes the TLS configuration for an address (ASVS 12.3).
 func (t *TLS) config(host string) *tls.Config {
+	if t.Config != nil {
+		config := t.Config.Clone()
+		if config.ServerName == "" {
+			config.ServerName = host
+		}
+		return config
+	}
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, RootCAs: t.Roots, ServerName: host,
 		InsecureSkipVerify: t.InsecureSkipVerify != "", //nolint:gosec // has a reason, and `check` lists it

@@ -248,6 +248,12 @@ func (x *exchange) host(t *address) string {
 // setFields calls set for every field that the gateway itself adds.
 func (x *exchange) setFields(set func(name, value string)) {
 	r := x.r
+	if hasToken(r.Header["Te"], "trailers") {
+		set("Te", "trailers")
+	}
+	if x.u.s.Verbatim {
+		return
+	}
 	remote, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		remote = ""
@@ -277,9 +283,6 @@ func (x *exchange) setFields(set func(name, value string)) {
 	}
 	if cert := x.u.s.ClientCertificate(r); cert != nil {
 		set("Client-Cert", clientCert(cert))
-	}
-	if hasToken(r.Header["Te"], "trailers") {
-		set("Te", "trailers")
 	}
 	if x.u.s.Via != "" {
 		set("Via", "1."+string('0'+byte(r.ProtoMinor%10))+" "+x.u.s.Via)

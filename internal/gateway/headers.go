@@ -58,17 +58,16 @@ func banners() []string {
 }
 
 func newHeaderRules(s *Settings) *headerRules {
-	rules := &headerRules{
-		request: map[string]bool{}, prefixes: fromOutsidePrefixes(),
-		keep: map[string]bool{}, response: map[string]bool{},
-	}
+	rules := &headerRules{request: map[string]bool{}, keep: map[string]bool{}, response: map[string]bool{}}
 	for _, name := range s.InsecureKeepHeaders {
 		rules.keep[http.CanonicalHeaderKey(name)] = true
 	}
-	for _, list := range [][]string{hopByHop(), fromOutside()} {
-		for _, name := range list {
-			rules.request[name] = true
-		}
+	removed := hopByHop()
+	if !s.Verbatim {
+		removed, rules.prefixes = append(removed, fromOutside()...), fromOutsidePrefixes()
+	}
+	for _, name := range removed {
+		rules.request[name] = true
 	}
 	for name := range s.PlainHeaders {
 		rules.request[http.CanonicalHeaderKey(name)] = true

@@ -53,6 +53,25 @@ func TestNothingOfIdentityAddressOrMethodComesFromOutside(t *testing.T) {
 	}
 }
 
+// A service of our own that calls others says what it wants; only the hop is ours.
+func TestVerbatimPassesEverythingButTheHop(t *testing.T) {
+	up := scripted(t, hello)
+	f := guardless(t, gateway.Settings{Addresses: []string{up.url}, Verbatim: true, RequestID: func(*http.Request) string { return "" }}, false)
+	f.ask("GET / HTTP/1.1\r\nHost: h\r\nX-User-Id: 7\r\nX-Request-Id: r\r\nForwarded: for=a\r\nPavise-Identity: t\r\nX-Hop: h\r\nConnection: X-Hop\r\nTe: gzip\r\nProxy-Authorization: p\r\n\r\n")
+	seen := up.requests()
+	h := fieldsOf(seen[len(seen)-1])
+	for name, want := range map[string]string{"X-User-Id": "7", "X-Request-Id": "r", "Forwarded": "for=a", "Pavise-Identity": "t"} {
+		if !slices.Equal(h[name], []string{want}) {
+			t.Errorf("%s arrived as %q", name, h[name])
+		}
+	}
+	for _, name := range []string{"X-Hop", "Connection", "Te", "Proxy-Authorization", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via"} {
+		if h[name] != nil {
+			t.Errorf("%s arrived: %q", name, h[name])
+		}
+	}
+}
+
 func TestKeepsOutsideHeadersOnlyWhereAsked(t *testing.T) {
 	up := scripted(t, hello)
 	f := guardless(t, gateway.Settings{

@@ -39,6 +39,10 @@ type Settings struct {
 	Via          string            // pseudonym to append to Via (RFC 9110 §7.6.3); empty: Via is left alone
 	Upgrades     []string          // protocols that may be upgraded to (websocket)
 
+	// Verbatim is for calls of our own services to others: the caller's fields pass as they
+	// are, but those of the hop, and nothing is added to them.
+	Verbatim bool
+
 	// InsecureKeepHeaders names headers that callers may send although they are
 	// removed by default, such as X-User-Id where it is no identity.
 	InsecureKeepHeaders []string
@@ -73,6 +77,10 @@ type TLS struct {
 	ServerName         string                  // name in the certificate (the host of the address)
 	Certificate        func() *tls.Certificate // our own, asked at each handshake, so it may be reloaded; nil: none
 	InsecureSkipVerify string                  // why the certificate is not verified; at least ten characters
+
+	// Config, where it is set, stands for all of the above; ServerName is added if it has
+	// none. It is cloned for each connection.
+	Config *tls.Config
 }
 
 // Timeouts bounds every wait. None can be unlimited but Total.

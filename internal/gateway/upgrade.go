@@ -47,7 +47,7 @@ func (x *exchange) switchingHead(h *responseHead) string {
 	var b strings.Builder
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
 	for _, f := range h.fields {
-		if !x.u.rules.dropsResponse(f.name) && f.name != "X-Request-Id" {
+		if !x.u.rules.dropsResponse(f.name) && (f.name != "X-Request-Id" || x.requestID == "") {
 			_, _ = fmt.Fprintf(&b, "%s: %s\r\n", f.name, f.value)
 		}
 	}
