@@ -27,6 +27,7 @@ type call struct {
 	otherType  bool      // it asks for another response_type than code
 	unclear    *Fault    // what is wrong with the request, for when it is known where that is said
 	fault      *Fault
+	away       error // of a store that could not answer: there is no other answer then
 }
 
 type callKey struct{}
@@ -129,10 +130,14 @@ func consumeJTI(ctx context.Context, jti string) error {
 		Space: "assertion/" + c.client, Digest: digestOf(jti), Made: c.asserted, Until: now.Add(assertionLife + 2*clockLeeway),
 	}
 	c.assertion = ""
-	if err := c.server.options.Once.Consume(ctx, []shield.Once{claim}); err != nil {
+	switch err := c.server.options.Once.Consume(ctx, []shield.Once{claim}); {
+	case err == nil:
+		return goidc.ErrNotFound
+	case isRefusal(err):
 		return err
+	default:
+		return away(ctx, err)
 	}
-	return goidc.ErrNotFound
 }
 
 var errNoCertificate = errors.New("the caller presented no certificate")

@@ -69,14 +69,3 @@ func beyond(code, format string, args ...any) error {
 
 // is reports whether a name of a request means the API.
 func (a API) is(name string) bool { return name != "" && (name == a.Name || name == a.Resource) }
-
-// verdict is a decision of ours that passes through the library as an error. The library
-// wraps what its stores say in codes of its own choice; [faultOf] finds it again.
-type verdict struct{ fault *Fault }
-
-func (v verdict) Error() string {
-	if v.fault.Detail != "" {
-		return v.fault.Detail
-	}
-	return v.fault.Code + " " + v.fault.Description
-}

@@ -88,7 +88,11 @@ func (s *Server) client(ctx context.Context, id string) (*Client, error) {
 	if c == nil {
 		return nil, ErrNoClient
 	}
-	return s.options.Clients.Client(ctx, id, c.from)
+	known, err := s.options.Clients.Client(ctx, id, c.from)
+	if err != nil && !errors.Is(err, ErrNoClient) {
+		return nil, away(ctx, err)
+	}
+	return known, err
 }
 
 // forLibrary says in the library's words what is registered.

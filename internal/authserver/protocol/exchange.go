@@ -108,7 +108,7 @@ func (s *Server) mayExchange(ctx context.Context, c *call, info goidc.TokenInfo)
 	if info.Confirmation != nil {
 		return refuse("it is bound to a key or certificate of somebody else")
 	}
-	if stands, err := s.options.Clients.Stands(ctx, info.ClientID); err != nil || !stands {
+	if stands, err := s.stands(ctx, info.ClientID); err != nil || !stands {
 		return errors.Join(err, refuse("its client is none any more"))
 	}
 	known, err := s.client(ctx, c.client)

@@ -35,13 +35,20 @@ func (m grantManager) SaveGrant(ctx context.Context, g *goidc.Grant) error {
 	known, _ := g.Store[loadedKey].(*loaded)
 	switch {
 	case g.RevokedAt != 0:
+		if c := callOf(ctx); c != nil && c.away != nil {
+			return away(ctx, c.away) // the library ends what it could not redeem, for whatever reason
+		}
 		return s.revokeGrant(ctx, g.ID, "revoked by its client, or misused")
 	case known == nil:
 		return s.openGrant(ctx, g)
 	case known.kind == grants.Refresh && g.RefreshToken != known.refresh:
 		return s.spend(ctx, g, known)
 	case known.kind == grants.Code && g.AuthCodeConsumedAt != 0, known.kind == grants.DeviceCode && g.DeviceCodeConsumedAt != 0:
-		if s.isRefreshable(ctx, g) {
+		refreshable, err := s.isRefreshable(ctx, g)
+		if err != nil {
+			return err
+		}
+		if refreshable {
 			g.RefreshToken = refreshPrefix + s.options.Random()
 		}
 		return s.spend(ctx, g, known)
@@ -55,14 +62,17 @@ func (m grantManager) Grant(ctx context.Context, id string) (*goidc.Grant, error
 	s := m.server
 	if client, ok := ownGrant(id); ok {
 		revoked, err := s.options.Tokens.Token(s.options.Issuer, "", id, time.Time{})
-		if err != nil || revoked {
-			return nil, errors.Join(err, goidc.ErrNotFound)
+		if err != nil {
+			return nil, away(ctx, err)
+		}
+		if revoked {
+			return nil, goidc.ErrNotFound
 		}
 		return &goidc.Grant{ID: id, ClientID: client, Subject: client}, nil
 	}
 	g, err := s.options.Grants.Grant(ctx, id)
 	if err != nil {
-		return nil, notFound(err)
+		return nil, notFound(ctx, err)
 	}
 	return forLibrary(g, nil)
 }
@@ -74,13 +84,6 @@ func ownGrant(id string) (client string, ok bool) {
 	rest, ok := strings.CutPrefix(id, ownPrefix)
 	client, _, named := strings.Cut(rest, ":")
 	return client, ok && named
-}
-
-func notFound(err error) error {
-	if errors.Is(err, grants.ErrUnknown) {
-		return goidc.ErrNotFound
-	}
-	return err
 }
 
 // openGrant keeps a grant that its client has yet to fetch. One whose token is handed
@@ -101,23 +104,30 @@ func (s *Server) openGrant(ctx context.Context, g *goidc.Grant) error {
 	}
 	now := s.options.Now()
 	ends := key.Ends.Add(s.options.AccessToken)
-	if s.isRefreshable(ctx, g) {
+	refreshable, err := s.isRefreshable(ctx, g)
+	if err != nil {
+		return err
+	}
+	if refreshable {
 		ends = now.Add(s.options.RefreshToken)
 	}
 	kept := &grants.Grant{
 		ID: g.ID, Client: g.ClientID, Subject: g.Subject, Scopes: strings.Fields(g.Scopes), Created: now, Ends: ends, Data: data,
 	}
 	if err := s.options.Grants.Open(ctx, kept, key); err != nil {
-		return err
+		return away(ctx, err)
 	}
 	s.options.Record(ctx, Event{Action: "grant.create", Client: g.ClientID, Subject: g.Subject, Grant: g.ID, Detail: "scopes " + g.Scopes})
 	return nil
 }
 
 // isRefreshable reports whether the client of a grant gets a refresh token.
-func (s *Server) isRefreshable(ctx context.Context, g *goidc.Grant) bool {
+func (s *Server) isRefreshable(ctx context.Context, g *goidc.Grant) (bool, error) {
 	known, err := s.client(ctx, g.ClientID)
-	return err == nil && known.refreshes(strings.Fields(g.Scopes))
+	if errors.Is(err, ErrNoClient) {
+		return false, nil
+	}
+	return err == nil && known.refreshes(strings.Fields(g.Scopes)), err
 }
 
 // refreshes reports whether a client gets refresh tokens with these scopes: it is
@@ -149,7 +159,7 @@ func (s *Server) spend(ctx context.Context, g *goidc.Grant, known *loaded) error
 	if errors.Is(err, grants.ErrSpent) {
 		return errors.Join(s.reused(ctx, kept, known.kind), invalidGrant("it was used before"))
 	}
-	return err
+	return away(ctx, err)
 }
 
 // reused revokes a grant whose key was presented twice (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
@@ -159,15 +169,15 @@ func (s *Server) reused(ctx context.Context, g *grants.Grant, kind grants.Kind) 
 	if ended {
 		s.options.Record(ctx, Event{Action: "grant.reuse", Client: g.Client, Subject: g.Subject, Grant: g.ID, Detail: why})
 	}
-	return err
+	return away(ctx, err)
 }
 
 func (s *Server) revokeGrant(ctx context.Context, id, why string) error {
 	if client, ok := ownGrant(id); ok {
 		own := &grants.Grant{ID: id, Client: client, Subject: client, Ends: s.options.Now().Add(s.options.AccessToken)}
-		return s.options.RevokeOwn(ctx, own, why)
+		return away(ctx, s.options.RevokeOwn(ctx, own, why))
 	}
-	return s.options.Grants.Revoke(ctx, id, why)
+	return away(ctx, s.options.Grants.Revoke(ctx, id, why))
 }
 
 func invalidGrant(why string) error {
@@ -187,7 +197,7 @@ func (s *Server) find(ctx context.Context, kind grants.Kind, secret string) (*go
 		return nil, goidc.ErrNotFound
 	}
 	if err != nil {
-		return nil, notFound(err)
+		return nil, notFound(ctx, err)
 	}
 	g, err := forLibrary(found.Grant, &loaded{found: found, kind: kind})
 	if err != nil {

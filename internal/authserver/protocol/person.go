@@ -48,7 +48,8 @@ func (s *Server) askPerson(w http.ResponseWriter, r *http.Request, as *goidc.Aut
 	}
 	answer, err := s.options.People.Ask(w, r, asked)
 	if err != nil {
-		return goidc.StatusFailure, goidc.WrapError("server_error", "the sign-in failed", err)
+		_ = away(r.Context(), err)      // the call knows, and answers so
+		return goidc.StatusPending, nil // nothing was decided: the person may go on when it can be
 	}
 	switch answer.State {
 	case people.Pending:
@@ -188,6 +189,9 @@ func (s *Server) confirmDevice(w http.ResponseWriter, r *http.Request) error {
 
 // renderError answers a browser that cannot be sent back to its application.
 func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) error {
+	if c := callOf(r.Context()); c != nil && c.away != nil {
+		return nil // servePerson says so
+	}
 	fault := faultOf(err)
 	if fault.Status == http.StatusUnauthorized {
 		fault.Status = http.StatusBadRequest // nobody is asked for credentials here

@@ -77,6 +77,10 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := newKept()
 	s.library.ServeHTTP(answer, r)
+	if c.away != nil {
+		c.sendFault(w, undecided(c.away))
+		return
+	}
 	if fault := c.fault; fault != nil {
 		s.softened(c, fault, w)
 		return
@@ -138,7 +142,13 @@ func (s *Server) servePerson(w http.ResponseWriter, r *http.Request) {
 		_ = s.errorPage(w, r, fault) // the answer has begun, or nobody reads it
 		return
 	}
-	s.library.ServeHTTP(&pageWriter{ResponseWriter: w, call: c}, r)
+	answer := newKept() // a page is shown only if what it is about could be kept
+	s.library.ServeHTTP(&pageWriter{ResponseWriter: answer, call: c}, r)
+	if c.away != nil {
+		_ = s.errorPage(w, r, undecided(c.away)) // as above
+		return
+	}
+	answer.send(w)
 }
 
 // serveDeviceCode takes the code that a person typed, and goes on as if it had stood in
@@ -255,6 +265,10 @@ func (s *Server) serveUserInfo(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := newKept()
 	s.library.ServeHTTP(answer, r)
+	if c.away != nil {
+		c.sendFault(w, undecided(c.away))
+		return
+	}
 	if fault := c.fault; fault != nil {
 		challenge := `Bearer realm="userinfo"`
 		switch {

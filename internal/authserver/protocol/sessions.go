@@ -26,12 +26,12 @@ func (m authManager) SaveSession(ctx context.Context, as *goidc.AuthnSession) er
 
 // Session implements goidc.AuthManager: a session that still waits for its person.
 func (m authManager) Session(ctx context.Context, id string) (*goidc.AuthnSession, error) {
-	return waiting(m.server.session(m.server.options.Grants.Request(ctx, id)))
+	return waiting(m.server.session(ctx)(m.server.options.Grants.Request(ctx, id)))
 }
 
 // SessionByPushedAuthReqID implements goidc.PARManager: once (RFC 9126 §4).
 func (m authManager) SessionByPushedAuthReqID(ctx context.Context, id string) (*goidc.AuthnSession, error) {
-	return waiting(m.server.session(m.server.options.Grants.TakeRequest(ctx, grants.Key{Kind: grants.Pushed, Secret: id})))
+	return waiting(m.server.session(ctx)(m.server.options.Grants.TakeRequest(ctx, grants.Key{Kind: grants.Pushed, Secret: id})))
 }
 
 // GrantByAuthCode implements goidc.AuthManager.
@@ -49,14 +49,14 @@ func (m deviceManager) SaveSession(ctx context.Context, as *goidc.AuthnSession) 
 
 // Session implements goidc.DeviceAuthManager: one that still waits for its person.
 func (m deviceManager) Session(ctx context.Context, id string) (*goidc.AuthnSession, error) {
-	return waiting(m.server.session(m.server.options.Grants.Request(ctx, id)))
+	return waiting(m.server.session(ctx)(m.server.options.Grants.Request(ctx, id)))
 }
 
 // SessionByUserCode implements goidc.DeviceAuthManager. Wrong codes are counted: there
 // are not too many to try (RFC 8628 §5.1).
 func (m deviceManager) SessionByUserCode(ctx context.Context, code string) (*goidc.AuthnSession, error) {
 	s := m.server
-	as, err := waiting(s.session(s.options.Grants.FindRequest(ctx, grants.Key{Kind: grants.UserCode, Secret: plainUserCode(code)})))
+	as, err := waiting(s.session(ctx)(s.options.Grants.FindRequest(ctx, grants.Key{Kind: grants.UserCode, Secret: plainUserCode(code)})))
 	if c := callOf(ctx); errors.Is(err, goidc.ErrNotFound) && c != nil && s.options.Tries != nil {
 		s.options.Tries.Wrong("", c.from)
 	}
@@ -67,12 +67,15 @@ func (m deviceManager) SessionByUserCode(ctx context.Context, code string) (*goi
 // which the device is told.
 func (m deviceManager) SessionByDeviceCode(ctx context.Context, code string) (*goidc.AuthnSession, error) {
 	kept := m.server.options.Grants
-	as, err := m.server.session(kept.FindRequest(ctx, grants.Key{Kind: grants.DeviceCode, Secret: "request " + code}))
+	as, err := m.server.session(ctx)(kept.FindRequest(ctx, grants.Key{Kind: grants.DeviceCode, Secret: "request " + code}))
 	if err != nil || as.Status != goidc.StatusSuccess {
 		return as, err
 	}
-	if _, err := kept.Find(ctx, grants.Key{Kind: grants.DeviceCode, Secret: code}); errors.Is(err, grants.ErrSpent) {
+	switch _, err := kept.Find(ctx, grants.Key{Kind: grants.DeviceCode, Secret: code}); {
+	case errors.Is(err, grants.ErrSpent):
 		return nil, goidc.ErrNotFound // the device has had its tokens
+	case err != nil && !errors.Is(err, grants.ErrUnknown):
+		return nil, away(ctx, err)
 	}
 	return as, nil // the grant is about to be there
 }
@@ -96,19 +99,22 @@ func readableCode(code string) string {
 	return code[:len(code)/2] + "-" + code[len(code)/2:]
 }
 
-func (s *Server) session(r *grants.Request, err error) (*goidc.AuthnSession, error) {
-	if err != nil {
-		return nil, notFound(err)
+// session reads what a store found.
+func (s *Server) session(ctx context.Context) func(*grants.Request, error) (*goidc.AuthnSession, error) {
+	return func(r *grants.Request, err error) (*goidc.AuthnSession, error) {
+		if err != nil {
+			return nil, notFound(ctx, err)
+		}
+		as := &goidc.AuthnSession{}
+		if err := json.Unmarshal(r.Data, as); err != nil {
+			return nil, fmt.Errorf("decode a request: %w", err)
+		}
+		if as.Store == nil {
+			as.Store = map[string]any{}
+		}
+		as.Store[requestKey] = r
+		return as, nil
 	}
-	as := &goidc.AuthnSession{}
-	if err := json.Unmarshal(r.Data, as); err != nil {
-		return nil, fmt.Errorf("decode a request: %w", err)
-	}
-	if as.Store == nil {
-		as.Store = map[string]any{}
-	}
-	as.Store[requestKey] = r
-	return as, nil
 }
 
 // waiting refuses a session that was decided: nobody decides twice.
@@ -121,6 +127,9 @@ func waiting(as *goidc.AuthnSession, err error) (*goidc.AuthnSession, error) {
 
 // saveSession keeps a session: a new one, or the next state of one that was read.
 func (s *Server) saveSession(ctx context.Context, as *goidc.AuthnSession) error {
+	if c := callOf(ctx); c != nil && c.away != nil {
+		return away(ctx, c.away) // it stays what it was, until it can be decided
+	}
 	r, known := as.Store[requestKey].(*grants.Request)
 	bare := *as
 	bare.Store = without(as.Store, requestKey)
@@ -132,7 +141,7 @@ func (s *Server) saveSession(ctx context.Context, as *goidc.AuthnSession) error 
 	if !known {
 		r = &grants.Request{ID: as.ID, Ends: ends, Data: data}
 		if err := s.options.Grants.Begin(ctx, r, sessionKeys(as, ends)...); err != nil {
-			return err
+			return away(ctx, err)
 		}
 		as.Store[requestKey] = r
 		return nil
@@ -141,7 +150,7 @@ func (s *Server) saveSession(ctx context.Context, as *goidc.AuthnSession) error 
 	if err := s.options.Grants.Save(ctx, r); errors.Is(err, grants.ErrSpent) {
 		return goidc.WrapError(goidc.ErrorCodeInvalidRequest, "invalid request", errors.New("the request was decided in the meantime"))
 	} else if err != nil {
-		return err
+		return away(ctx, err)
 	}
 	return nil
 }

@@ -169,7 +169,7 @@ type opaqueManager struct{ server *Server }
 func (m opaqueManager) SaveToken(ctx context.Context, t *goidc.Token) error {
 	s := m.server
 	if t.RevokedAt != 0 {
-		return s.options.Grants.RemoveToken(ctx, t.ID)
+		return away(ctx, s.options.Grants.RemoveToken(ctx, t.ID))
 	}
 	bare := *t
 	bare.ID = ""
@@ -180,7 +180,7 @@ func (m opaqueManager) SaveToken(ctx context.Context, t *goidc.Token) error {
 	if err != nil {
 		return fmt.Errorf("encode a token: %w", err)
 	}
-	return s.options.Grants.AddToken(ctx, t.ID, &grants.Token{ID: publicID(t.ID), Ends: time.Unix(int64(t.ExpiresAt), 0), Data: data})
+	return away(ctx, s.options.Grants.AddToken(ctx, t.ID, &grants.Token{ID: publicID(t.ID), Ends: time.Unix(int64(t.ExpiresAt), 0), Data: data}))
 }
 
 // Token implements goidc.OpaqueTokenManager.
@@ -190,7 +190,7 @@ func (m opaqueManager) Token(ctx context.Context, secret string) (*goidc.Token, 
 	}
 	kept, err := m.server.options.Grants.Token(ctx, secret)
 	if err != nil {
-		return nil, notFound(err)
+		return nil, notFound(ctx, err)
 	}
 	t := &goidc.Token{}
 	if err := json.Unmarshal(kept.Data, t); err != nil {
@@ -200,6 +200,12 @@ func (m opaqueManager) Token(ctx context.Context, secret string) (*goidc.Token, 
 	return t, nil
 }
 
+// stands reports whether a client is registered and in force.
+func (s *Server) stands(ctx context.Context, id string) (bool, error) {
+	stands, err := s.options.Clients.Stands(ctx, id)
+	return stands, away(ctx, err)
+}
+
 // mayIntrospect lets a client ask about its own tokens, and about those that are for an
 // API that it serves (RFC 7662 §4). Who may not is answered that the token is not active.
 func (s *Server) mayIntrospect(ctx context.Context, c *goidc.Client, info goidc.TokenInfo) bool {
@@ -207,7 +213,7 @@ func (s *Server) mayIntrospect(ctx context.Context, c *goidc.Client, info goidc.
 	if err != nil || known.Auth == AuthNone { // who proves nothing is told nothing
 		return false
 	}
-	if stands, err := s.options.Clients.Stands(ctx, info.ClientID); err != nil || !stands {
+	if stands, err := s.stands(ctx, info.ClientID); err != nil || !stands {
 		return false // a token of a client that is none any more is not active
 	}
 	if info.ClientID == c.ID {

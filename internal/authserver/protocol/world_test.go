@@ -33,6 +33,7 @@ import (
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/store/memory"
 	"pavise.dev/pavise/limit"
+	"pavise.dev/pavise/shield"
 )
 
 // world is a server with its stores in memory, and people who do as they are told.
@@ -51,6 +52,7 @@ type world struct {
 	events  []protocol.Event
 	faults  []protocol.Fault
 	revoked map[string]bool // token ids and families
+	away    bool            // no store answers
 }
 
 const goodSecret = "planted-secret-of-shop"
@@ -109,11 +111,11 @@ func (w *world) start() {
 		w.revoked[g.ID] = true
 		return nil
 	}
-	w.grants, err = grants.New(grants.Options{Records: registry.Records(), Now: w.Now, Revoked: revoke})
+	w.grants, err = grants.New(grants.Options{Records: flaky{registry.Records(), w}, Now: w.Now, Revoked: revoke})
 	must(t, err)
 	w.tries, err = limit.NewLockout(limit.LockoutOptions{Now: w.Now})
 	must(t, err)
-	memory, err := once.NewMemory(once.Options{Now: w.Now, First: true})
+	used, err := once.NewMemory(once.Options{Now: w.Now, First: true})
 	must(t, err)
 	mux := http.NewServeMux()
 	w.server = httptest.NewUnstartedServer(mux)
@@ -131,7 +133,7 @@ func (w *world) start() {
 			{Name: "pay", Resource: "https://pay.example", Scopes: []string{"pay"}},
 			{Name: "open", Resource: "https://open.example"},
 		},
-		Clients: w, Grants: w.grants, Keys: ringKeys{w.ring}, People: w, Once: memory, Tokens: w, Tries: w.tries, RevokeOwn: revoke,
+		Clients: w, Grants: w.grants, Keys: ringKeys{w.ring}, People: w, Once: flakyOnce{used, w}, Tokens: w, Tries: w.tries, RevokeOwn: revoke,
 		Mutual: protocol.Mutual{Host: w.server.URL, Trust: func(chain []*x509.Certificate) error {
 			if chain[0].Issuer.CommonName != "Good CA" {
 				return errors.New("of another CA")
@@ -147,6 +149,49 @@ func (w *world) start() {
 	for _, e := range s.Endpoints() {
 		mux.Handle(e.Pattern, e.Handler)
 	}
+}
+
+// flaky are records that answer until the world says that they are away.
+type flaky struct {
+	*client.Records
+	w *world
+}
+
+var errAway = errors.New("the disk is away")
+
+func (w *world) isAway() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.away {
+		return errAway
+	}
+	return nil
+}
+
+func (f flaky) Get(ctx context.Context, table, id string) (client.Record, error) {
+	if err := f.w.isAway(); err != nil {
+		return client.Record{}, err
+	}
+	return f.Records.Get(ctx, table, id)
+}
+
+func (f flaky) Write(ctx context.Context, records ...client.Record) error {
+	if err := f.w.isAway(); err != nil {
+		return err
+	}
+	return f.Records.Write(ctx, records...)
+}
+
+type flakyOnce struct {
+	*once.Memory
+	w *world
+}
+
+func (f flakyOnce) Consume(ctx context.Context, claims []shield.Once) error {
+	if err := f.w.isAway(); err != nil {
+		return err
+	}
+	return f.Memory.Consume(ctx, claims)
 }
 
 type ringKeys struct{ *keys.Ring }
