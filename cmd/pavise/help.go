@@ -83,17 +83,23 @@ func reloadCommand() *cobra.Command {
 }
 
 func statusCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, metrics bool
 	command := &cobra.Command{
 		Use: "status", Short: "Does a gateway run, and is it well?", Args: cobra.NoArgs,
+		Long: `Does a gateway run, and is it well? With --metrics the answer is in the text format of
+Prometheus, for a collector that reads files: when each certificate ends is among it.`,
+		Example: "  pavise status\n  pavise status --metrics > /var/lib/node_exporter/pavise.prom",
 		RunE: func(command *cobra.Command, _ []string) error {
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				s, err := a.Status(ctx)
 				if err != nil {
 					return err
 				}
-				if asJSON {
+				switch {
+				case asJSON:
 					return writeJSON(command.OutOrStdout(), s)
+				case metrics:
+					return writeMetrics(command.OutOrStdout(), s)
 				}
 				list := [][2]string{
 					{"running", fmt.Sprint(s.Running)},
@@ -113,5 +119,6 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	jsonFlag(command, &asJSON)
+	command.Flags().BoolVar(&metrics, "metrics", false, "in the text format of Prometheus")
 	return command
 }
