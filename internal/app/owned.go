@@ -13,8 +13,10 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/pki/renewed"
+	"pavise.dev/pavise/shield"
 )
 
 // GatewayClient is the client to which the gateway's own certificates belong.
@@ -49,21 +51,64 @@ func (o *owned) get(host string) (*tls.Certificate, error) {
 	return c.Get()
 }
 
-// keep renews what is due.
+// keep renews what is due, and at once what would be refused; what no setting asks for any
+// more is forgotten.
 func (o *owned) keep(ctx context.Context) error {
-	o.mu.Lock()
-	var all []*renewed.Certificate
-	for _, c := range o.all {
-		all = append(all, c)
-	}
-	o.mu.Unlock()
 	var faults []error
-	for _, c := range all {
-		if _, err := c.Keep(ctx); err != nil {
+	for _, c := range o.wanted() {
+		_, err := c.Keep(ctx)
+		if err == nil && o.isRefused(c) {
+			err = c.Renew(ctx)
+		}
+		if err != nil {
 			faults = append(faults, err)
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// wanted are the certificates that the configuration in force asks for.
+func (o *owned) wanted() (all []*renewed.Certificate) {
+	f := o.app.current().file
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for host, c := range o.all {
+		if !wantsOwn(f, host) {
+			delete(o.all, host)
+			continue
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// wantsOwn reports whether a host shows a certificate of the own authority; without a name,
+// whether one is shown to some upstream.
+func wantsOwn(f *config.File, host string) bool {
+	if host != "" {
+		return f.Hosts[host].Certificate.Source == "own"
+	}
+	for _, api := range f.APIs {
+		if api.Upstream.ClientCertificate == "own" {
+			return true
+		}
+	}
+	return false
+}
+
+// isRefused reports whether a certificate is one that others would be right to refuse: it
+// was revoked, or who has signed it, or it was made by a clock that was ahead.
+func (o *owned) isRefused(c *renewed.Certificate) bool {
+	shown, err := c.Get()
+	if err != nil {
+		return false // there is none
+	}
+	record, err := o.app.State.View.Credential(client.CertificateKind, pki.CredentialID(shown.Leaf))
+	if errors.Is(err, shield.ErrStale) {
+		return false // it is not known
+	}
+	return err != nil || !record.Revoked.IsZero() || !o.app.State.Authority.Trusts(record.Settings[pki.SettingCA]) ||
+		o.app.now().Before(shown.Leaf.NotBefore)
 }
 
 // ownSource gets certificates for the gateway itself.
