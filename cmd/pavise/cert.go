@@ -365,20 +365,24 @@ func kept(name string) (id string, files certfile.Files, err error) {
 }
 
 func certRevoke() *cobra.Command {
-	var reason string
+	var n admin.Revoke
 	command := &cobra.Command{
-		Use: "revoke SERIAL|FILE", Short: "End a certificate at once and for good", Args: cobra.ExactArgs(1),
+		Use: "revoke SERIAL|FILE", Short: "End a certificate and its renewals at once and for good", Args: cobra.ExactArgs(1),
 		Long: `End a certificate at once and for good: here its next request is refused, also on a
-connection that is open. 'pavise revoke --client NAME' ends all of a client.`,
+connection that is open. All that came of it by renewal ends too, because whoever has had
+its key may have renewed it; with --only they stay. 'pavise revoke --client NAME' ends all
+of a client.`,
 		Example: "  pavise cert revoke web.pem --reason \"laptop lost\"",
 		RunE: func(command *cobra.Command, args []string) error {
 			id, err := certificateID(args[0])
 			if err != nil {
 				return err
 			}
-			return revoke(command, admin.Revoke{ID: id, Reason: reason})
+			n.ID = id
+			return revoke(command, n)
 		},
 	}
-	command.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	command.Flags().StringVar(&n.Reason, "reason", "", "why, for the log")
+	command.Flags().BoolVar(&n.Only, "only", false, "this one alone, without its renewals")
 	return command
 }

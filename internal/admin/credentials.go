@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"pavise.dev/pavise/internal/client"
@@ -45,6 +46,7 @@ type Rotation struct {
 // tokens of an issuer.
 type Revoke struct {
 	ID      string `json:"id,omitempty"`
+	Only    bool   `json:"only,omitempty"` // of a certificate: without its renewals
 	Client  string `json:"client,omitempty"`
 	Issuer  string `json:"issuer,omitempty"`
 	TokenID string `json:"token_id,omitempty"`
@@ -287,6 +289,10 @@ func (s *Service) revoke(r *http.Request) (any, client.Change, error) {
 	var change client.Change
 	var err error
 	switch {
+	case n.Only && !strings.HasPrefix(n.ID, client.CertificatePrefix):
+		return nil, change, problem(http.StatusBadRequest, "malformed", "only certificates have renewals")
+	case strings.HasPrefix(n.ID, client.CertificatePrefix) && !n.Only && n.Client == "" && n.Issuer == "":
+		change, err = s.Registry.RevokeWithRenewals(r.Context(), n.ID, n.Reason)
 	case n.ID != "" && n.Client == "" && n.Issuer == "":
 		change, err = s.Registry.Revoke(r.Context(), n.ID, n.Reason)
 	case n.Client != "" && n.ID == "" && n.Issuer == "":

@@ -137,3 +137,37 @@ func (r *Registry) RevokeIssuedBy(ctx context.Context, ca, reason string) (Chang
 		return slices.DeleteFunc(known, func(s stored) bool { return s.Settings["ca"] != ca }), err
 	})
 }
+
+// RevokeWithRenewals ends a certificate and all that came of it by renewal: whoever had its
+// key may have renewed it, once or often.
+func (r *Registry) RevokeWithRenewals(ctx context.Context, id, reason string) (Change, error) {
+	change := Change{Action: "credential.revoke", Target: id}
+	change, err := r.revoke(ctx, reason, change, func() ([]stored, error) {
+		known, err := all[stored](ctx, r.rows, tableCredential, func(row string) bool { return isRemovable(tableCredential, row) })
+		return descendants(known, id), err
+	})
+	return change, err
+}
+
+// descendants are a credential, those that replaced it, and those that replaced them.
+func descendants(known []stored, id string) (family []stored) {
+	next := map[string][]stored{}
+	for _, s := range known {
+		if s.Replaces != "" {
+			next[s.Replaces] = append(next[s.Replaces], s)
+		}
+		if s.ID == id {
+			family = append(family, s)
+		}
+	}
+	seen := map[string]bool{id: true}
+	for queue := []string{id}; len(queue) > 0; queue = queue[1:] {
+		for _, s := range next[queue[0]] {
+			if !seen[s.ID] {
+				seen[s.ID] = true
+				family, queue = append(family, s), append(queue, s.ID)
+			}
+		}
+	}
+	return family
+}
