@@ -23,6 +23,7 @@ const (
 	SettingProfile     = "profile"
 	SettingNames       = "names"  // separated by spaces
 	SettingCA          = "ca"     // pin of the issuing authority
+	SettingLife        = "life"   // that was asked for, also if the authority ended sooner
 	SettingFingerprint = "sha256" // of the certificate, hexadecimal: no other one of this number counts
 )
 
@@ -249,7 +250,7 @@ func credentialOf(n Request, leaf *x509.Certificate, by *member) client.Credenti
 		Kind: client.CertificateKind, Client: n.Client, Scopes: n.Scopes, Networks: n.Networks, Expires: leaf.NotAfter, Replaces: n.Replaces,
 		Settings: map[string]string{
 			SettingProfile: n.Profile, SettingNames: strings.Join(n.Names, " "), SettingCA: Pin(by.cert),
-			SettingFingerprint: hex.EncodeToString(fingerprint[:]),
+			SettingFingerprint: hex.EncodeToString(fingerprint[:]), SettingLife: n.Life.String(),
 		},
 	}
 }
@@ -272,7 +273,7 @@ func (a *Authority) Renew(ctx context.Context, id string, csr *SigningRequest) (
 	case !a.Trusts(old.Settings[SettingCA]):
 		return nil, change, fault("ask the operator for an enrolment token", "the authority that has signed the certificate was revoked")
 	}
-	life := old.Expires.Sub(old.Created).Round(time.Minute)
+	life := lifeOf(old)
 	if p, err := a.profile(old.Settings[SettingProfile]); err == nil {
 		life = min(max(life, minLife), p.Max)
 	}
@@ -284,4 +285,13 @@ func (a *Authority) Renew(ctx context.Context, id string, csr *SigningRequest) (
 		change.Target, change.Text = done.Target, done.Text+", instead of "+id
 	}
 	return issued, change, err
+}
+
+// lifeOf is how long a certificate was meant to live. It may have been cut short, because
+// the authority ended before it: the next one need not be.
+func lifeOf(c client.Credential) time.Duration {
+	if life, err := time.ParseDuration(c.Settings[SettingLife]); err == nil && life > 0 {
+		return life
+	}
+	return c.Expires.Sub(c.Created).Round(time.Minute)
 }

@@ -194,3 +194,22 @@ func TestRenewalKeepsWhatTheCertificateWas(t *testing.T) {
 	}
 	attacktest.Rows(t, 85)
 }
+
+// A certificate that was cut short by its authority's end is renewed for as long as was
+// asked for.
+func TestLivesAreNotShortForEver(t *testing.T) {
+	key := rootKey(t)
+	w := newWorld(t)
+	w.init(pki.Init{RootKey: key})
+	w.forward(3*year - 100*24*time.Hour)
+	short := w.issue(pki.Request{Client: "web", Profile: "device"})
+	if left := short.Leaf().NotAfter.Sub(w.Now()); left > 101*24*time.Hour {
+		t.Fatalf("a life of %s shows nothing", left)
+	}
+	w.rotate(pki.Rotation{RootKey: key})
+	next, _, err := w.pki.Renew(t.Context(), short.Credential.ID, w.csr())
+	must(t, err)
+	if left := next.Leaf().NotAfter.Sub(w.Now()); left < 364*24*time.Hour {
+		t.Errorf("renewed for %s", left)
+	}
+}
