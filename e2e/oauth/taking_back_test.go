@@ -3,9 +3,11 @@ package oauth
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
+	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/shield"
@@ -59,5 +61,58 @@ func TestWhatIsTakenBackIsGoneAtOnce(t *testing.T) {
 				t.Errorf("a refresh gives what was taken back: %s", got.Body)
 			}
 		})
+	}
+}
+
+// Whatever ends a grant leaves an event that says why.
+func TestEveryRevocationIsAnEvent(t *testing.T) {
+	w := newWorld(t)
+	last := func() audit.Event {
+		t.Helper()
+		all := w.Events(audit.Query{Class: audit.Grant})
+		for _, e := range slices.Backward(all) {
+			if strings.HasSuffix(e.Action, ".revoke") {
+				return e
+			}
+		}
+		t.Fatal("no event tells of it")
+		return audit.Event{}
+	}
+	count := func() (n int) {
+		for _, e := range w.Events(audit.Query{Class: audit.Grant}) {
+			if strings.HasSuffix(e.Action, ".revoke") {
+				n++
+			}
+		}
+		return n
+	}
+	for i, test := range []struct {
+		what, action, detail string
+		end                  func()
+	}{
+		{"a client that revokes", "grant.revoke", "revoked by its client", func() {
+			tokens := w.tokens("web", person.Redeeming(w.code("web", "orders:read")))
+			refresh, _ := tokens["refresh_token"].(string)
+			w.Plant(refresh)
+			for range 2 {
+				w.post("/revoke", "web", url.Values{"token": {refresh}})
+			}
+		}},
+		{"a client that revokes its own", "token.revoke", "revoked by its client", func() {
+			token, _ := w.tokens("machine", url.Values{"grant_type": {"client_credentials"}})["access_token"].(string)
+			w.Plant(token)
+			w.post("/revoke", "machine", url.Values{"token": {token}})
+		}},
+		{"a wrong verifier", "grant.revoke", "code_verifier does not match", func() {
+			w.post("/token", "web", with(person.Redeeming(w.code("web", "orders:read")), "code_verifier", strings.Repeat("x", 43)))
+		}},
+		{"another client", "grant.revoke", "different client", func() {
+			w.post("/token", "other", person.Redeeming(w.code("web", "orders:read")))
+		}},
+	} {
+		test.end()
+		if got := last(); got.Action != test.action || !strings.Contains(got.Detail, test.detail) || got.Client != "web" && got.Client != "machine" || got.Target == "" || count() != i+1 {
+			t.Errorf("%s: %s of %s: %q; %d events", test.what, got.Action, got.Client, got.Detail, count())
+		}
 	}
 }

@@ -27,7 +27,8 @@ type call struct {
 	otherType  bool      // it asks for another response_type than code
 	unclear    *Fault    // what is wrong with the request, for when it is known where that is said
 	fault      *Fault
-	away       error // of a store that could not answer: there is no other answer then
+	ended      []Event // what was revoked, to be told of
+	away       error   // of a store that could not answer: there is no other answer then
 }
 
 type callKey struct{}

@@ -35,10 +35,7 @@ func (m grantManager) SaveGrant(ctx context.Context, g *goidc.Grant) error {
 	known, _ := g.Store[loadedKey].(*loaded)
 	switch {
 	case g.RevokedAt != 0:
-		if c := callOf(ctx); c != nil && c.away != nil {
-			return away(ctx, c.away) // the library ends what it could not redeem, for whatever reason
-		}
-		return s.revokeGrant(ctx, g.ID, "revoked by its client, or misused")
+		return s.revoke(ctx, g)
 	case known == nil:
 		return s.openGrant(ctx, g)
 	case known.kind == grants.Refresh && g.RefreshToken != known.refresh:
@@ -172,12 +169,43 @@ func (s *Server) reused(ctx context.Context, g *grants.Grant, kind grants.Kind) 
 	return away(ctx, err)
 }
 
-func (s *Server) revokeGrant(ctx context.Context, id, why string) error {
-	if client, ok := ownGrant(id); ok {
-		own := &grants.Grant{ID: id, Client: client, Subject: client, Ends: s.options.Now().Add(s.options.AccessToken)}
-		return away(ctx, s.options.RevokeOwn(ctx, own, why))
+// revoke ends a grant: because its client says so, or because the library could not redeem
+// a code of it, which it takes for misuse whatever the reason (RFC 6749 §4.1.2).
+func (s *Server) revoke(ctx context.Context, g *goidc.Grant) error {
+	c := callOf(ctx)
+	if c == nil {
+		return fmt.Errorf("grant %s was revoked outside of a request", g.ID)
 	}
-	return away(ctx, s.options.Grants.Revoke(ctx, id, why))
+	if c.away != nil {
+		return away(ctx, c.away) // a code that could not be redeemed because of that was not misused
+	}
+	why := "revoked by its client"
+	if !isFor(c.request, pathRevoke) {
+		why = "its code could not be redeemed"
+	}
+	if client, ok := ownGrant(g.ID); ok {
+		own := &grants.Grant{ID: g.ID, Client: client, Subject: client, Ends: s.options.Now().Add(s.options.AccessToken)}
+		if err := s.options.RevokeOwn(ctx, own, why); err != nil {
+			return away(ctx, err)
+		}
+		c.ended = append(c.ended, Event{Action: "token.revoke", Client: client, Subject: client, Grant: g.ID, Detail: why})
+		return nil
+	}
+	ended, err := s.options.Grants.End(ctx, g.ID, why)
+	if ended {
+		c.ended = append(c.ended, Event{Action: "grant.revoke", Client: g.ClientID, Subject: g.Subject, Grant: g.ID, Detail: why})
+	}
+	return away(ctx, err)
+}
+
+// tellEnded tells of what was revoked, when it is known why.
+func (c *call) tellEnded() {
+	for _, e := range c.ended {
+		if c.fault != nil {
+			e.Detail += ": " + c.fault.Detail
+		}
+		c.server.options.Record(c.request.Context(), e)
+	}
 }
 
 func invalidGrant(why string) error {

@@ -77,6 +77,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := newKept()
 	s.library.ServeHTTP(answer, r)
+	c.tellEnded()
 	if c.away != nil {
 		c.sendFault(w, undecided(c.away))
 		return
