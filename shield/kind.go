@@ -131,6 +131,10 @@ type Issuer struct {
 	// Family is the claim that names what a token was issued under. It may be revoked
 	// like a token's id; then every token under it is refused. Empty: there is none.
 	Family string
+	// Grantee is the claim that names the client to which somebody granted what a token of
+	// another client was made of (RFC 8693): a client as in Clients, which has to be in
+	// force, too, and whose scopes are a limit. Empty: there is none.
+	Grantee string
 }
 
 // KeySource finds the public key of an issuer.

@@ -62,13 +62,18 @@ func (r *Record) Format(f fmt.State, _ rune) {
 // Usable refuses a proved credential that may not be used now and from addr.
 // Call it only after the caller proved that he holds the secret.
 func (r *Record) Usable(now time.Time, req *http.Request) error {
-	refuse := func(code Code, format string, args ...any) error {
-		client := ""
-		if r.Client != nil {
-			client = r.Client.ID
-		}
-		return Refuse(code, format, args...).Of(r.ID, client, true)
+	if err := r.InForce(now); err != nil {
+		return err
 	}
+	if len(r.Networks) > 0 && !r.Networks.Allow(RemoteAddr(req)) {
+		return r.refuse(ForbiddenNetwork, "address %s is not in the credential's networks", RemoteAddr(req))
+	}
+	return nil
+}
+
+// InForce is Usable wherever the caller is: for a credential that is not the caller's own.
+func (r *Record) InForce(now time.Time) error {
+	refuse := r.refuse
 	switch {
 	case r.Client == nil:
 		return refuse(DisabledClient, "credential %s has no client", r.ID)
@@ -81,10 +86,15 @@ func (r *Record) Usable(now time.Time, req *http.Request) error {
 	case r.Client.Disabled:
 		return refuse(DisabledClient, "client %s is disabled", r.Client.ID)
 	}
-	if len(r.Networks) > 0 && !r.Networks.Allow(RemoteAddr(req)) {
-		return refuse(ForbiddenNetwork, "address %s is not in the credential's networks", RemoteAddr(req))
-	}
 	return nil
+}
+
+func (r *Record) refuse(code Code, format string, args ...any) error {
+	client := ""
+	if r.Client != nil {
+		client = r.Client.ID
+	}
+	return Refuse(code, format, args...).Of(r.ID, client, true)
 }
 
 // Identity returns what the record proves; the kind fills in the rest.

@@ -9,6 +9,7 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/e2e/person"
+	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/shield"
 )
@@ -115,4 +116,88 @@ func TestEveryRevocationIsAnEvent(t *testing.T) {
 			t.Errorf("%s: %s of %s: %q; %d events", test.what, got.Action, got.Client, got.Detail, count())
 		}
 	}
+}
+
+// made is a token that web got for ann, and one that the service of orders made of it.
+func (w *world) made() (first, made, refresh string) {
+	w.t.Helper()
+	tokens := w.tokens("web", person.Redeeming(w.code("web", "orders:read")))
+	first, _ = tokens["access_token"].(string)
+	refresh, _ = tokens["refresh_token"].(string)
+	w.Plant(first)
+	w.Plant(refresh)
+	made, _ = w.tokens("orders", exchanging(first))["access_token"].(string)
+	w.Plant(made)
+	for _, token := range []string{first, made} {
+		if got := w.Call("/v1/orders/7", token); got != http.StatusOK {
+			w.t.Fatalf("before: %d", got)
+		}
+	}
+	return first, made, refresh
+}
+
+func exchanging(token string) url.Values {
+	return url.Values{
+		"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {token}, "scope": {"orders:read"},
+		"subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+	}
+}
+
+// RFC 8693: what is taken from a client is taken from what others made of its tokens.
+func TestTokensMadeOfAnotherEndWithItsClient(t *testing.T) {
+	for what, test := range map[string]struct {
+		take   func(*world) error
+		call   int
+		active bool
+	}{
+		"revoked": {func(w *world) error {
+			_, err := w.App.State.Registry.RevokeClient(t.Context(), "web", "contract ended")
+			return err
+		}, http.StatusUnauthorized, false},
+		"disabled": {func(w *world) error {
+			_, err := w.App.State.Registry.UpdateClient(t.Context(), "web", "disable", func(c *client.Client) error { c.Disabled = true; return nil })
+			return err
+		}, http.StatusForbidden, false},
+		"narrowed": {func(w *world) error { w.scopes("web", "orders:write"); return nil }, http.StatusForbidden, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			_, made, _ := w.made()
+			if err := test.take(w); err != nil {
+				t.Fatal(err)
+			}
+			w.Advance(0)
+			if got := w.Call("/v1/orders/7", made); got != test.call {
+				t.Errorf("the token that was made of it: %d, want %d", got, test.call)
+			}
+			if told, _ := w.Post("/introspect", "orders", url.Values{"token": {made}}); told["active"] != test.active {
+				t.Errorf("introspection says %v", told)
+			}
+			if test.active {
+				return
+			}
+			w.refuses("made of it again", w.post("/token", "orders", exchanging(made)), http.StatusBadRequest, "invalid_request")
+		})
+	}
+}
+
+// RFC 7009 §2.1: a client revokes what is its own, and the grant is not the service's.
+func TestServiceRevokesWhatItMadeAndNothingElse(t *testing.T) {
+	attacktest.Rows(t, 65)
+	w := newWorld(t)
+	first, made, refresh := w.made()
+	if got := w.post("/revoke", "orders", url.Values{"token": {made}}); got.Status != http.StatusOK {
+		t.Fatalf("%d %s", got.Status, got.Body)
+	}
+	w.Advance(0)
+	if got := w.Call("/v1/orders/7", made); got != http.StatusUnauthorized {
+		t.Errorf("what was revoked: %d", got)
+	}
+	if told, _ := w.Post("/introspect", "orders", url.Values{"token": {made}}); told["active"] != false {
+		t.Errorf("introspection says %v", told)
+	}
+	if got := w.Call("/v1/orders/7", first); got != http.StatusOK {
+		t.Errorf("what it was made of: %d", got)
+	}
+	w.tokens("web", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}})
 }

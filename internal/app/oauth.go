@@ -60,7 +60,7 @@ func (a *App) ownIssuer(f *config.File, g *generation) issuer.Settings {
 	o := a.oauthOf(f)
 	return issuer.Settings{
 		Name: config.OwnIssuer, URL: o.Issuer, MayGrant: shield.Scopes{"*"}, Algorithms: []string{"ES256", "EdDSA", "PS256", "RS256"},
-		MaxAge: o.AccessToken.Duration + time.Minute, Keys: a.oauth, Introspect: ownTokens{g}, Clients: registration.KindName, Family: authserver.FamilyClaim,
+		MaxAge: o.AccessToken.Duration + time.Minute, Keys: a.oauth, Introspect: ownTokens{g}, Clients: registration.KindName, Family: authserver.FamilyClaim, Grantee: protocol.GranteeClaim,
 	}
 }
 

@@ -101,7 +101,34 @@ func (j *Judge) identity(r *http.Request, p Presented, t *Token, now time.Time) 
 		return nil, p.Challenged(err)
 	}
 	mapTo(id, record, now)
-	return id, nil
+	return id, j.grantee(id, p, t, now)
+}
+
+// grantee holds that the client to which was granted what this token was made of (RFC 8693)
+// is still one that may have it: what is taken from that client is taken from every token
+// that others made of its own.
+func (j *Judge) grantee(id *shield.Identity, p Presented, t *Token, now time.Time) error {
+	if t.Issuer.Grantee == "" || t.Claims.all[t.Issuer.Grantee] == nil {
+		return nil
+	}
+	name, _ := t.Claims.all[t.Issuer.Grantee].(string) // no client has no name
+	record, err := j.credentials.Credential(t.Issuer.Clients, name)
+	if errors.Is(err, shield.ErrUnknown) {
+		return t.Mismatch(p, "the client that the token was granted to first is not registered here any more")
+	}
+	if err != nil {
+		return fmt.Errorf("look up client %s: %w", name, err)
+	}
+	if err := record.InForce(now); err != nil {
+		return p.Challenged(err)
+	}
+	known := record.Identity(now)
+	id.Scopes = id.Scopes.Within(record.Scopes)
+	if withdrawn := known.Revocation; withdrawn != nil {
+		before := id.Revocation
+		id.Revocation = func() bool { return withdrawn() || before() }
+	}
+	return nil
 }
 
 // Mapped is the kind of the records that map an issuer's client to one of ours: one record

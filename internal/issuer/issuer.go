@@ -80,6 +80,8 @@ type Settings struct {
 	Clients string // kind of the credentials that its clients are; empty: they are mapped by the shield
 	Family  string // claim that names what a token was issued under; whoever revokes that revokes the token
 
+	Grantee string // claim that names the client to which was granted what another's token was made of
+
 	Fetch shield.Fetcher   // instead of Env.Fetch, for an issuer with a CA of its own
 	Keys  shield.KeySource // given in-process; JWKS must be empty then
 
@@ -175,7 +177,7 @@ func (set *Set) add(env Env, s Settings) error {
 	set.issuers[s.Name] = &shield.Issuer{
 		Name: s.Name, URL: s.URL, Audience: s.Audience, MayGrant: s.MayGrant, ScopesFrom: s.ScopesFrom,
 		Claims: s.Claims, Types: s.Types, Algorithms: s.Algorithms, Leeway: s.Leeway, MaxAge: s.MaxAge, Keys: keys,
-		Introspect: asked, Clients: s.Clients, Family: s.Family,
+		Introspect: asked, Clients: s.Clients, Family: s.Family, Grantee: s.Grantee,
 	}
 	return nil
 }

@@ -14,7 +14,13 @@ const (
 	actKey    = "act"    // who acts for the subject (RFC 8693 §4.1)
 	familyKey = "family" // the grant whose end is its end
 	leftKey   = "left"   // seconds until the token that it was made of ends
+
+	granteeKey = "grantee" // the client that has that grant
 )
+
+// GranteeClaim names, in a token that was exchanged, the client to which was granted what
+// it was made of: when that one is none any more, the token is none.
+const GranteeClaim = "grantee"
 
 // exchange makes a token of another (RFC 8693): for a service that was called with the
 // first and must call further for the same person. The service must serve an API that the
@@ -53,7 +59,7 @@ func (s *Server) exchange(ctx context.Context, r goidc.TokenExchangeRequest) (go
 		act["act"] = before
 	}
 	left := float64(int64(info.ExpiresAt) - s.options.Now().Unix())
-	store := map[string]any{actKey: act, familyKey: family.ID, leftKey: left, apisKey: strings.Join(namesOf(reach), " ")}
+	store := map[string]any{actKey: act, familyKey: family.ID, granteeKey: family.ClientID, leftKey: left, apisKey: strings.Join(namesOf(reach), " ")}
 	return goidc.TokenExchangeResult{Subject: info.Subject, Store: store}, nil
 }
 
@@ -108,8 +114,8 @@ func (s *Server) mayExchange(ctx context.Context, c *call, info goidc.TokenInfo)
 	if info.Confirmation != nil {
 		return refuse("it is bound to a key or certificate of somebody else")
 	}
-	if stands, err := s.stands(ctx, info.ClientID); err != nil || !stands {
-		return errors.Join(err, refuse("its client is none any more"))
+	if stands, err := s.stands(ctx, info); err != nil || !stands {
+		return errors.Join(err, refuse("it was revoked, or its client is none any more"))
 	}
 	known, err := s.client(ctx, c.client)
 	if err != nil {

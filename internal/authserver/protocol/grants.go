@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/luikyv/go-oidc/pkg/goidc"
 
 	"pavise.dev/pavise/internal/authserver/grants"
+	"pavise.dev/pavise/internal/strictjson"
 )
 
 // The library reads a grant, judges, changes it and saves it, in separate calls. What
@@ -183,6 +185,9 @@ func (s *Server) revoke(ctx context.Context, g *goidc.Grant) error {
 	if !isFor(c.request, pathRevoke) {
 		why = "its code could not be redeemed"
 	}
+	if isFor(c.request, pathRevoke) && c.client != g.ClientID {
+		return s.revokeMade(ctx, c, g)
+	}
 	if client, ok := ownGrant(g.ID); ok {
 		own := &grants.Grant{ID: g.ID, Client: client, Subject: client, Ends: s.options.Now().Add(s.options.AccessToken)}
 		if err := s.options.RevokeOwn(ctx, own, why); err != nil {
@@ -196,6 +201,43 @@ func (s *Server) revoke(ctx context.Context, g *goidc.Grant) error {
 		c.ended = append(c.ended, Event{Action: "grant.revoke", Client: g.ClientID, Subject: g.Subject, Grant: g.ID, Detail: why})
 	}
 	return away(ctx, err)
+}
+
+// revokeMade ends a token that a client made of another client's by exchange: that one
+// alone, the grant is not its own.
+func (s *Server) revokeMade(ctx context.Context, c *call, g *goidc.Grant) error {
+	id, err := tokenID(c.request.PostForm.Get("token"))
+	if err != nil {
+		return err
+	}
+	const why = "revoked by the client that made it of another"
+	made := &grants.Grant{ID: id, Client: c.client, Subject: g.Subject, Ends: s.options.Now().Add(s.options.AccessToken)}
+	if err := s.options.RevokeOwn(ctx, made, why); err != nil {
+		return away(ctx, err)
+	}
+	c.ended = append(c.ended, Event{Action: "token.revoke", Client: c.client, Subject: g.Subject, Grant: g.ID, Token: id, Detail: why})
+	return nil
+}
+
+// tokenID is the id of a JWT whose signature was verified.
+func tokenID(token string) (string, error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return "", errors.New("a token that was exchanged is no JWT")
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return "", fmt.Errorf("read a token: %w", err)
+	}
+	claims, err := strictjson.Object(text)
+	if err != nil {
+		return "", fmt.Errorf("read a token: %w", err)
+	}
+	id, ok := claims["jti"].(string)
+	if !ok || id == "" {
+		return "", errors.New("a token of ours has no jti")
+	}
+	return id, nil
 }
 
 // tellEnded tells of what was revoked, when it is known why.

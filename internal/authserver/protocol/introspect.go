@@ -27,7 +27,7 @@ func (s *Server) Introspect(ctx context.Context, token string) (map[string]any, 
 	if err != nil {
 		return nil, fmt.Errorf("look up an access token: %w", err)
 	}
-	stands, err := s.options.Clients.Stands(ctx, info.ClientID)
+	stands, err := s.stands(ctx, info)
 	if err != nil {
 		return nil, err
 	}

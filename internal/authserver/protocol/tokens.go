@@ -60,7 +60,7 @@ func (s *Server) tokenClaims(_ context.Context, t *goidc.Token, g *goidc.Grant) 
 		claims[goidc.ClaimTokenID] = publicID(t.ID)
 	}
 	if act, ok := g.Store[actKey]; ok {
-		claims[goidc.ClaimAct] = act
+		claims[goidc.ClaimAct], claims[GranteeClaim] = act, g.Store[granteeKey]
 	}
 	if p, ok := personOf(g.Store); ok {
 		maps.Copy(claims, p.signIn())
@@ -200,10 +200,24 @@ func (m opaqueManager) Token(ctx context.Context, secret string) (*goidc.Token, 
 	return t, nil
 }
 
-// stands reports whether a client is registered and in force.
-func (s *Server) stands(ctx context.Context, id string) (bool, error) {
-	stands, err := s.options.Clients.Stands(ctx, id)
-	return stands, away(ctx, err)
+// stands reports whether what is behind a token is still in force: its client, the client
+// to which was granted what it was made of, and the token by its own name.
+func (s *Server) stands(ctx context.Context, info goidc.TokenInfo) (bool, error) {
+	clients := []string{info.ClientID}
+	if grantee, ok := info.AdditionalClaims[GranteeClaim].(string); ok {
+		clients = append(clients, grantee)
+	}
+	for _, id := range clients {
+		if stands, err := s.options.Clients.Stands(ctx, id); err != nil || !stands {
+			return false, away(ctx, err)
+		}
+	}
+	name, _ := info.AdditionalClaims[goidc.ClaimTokenID].(string)
+	if name == "" {
+		return true, nil
+	}
+	revoked, err := s.options.Tokens.Token(s.options.Issuer, info.Subject, name, time.Unix(int64(info.IssuedAt), 0))
+	return err == nil && !revoked, away(ctx, err)
 }
 
 // mayIntrospect lets a client ask about its own tokens, and about those that are for an
@@ -213,8 +227,8 @@ func (s *Server) mayIntrospect(ctx context.Context, c *goidc.Client, info goidc.
 	if err != nil || known.Auth == AuthNone { // who proves nothing is told nothing
 		return false
 	}
-	if stands, err := s.stands(ctx, info.ClientID); err != nil || !stands {
-		return false // a token of a client that is none any more is not active
+	if stands, err := s.stands(ctx, info); err != nil || !stands {
+		return false // what nobody would take is not active
 	}
 	if info.ClientID == c.ID {
 		return true
