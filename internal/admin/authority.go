@@ -181,32 +181,33 @@ func (s *Service) issueCertificate(r *http.Request) (any, client.Change, error) 
 	if err != nil {
 		return nil, change, err
 	}
-	if _, err := s.Authority.Setup(); err != nil {
-		return nil, change, err
-	}
-	created, err := s.clientFor(r, n)
+	asked := pki.Request{Client: n.Client, Profile: n.Profile, Names: n.Names, Life: n.Life, Scopes: n.Scopes, Networks: n.Networks}
+	created, err := s.clientFor(r, asked, n.Create, request)
 	if err != nil {
 		return nil, change, err
 	}
-	issued, change, err := s.Authority.Issue(r.Context(), pki.Request{
-		Client: n.Client, Profile: n.Profile, Names: n.Names, Life: n.Life, Scopes: n.Scopes, Networks: n.Networks,
-	}, request)
+	issued, change, err := s.Authority.Issue(r.Context(), asked, request)
 	if err != nil {
 		return nil, change, err
 	}
 	return MadeCertificate{issued.Credential, string(pki.EncodePEM(issued.Chain...)), created}, change, nil
 }
 
-// clientFor makes the client of a certificate, if that is asked for and there is none.
-func (s *Service) clientFor(r *http.Request, n NewCertificate) (created bool, err error) {
-	if !n.Create {
-		return false, nil
+// clientFor refuses what could not be issued, and then makes the client of a certificate, if
+// that is asked for and there is none: nothing is left behind by what is refused.
+func (s *Service) clientFor(r *http.Request, n pki.Request, create bool, csr *pki.SigningRequest) (created bool, err error) {
+	owner, err := s.Registry.Client(r.Context(), n.Client)
+	if missing := errors.Is(err, client.ErrMissing); missing && create {
+		owner, created = client.Client{ID: n.Client, Scopes: n.Scopes}, true
+		err = owner.Validate()
 	}
-	_, err = s.Registry.Client(r.Context(), n.Client)
-	if !errors.Is(err, client.ErrMissing) {
+	if err == nil {
+		err = s.Authority.CheckFor(owner, n, csr)
+	}
+	if err != nil || !created {
 		return false, err
 	}
-	change, err := s.Registry.CreateClient(r.Context(), client.Client{ID: n.Client, Scopes: n.Scopes})
+	change, err := s.Registry.CreateClient(r.Context(), owner)
 	if err != nil {
 		return false, err
 	}

@@ -44,13 +44,13 @@ func (s *Service) makeEnrolment(r *http.Request) (any, client.Change, error) {
 	if err != nil {
 		return nil, change, err
 	}
-	created, err := s.clientFor(r, NewCertificate{Client: n.Client, Create: n.Create, Scopes: n.Scopes})
-	if err != nil {
+	if err := est.CheckLife(n.Expires); err != nil {
 		return nil, change, err
 	}
 	asked := pki.Request{Client: n.Client, Profile: n.Profile, Names: n.Names, Life: n.Life, Scopes: n.Scopes, Networks: n.Networks}
-	if err := s.Authority.CheckNames(r.Context(), asked); err != nil {
-		return nil, change, err // better now than when somebody comes with the token
+	created, err := s.clientFor(r, asked, n.Create, nil) // better refused now than when somebody comes with the token
+	if err != nil {
+		return nil, change, err
 	}
 	token, secret, err := s.Enrolment.Make(r.Context(), est.Token{
 		Client: n.Client, Profile: n.Profile, Names: n.Names, Life: n.Life, Scopes: n.Scopes, Networks: n.Networks,

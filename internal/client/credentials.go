@@ -76,7 +76,7 @@ func (r *Registry) newCredential(ctx context.Context, c *Credential, issued shie
 func (r *Registry) credentialOf(ctx context.Context, owner *Client, c *Credential, issued shield.Issued) ([]entry, error) {
 	c.ID, c.Created = issued.ID, r.now().UTC()
 	c.Revoked, c.Reason, c.ReplacedBy, c.LastUsed = time.Time{}, "", "", time.Time{}
-	if err := c.validate(owner); err != nil {
+	if err := c.Validate(owner); err != nil {
 		return nil, fmt.Errorf("credential for %s: %w", c.Client, err)
 	}
 	name := credentialRow(c.Kind, c.ID)

@@ -175,8 +175,8 @@ func checkScopes(scopes shield.Scopes) error {
 	return nil
 }
 
-// validate refuses what no credential of its client may be.
-func (c *Credential) validate(owner *Client) error {
+// Validate refuses what no credential of its client may be.
+func (c *Credential) Validate(owner *Client) error {
 	if !credentialKind.MatchString(c.Kind) || c.ID == "" {
 		return fmt.Errorf("kind %s, id %s: want a kind of a-z, 0-9 and '_', and an id", quote(c.Kind), quote(c.ID))
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -60,7 +59,7 @@ func (a *Authority) Issue(ctx context.Context, n Request, csr *SigningRequest) (
 	if err != nil {
 		return nil, change, err
 	}
-	leaf, err := a.certify(n, profile, csr.Key, by, now)
+	leaf, err := a.certify(h.setup, n, profile, csr.Key, by, now)
 	if err != nil {
 		return nil, change, err
 	}
@@ -114,10 +113,17 @@ func (a *Authority) Check(ctx context.Context, n Request, csr *SigningRequest) e
 	return err
 }
 
-// CheckNames returns what [Authority.Issue] would refuse whatever the key is: a profile, a
-// name or a life that may not be.
-func (a *Authority) CheckNames(ctx context.Context, n Request) error {
-	_, _, err := a.checked(ctx, &n, &SigningRequest{})
+// CheckFor does so for a client that may not be there yet. Without a signing request
+// whatever depends on the key is left out.
+func (a *Authority) CheckFor(owner client.Client, n Request, csr *SigningRequest) error {
+	h, err := a.hierarchy()
+	if err != nil {
+		return err
+	}
+	if csr == nil {
+		csr = &SigningRequest{}
+	}
+	_, err = a.allowed(h, owner, &n, csr)
 	return err
 }
 
@@ -127,18 +133,32 @@ func (a *Authority) checked(ctx context.Context, n *Request, csr *SigningRequest
 	if err != nil {
 		return nil, Profile{}, err
 	}
-	profile, err := a.complete(h, n, csr)
-	if err != nil {
-		return nil, profile, err
-	}
 	owner, err := a.options.Registry.Client(ctx, n.Client)
 	if err != nil {
-		return nil, profile, err
+		return nil, Profile{}, err
+	}
+	profile, err := a.allowed(h, owner, n, csr)
+	return h, profile, err
+}
+
+// allowed refuses what its client may not have. Whatever could be refused when the record is
+// kept is refused here, before a token is spent.
+func (a *Authority) allowed(h *hierarchy, owner client.Client, n *Request, csr *SigningRequest) (Profile, error) {
+	profile, err := a.complete(h, n, csr)
+	if err != nil {
+		return profile, err
 	}
 	if owner.Disabled {
-		return nil, profile, fault("`pavise client enable "+owner.ID+"` if it may call again", "client %s is disabled", owner.ID)
+		return profile, fault("`pavise client enable "+owner.ID+"` if it may call again", "client %s is disabled", owner.ID)
 	}
-	return h, profile, nil
+	kept := client.Credential{
+		Kind: client.CertificateKind, ID: client.CertificatePrefix + "00", Scopes: n.Scopes, Networks: n.Networks,
+		Settings: map[string]string{SettingNames: strings.Join(n.Names, " ")},
+	}
+	if err := kept.Validate(&owner); err != nil {
+		return profile, fault("", "%v", err)
+	}
+	return profile, nil
 }
 
 // CredentialID is the id of the credential that a certificate of this authority is.
@@ -169,6 +189,9 @@ func (a *Authority) complete(h *hierarchy, n *Request, csr *SigningRequest) (Pro
 	if !n.Names.has(profile.Wants...) {
 		return profile, fault("", "a certificate of profile %s needs a name of type %s", profile.Name, strings.Join(profile.Wants, " or "))
 	}
+	if err := h.setup.permits(n.Names); err != nil {
+		return profile, err
+	}
 	for _, asked := range csr.Names {
 		if !slices.Contains(n.Names, asked) {
 			return profile, fault("ask for these alone, or for none: "+strings.Join(n.Names, " "), "the signing request asks for the name %.80q, which this client may not have", asked)
@@ -181,13 +204,13 @@ func (a *Authority) complete(h *hierarchy, n *Request, csr *SigningRequest) (Pro
 }
 
 // certify signs.
-func (a *Authority) certify(n Request, profile Profile, key crypto.PublicKey, by *member, now time.Time) (*x509.Certificate, error) {
+func (a *Authority) certify(s Setup, n Request, profile Profile, key crypto.PublicKey, by *member, now time.Time) (*x509.Certificate, error) {
 	serial, err := a.serial()
 	if err != nil {
 		return nil, err
 	}
 	t := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: n.Client},
+		SerialNumber: serial, Subject: s.subject(n.Client, n.Names),
 		NotBefore: now.Add(-skew), NotAfter: earlier(now.Add(n.Life), by.cert.NotAfter),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: profile.Usages, BasicConstraintsValid: true,
 	}
@@ -235,9 +258,6 @@ func verify(chain, roots []*x509.Certificate, profile Profile, now time.Time) er
 		between.AddCert(c)
 	}
 	_, err := chain[0].Verify(x509.VerifyOptions{Roots: anchors, Intermediates: between, CurrentTime: now, KeyUsages: profile.Usages[:1]})
-	if wrong, ok := errors.AsType[x509.CertificateInvalidError](err); ok && wrong.Reason == x509.CANotAuthorizedForThisName {
-		return fault("`pavise ca show` lists the names that this authority may certify", "the authority's name constraints forbid one of the names: %s", wrong.Detail)
-	}
 	if err != nil {
 		return fmt.Errorf("the new certificate does not verify: %w", err)
 	}

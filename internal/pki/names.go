@@ -200,35 +200,3 @@ func (s Setup) validate() error {
 	}
 	return constrain(&x509.Certificate{}, s.Permit)
 }
-
-const maxPermit = 64
-
-// constrain writes name constraints (RFC 5280 §4.2.1.10). A type of names of which none is
-// permitted is not limited.
-func constrain(t *x509.Certificate, permit []string) error {
-	if len(permit) > maxPermit {
-		return fault("", "%d constraints, at most %d", len(permit), maxPermit)
-	}
-	t.PermittedDNSDomainsCritical = len(permit) > 0
-	for _, one := range permit {
-		kind, text, _ := strings.Cut(one, ":")
-		plain := strings.TrimPrefix(text, ".")
-		switch {
-		case kind == "dns" && isDNS(plain):
-			t.PermittedDNSDomains = append(t.PermittedDNSDomains, text)
-		case kind == "uri" && isDNS(plain):
-			t.PermittedURIDomains = append(t.PermittedURIDomains, text)
-		case kind == "email" && isDNS(plain):
-			t.PermittedEmailAddresses = append(t.PermittedEmailAddresses, text)
-		case kind == "ip":
-			prefix, err := netip.ParsePrefix(text)
-			if err != nil || prefix != prefix.Masked() {
-				return fault("write ip:10.0.0.0/8", "%.80q is no network", text)
-			}
-			t.PermittedIPRanges = append(t.PermittedIPRanges, &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())})
-		default:
-			return fault("write dns:internal, uri:example.org, ip:10.0.0.0/8 or email:example.org", "%.80q is no name constraint", one)
-		}
-	}
-	return nil
-}

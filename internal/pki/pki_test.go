@@ -206,7 +206,7 @@ func TestNameConstraintsHold(t *testing.T) {
 			t.Errorf("%v: %v", names, err)
 		}
 	}
-	for _, names := range []pki.Names{{"dns:web.example.com"}, {"uri:spiffe://example.net/web"}, {"dns:web.internal", "ip:192.0.2.1"}, {"dns:web.internal", "email:a@example.net"}, {"dns:internal.example.com"}} {
+	for _, names := range []pki.Names{{"dns:web.example.com"}, {"uri:spiffe://example.net/web"}, {"dns:web.internal", "ip:192.0.2.1"}, {"dns:web.internal", "email:a@example.net"}, {"dns:internal.example.com"}, {"uri:spiffe://sub.example.org/web"}, {"dns:web.internal", "email:a@sub.example.org"}, {"dns:web.internal", "uri:https://192.0.2.1/"}} {
 		_, _, err := w.pki.Issue(t.Context(), pki.Request{Client: "web", Names: names}, w.csr())
 		if _, ok := errors.AsType[*pki.Fault](err); !ok {
 			t.Errorf("%v: %v", names, err)

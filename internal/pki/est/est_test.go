@@ -187,6 +187,27 @@ func TestBadRequestsLeaveTheTokenGood(t *testing.T) {
 	}
 }
 
+// Scopes that the client has lost since are the caller's trouble, no outage, and cost no
+// token: it is good again when the client has them.
+func TestTokenForScopesThatTheClientHasNotIsNotSpent(t *testing.T) {
+	w := newWorld(t)
+	token := w.token(func(t *est.Token) { t.Scopes = []string{"orders:write"} })
+	request := csr(t, newKey(t), &x509.CertificateRequest{})
+	for range 2 {
+		if status, text := w.post("/simpleenroll", token, request); status != http.StatusBadRequest || !strings.Contains(text, "not among those of client web") {
+			t.Errorf("%d %q", status, text)
+		}
+	}
+	_, err := w.registry.UpdateClient(t.Context(), "web", "update", func(c *client.Client) error {
+		c.Scopes = append(c.Scopes, "orders:write")
+		return nil
+	})
+	must(t, err)
+	if status, text := w.post("/simpleenroll", token, request); status != http.StatusOK {
+		t.Errorf("the token was spent: %d %q", status, text)
+	}
+}
+
 // A store that is full says so, and nothing was handed out.
 func TestAuthorityThatCannotIssueSaysSo(t *testing.T) {
 	w := newWorld(t)

@@ -66,11 +66,11 @@ func NewTokens(records rows.Records, now func() time.Time) *Tokens {
 // and the fingerprint of the root by which the holder knows the authority, so that nothing
 // else has to be carried. The secret is not kept.
 func (k *Tokens) Make(ctx context.Context, t Token, life time.Duration, root *x509.Certificate) (Token, string, error) {
+	if err := CheckLife(life); err != nil {
+		return t, "", err
+	}
 	if life == 0 {
 		life = DefaultTokenLife
-	}
-	if life < time.Minute || life > MaxTokenLife {
-		return t, "", &pki.Fault{Message: fmt.Sprintf("a token cannot live for %s", life), Hint: "ask for 1m to 7d"}
 	}
 	var secret [32]byte
 	var id [5]byte
@@ -84,6 +84,14 @@ func (k *Tokens) Make(ctx context.Context, t Token, life time.Duration, root *x5
 	t.ID, t.Created = "enrol-"+hex.EncodeToString(id[:]), k.now().UTC()
 	t.Ends = t.Created.Add(life)
 	return t, text + "." + base64.RawURLEncoding.EncodeToString(digest[:]), k.table.Add(ctx, k.table.Name(text), t)
+}
+
+// CheckLife refuses a life that no token may have. 0 is the default.
+func CheckLife(life time.Duration) error {
+	if life != 0 && (life < time.Minute || life > MaxTokenLife) {
+		return &pki.Fault{Message: fmt.Sprintf("a token cannot live for %s", life), Hint: "ask for 1m to 7d"}
+	}
+	return nil
 }
 
 // split takes what a holder presents apart.
