@@ -25,7 +25,7 @@ type registrationFlags struct {
 	oauth, quiet                              bool
 	redirects, afterwards, grants, serves     []string
 	auth, name, policy, tokens, jwks, expires string
-	subjectDN, subjectDNS, subjectIP          string
+	subjectDN, subjectDNS                     string
 	native, dpop, bound, pushed               bool
 
 	own []string // the names of all of them
@@ -50,7 +50,6 @@ func (f *registrationFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.jwks, "jwks", "", "with --oauth: `file` with its public keys, a JSON Web Key Set, for private_key_jwt and self_signed_tls_client_auth")
 	flags.StringVar(&f.subjectDN, "subject-dn", "", "with --oauth: the name of its certificate, for tls_client_auth")
 	flags.StringVar(&f.subjectDNS, "subject-dns", "", "with --oauth: or a DNS name in it")
-	flags.StringVar(&f.subjectIP, "subject-ip", "", "with --oauth: or an address in it")
 	flags.StringVar(&f.expires, "expires", "", "with --oauth: how long the registration lives, like 365d; default: for ever")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "with --oauth: write the secret alone; where there is none, the client_id")
 	flags.VisitAll(func(flag *pflag.Flag) {
@@ -81,7 +80,7 @@ func (f *registrationFlags) request(n admin.NewClient) (admin.NewRegistration, e
 	for name, value := range map[string]string{
 		"redirects": strings.Join(f.redirects, " "), "post_logout_redirects": strings.Join(f.afterwards, " "), "grants": strings.Join(f.grants, " "), "serves": strings.Join(f.serves, " "),
 		"auth": f.auth, "name": f.name, "policy": f.policy, "tokens": f.tokens,
-		"subject_dn": f.subjectDN, "subject_dns": f.subjectDNS, "subject_ip": f.subjectIP,
+		"subject_dn": f.subjectDN, "subject_dns": f.subjectDNS,
 	} {
 		if value != "" {
 			r.Settings[name] = value
@@ -233,7 +232,7 @@ func nextStep(made admin.Registered) string {
 
 // showRegistration shows how a client is registered.
 func showRegistration(out io.Writer, r *admin.Registration) error {
-	known := []string{"auth", "grants", "redirects", "name", "policy", "native", "serves", "tokens", "dpop", "certificate_bound", "pushed", "subject_dn", "subject_dns", "subject_ip"}
+	known := []string{"auth", "grants", "redirects", "name", "policy", "native", "serves", "tokens", "dpop", "certificate_bound", "pushed", "subject_dn", "subject_dns"}
 	var rows [][]string
 	if r.Issuer != "" {
 		rows = append(rows, []string{"discovery", r.Discovery})

@@ -43,7 +43,6 @@ type metadata struct {
 	Keys       json.RawMessage `json:"jwks,omitempty"`
 	SubjectDN  string          `json:"tls_client_auth_subject_dn,omitempty"`
 	SubjectDNS string          `json:"tls_client_auth_san_dns,omitempty"`
-	SubjectIP  string          `json:"tls_client_auth_san_ip,omitempty"`
 	DPoP       bool            `json:"dpop_bound_access_tokens,omitempty"`
 	Bound      bool            `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 	Pushed     bool            `json:"require_pushed_authorization_requests,omitempty"`
@@ -97,12 +96,12 @@ func (m *metadata) bounded() error {
 	if len(m.Redirects) > maxRedirects || len(m.PostLogout) > maxRedirects || len(m.Grants) > maxRedirects || len(m.Keys) > maxKeys || utf8.RuneCountInString(m.Name) > maxName {
 		return invalid("want at most %d redirects, %d bytes of jwks and %d characters of client_name", maxRedirects, maxKeys, maxName)
 	}
-	for _, word := range append(slices.Concat(m.Redirects, m.PostLogout), m.Policy, m.Auth, m.Scope, m.SubjectDN, m.SubjectDNS, m.SubjectIP) {
+	for _, word := range append(slices.Concat(m.Redirects, m.PostLogout), m.Policy, m.Auth, m.Scope, m.SubjectDN, m.SubjectDNS) {
 		if len(word) > maxWord {
 			return invalid("a member has more than %d bytes", maxWord)
 		}
 	}
-	for _, text := range []string{m.Name, m.Policy, m.SubjectDN, m.SubjectDNS, m.SubjectIP} {
+	for _, text := range []string{m.Name, m.Policy, m.SubjectDN, m.SubjectDNS} {
 		if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
 			return invalid("a member holds characters that cannot be seen")
 		}
@@ -156,7 +155,7 @@ func (m *metadata) settings(by *Invitation) (map[string]string, error) {
 	settings := map[string]string{
 		"auth": m.Auth, "grants": strings.Join(grants, " "), "redirects": strings.Join(m.Redirects, " "), "post_logout_redirects": strings.Join(m.PostLogout, " "), "name": m.Name, "policy": m.Policy,
 		"native": yes(m.Type == "native"), "dpop": yes(m.DPoP), "certificate_bound": yes(m.Bound), "pushed": yes(m.Pushed), "jwks": string(m.Keys),
-		"subject_dn": m.SubjectDN, "subject_dns": m.SubjectDNS, "subject_ip": m.SubjectIP, "unreviewed": yes(true),
+		"subject_dn": m.SubjectDN, "subject_dns": m.SubjectDNS, "unreviewed": yes(true),
 	}
 	for name, value := range settings {
 		if value == "" || value == "null" {
@@ -208,7 +207,7 @@ func describe(issuer string, c client.Client, credential client.Credential) *met
 	s := credential.Settings
 	m := &metadata{
 		ID: c.ID, Issued: c.Created.Unix(), ManagedAt: issuer + Path + "/" + c.ID, Name: s["name"], Policy: s["policy"], Redirects: strings.Fields(s["redirects"]), PostLogout: strings.Fields(s["post_logout_redirects"]),
-		Auth: s["auth"], Scope: strings.Join(c.Scopes, " "), SubjectDN: s["subject_dn"], SubjectDNS: s["subject_dns"], SubjectIP: s["subject_ip"],
+		Auth: s["auth"], Scope: strings.Join(c.Scopes, " "), SubjectDN: s["subject_dn"], SubjectDNS: s["subject_dns"],
 		DPoP: s["dpop"] == yes(true), Bound: s["certificate_bound"] == yes(true), Pushed: s["pushed"] == yes(true), Responses: []string{},
 	}
 	if s["native"] == yes(true) {
@@ -233,7 +232,7 @@ func describe(issuer string, c client.Client, credential client.Credential) *met
 func registered() map[string]string {
 	return map[string]string{
 		"redirects": "redirect_uris", "post_logout_redirects": "post_logout_redirect_uris", "grants": "grant_types", "auth": "token_endpoint_auth_method", "name": "client_name", "policy": "policy_uri",
-		"subject_dn": "tls_client_auth_subject_dn", "subject_dns": "tls_client_auth_san_dns", "subject_ip": "tls_client_auth_san_ip",
+		"subject_dn": "tls_client_auth_subject_dn", "subject_dns": "tls_client_auth_san_dns",
 	}
 }
 

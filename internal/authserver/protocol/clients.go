@@ -21,7 +21,7 @@ type Client struct {
 	Verify func(secret string) bool // compares in constant time; for client_secret_…
 	JWKS   []byte                   // its public keys, for private_key_jwt and self_signed_tls_client_auth
 	// A name of its certificate, for tls_client_auth (RFC 8705 §2.1.2): one of them.
-	SubjectDN, SubjectDNS, SubjectIP string
+	SubjectDN, SubjectDNS string
 
 	Grants     []string // grant types that it may use
 	Redirects  []string // exact
@@ -104,7 +104,7 @@ func (s *Server) forLibrary(known *Client) (*goidc.Client, error) {
 	c.ScopeIDs = strings.Join(s.grantable(known), " ")
 	c.IDTokenSigAlg = goidc.SignatureAlgorithm(algorithm)
 	c.DPoPTokenBindingIsRequired, c.TLSTokenBindingIsRequired, c.PARIsRequired = known.DPoP, known.Bound, known.Pushed
-	c.TLSSubjectDistinguishedName, c.TLSSubjectAlternativeName, c.TLSSubjectAlternativeNameIP = known.SubjectDN, known.SubjectDNS, known.SubjectIP
+	c.TLSSubjectDistinguishedName, c.TLSSubjectAlternativeName = known.SubjectDN, known.SubjectDNS
 	c.ApplicationType = goidc.ApplicationTypeWeb
 	if known.Native {
 		c.ApplicationType = goidc.ApplicationTypeNative

@@ -17,7 +17,7 @@ func TestRefusedRegistrationNamesTheSettingThatIsWrong(t *testing.T) {
 		"tokens":     {"tokens": "short"},
 		"native":     {"native": "yes"},
 		"subject_dn": {"auth": "tls_client_auth"},
-		"subject_ip": {"auth": "tls_client_auth", "subject_ip": "here"},
+		"subject_ip": {"auth": "tls_client_auth", "subject_ip": "192.0.2.7"},
 		"colour":     {"colour": "red"},
 	} {
 		_, err := issue(settings)

@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -45,7 +44,7 @@ const secretPrefix = "pvscs_"
 func settings() []string {
 	return []string{
 		"auth", "grants", "redirects", "post_logout_redirects", "name", "policy", "native", "serves", "tokens", "dpop", "certificate_bound", "pushed", "jwks",
-		"subject_dn", "subject_dns", "subject_ip", "unreviewed",
+		"subject_dn", "subject_dns", "unreviewed",
 	}
 }
 
@@ -86,7 +85,7 @@ func read(id string, s map[string]string) (*protocol.Client, error) {
 	c := &protocol.Client{
 		ID: id, Name: s["name"], PolicyURI: s["policy"], Auth: s["auth"],
 		Grants: strings.Fields(s["grants"]), Redirects: strings.Fields(s["redirects"]), PostLogout: strings.Fields(s["post_logout_redirects"]), APIs: strings.Fields(s["serves"]),
-		SubjectDN: s["subject_dn"], SubjectDNS: s["subject_dns"], SubjectIP: s["subject_ip"],
+		SubjectDN: s["subject_dn"], SubjectDNS: s["subject_dns"],
 	}
 	if c.Name == "" {
 		c.Name = id
@@ -179,17 +178,8 @@ func checkAuth(c *protocol.Client) error {
 	case protocol.AuthKey, protocol.AuthSelfSigned:
 		return checkKeys(c)
 	case protocol.AuthTLS:
-		names := 0
-		for _, name := range []string{c.SubjectDN, c.SubjectDNS, c.SubjectIP} {
-			if name != "" {
-				names++
-			}
-		}
-		if names != 1 {
-			return fault("subject_dn", "tls_client_auth needs one of subject_dn, subject_dns and subject_ip (RFC 8705 §2.1.2)")
-		}
-		if c.SubjectIP != "" && net.ParseIP(c.SubjectIP) == nil {
-			return fault("subject_ip", "subject_ip %q is no address", c.SubjectIP)
+		if (c.SubjectDN == "") == (c.SubjectDNS == "") {
+			return fault("subject_dn", "tls_client_auth needs one of subject_dn and subject_dns (RFC 8705 §2.1.2)")
 		}
 		return nil
 	}

@@ -88,7 +88,7 @@ func TestRegistrationsThatCannotWorkAreRefused(t *testing.T) {
 		"a private key":              {"auth": "private_key_jwt", "jwks": jwks(t, true)},
 		"no name":                    {"auth": "tls_client_auth"},
 		"two names":                  {"auth": "tls_client_auth", "subject_dns": "a", "subject_dn": "CN=a"},
-		"no address":                 {"auth": "tls_client_auth", "subject_ip": "a"},
+		"an address":                 {"auth": "tls_client_auth", "subject_ip": "192.0.2.7"},
 		"neither true nor false":     {"pushed": "yes"},
 		"another kind of token":      {"tokens": "paseto"},
 	} {
