@@ -106,6 +106,7 @@ func (v *View) drop(keys []credentialKey) {
 		}
 	}
 	e.publish()
+	v.withdrawals.Add(1)
 	for _, o := range v.clients {
 		o.without(gone)
 	}

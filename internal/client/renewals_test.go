@@ -43,3 +43,32 @@ func TestRevocationFollowsRenewals(t *testing.T) {
 		t.Error("nothing was left, and nobody was told")
 	}
 }
+
+// Who tells others of revocations looks when there is something to tell, not at each change.
+func TestWithdrawalsRiseWithRevocationsAlone(t *testing.T) {
+	r, v := live(t, memory.New(), func(err error) { t.Error(err) })
+	defer func() { _ = v.Close() }()
+	rises := func(what string, want bool, change func() error) {
+		t.Helper()
+		before := v.Withdrawals()
+		must(t, change())
+		must(t, v.Refresh(t.Context()))
+		if got := v.Withdrawals() > before; got != want {
+			t.Errorf("%s: it rises %v", what, got)
+		}
+	}
+	issue := func(id string) func() error {
+		return func() error {
+			_, _, err := r.AddCredential(t.Context(), client.Credential{Kind: "mtls", Client: "shop", Expires: time.Now().Add(time.Hour)}, shield.Issued{ID: id})
+			return err
+		}
+	}
+	rises("a certificate", false, issue("serial:0a"))
+	rises("another one", false, issue("serial:0b"))
+	rises("a revocation", true, func() error { _, err := r.Revoke(t.Context(), "serial:0a", ""); return err })
+	rises("a client that is disabled", true, func() error { _, err := r.DisableClient(t.Context(), "shop"); return err })
+	rises("a certificate of a disabled client", true, issue("serial:0c"))
+	rises("a client that is enabled", true, func() error { _, err := r.EnableClient(t.Context(), "shop"); return err })
+	rises("another client", false, func() error { _, err := r.CreateClient(t.Context(), client.Client{ID: "other"}); return err })
+	rises("what is forgotten", true, func() error { _, err := v.ForgetCertificates(t.Context(), time.Now().Add(2*time.Hour)); return err })
+}

@@ -44,6 +44,7 @@ type applying struct {
 	holders     *edit[holderKey, *slot]
 	tokens      *edit[tokenKey, revoked]
 	changed     bool
+	withdrawals bool // something was withdrawn, or is no longer
 }
 
 func (a *applying) publish() {
@@ -55,6 +56,9 @@ func (a *applying) publish() {
 	}
 	a.view.anyTokens.Store(!a.view.tokens.empty())
 	a.view.generation.Add(1)
+	if a.withdrawals {
+		a.view.withdrawals.Add(1)
+	}
 }
 
 // decode checks a row and decodes its body; false if the row was deleted.
@@ -73,11 +77,15 @@ func (a *applying) client(row Row) error {
 		return err
 	}
 	o := a.owner(row.ID)
+	before := o.client == nil || o.client.Disabled
 	o.client = nil
 	if there {
 		o.client = &shield.Client{
 			ID: c.ID, Tenant: c.Tenant, Contact: c.Contact, Scopes: c.Scopes, Attributes: c.Attributes, Disabled: c.Disabled,
 		}
+	}
+	if now := o.client == nil || o.client.Disabled; now != before && len(o.slots) > 0 {
+		a.withdrawals = true
 	}
 	for _, s := range o.slots {
 		record := *s.record.Load()
@@ -129,7 +137,11 @@ func (a *applying) credential(row Row) error {
 		return err
 	}
 	s.scopes = c.Scopes
-	s.record.Store(owned(record, o.client, c.Scopes))
+	owned(record, o.client, c.Scopes)
+	if isWithdrawn(record) != (known && isWithdrawn(s.record.Load())) {
+		a.withdrawals = true
+	}
+	s.record.Store(record)
 	if known {
 		return nil
 	}
@@ -139,6 +151,11 @@ func (a *applying) credential(row Row) error {
 		a.holders.put(holderKey{c.Kind, *c.Hash}, s)
 	}
 	return nil
+}
+
+// isWithdrawn reports whether a record is one that lists of revocations name.
+func isWithdrawn(r *shield.Record) bool {
+	return !r.Revoked.IsZero() || r.Client == nil || r.Client.Disabled
 }
 
 // record builds what shields see of a credential, but for its client.

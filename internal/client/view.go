@@ -29,6 +29,7 @@ type View struct {
 	tokens      *table[tokenKey, revoked]
 	anyTokens   atomic.Bool
 	generation  atomic.Uint64
+	withdrawals atomic.Uint64
 	epoch       time.Time    // of confirmed; keeps the monotonic clock
 	confirmed   atomic.Int64 // nanoseconds after epoch at which the snapshot was the newest
 
@@ -160,6 +161,11 @@ func (v *View) Token(issuer, subject, tokenID string, issuedAt time.Time) (bool,
 
 // Generation implements shield.Revoked. Moments of last use do not raise it.
 func (v *View) Generation() uint64 { return v.generation.Load() }
+
+// Withdrawals rises whenever a credential was revoked or forgotten, or its client disabled or
+// enabled: whoever tells others of revocations need not look before. Other changes, such as
+// a new certificate, do not raise it.
+func (v *View) Withdrawals() uint64 { return v.withdrawals.Load() }
 
 // stale asks the monotonic clock, so that setting the clock back does not make an
 // old snapshot young.

@@ -62,12 +62,9 @@ func (s *Server) list(id string) (*list, bool) {
 
 // keepLists signs the lists of authorities of which something was revoked since the last
 // round, and those that grow old.
-func (s *Server) keepLists(ctx context.Context, signers []pki.Signer) error {
-	s.signing.Lock()
-	defer s.signing.Unlock()
+func (s *Server) keepLists(ctx context.Context, signers []pki.Signer, state [2]uint64) error {
 	now := s.options.Now()
-	seen := [2]uint64{s.options.Authority.Generation(), s.options.Records.Generation()}
-	changed := seen != s.seen
+	changed := state != s.seen
 	var faults []error
 	for i := range signers {
 		signer := &signers[i]
@@ -94,7 +91,7 @@ func (s *Server) keepLists(ctx context.Context, signers []pki.Signer) error {
 	s.forget(signers)
 	fault := errors.Join(faults...)
 	if fault == nil {
-		s.seen = seen
+		s.seen = state
 	}
 	return fault
 }

@@ -245,10 +245,17 @@ func (s *Server) signAnswer(signer *pki.Signer, q question, now state, at time.T
 	return &signed{der: der, revoked: now.revoked, hold: now.hold, from: from, to: to}, nil
 }
 
+// lookEvery is how often answers are gone through although nothing was revoked.
+const lookEvery = time.Minute
+
 // keepAnswers signs answers again that are half over, or no longer true, while somebody
-// asks for them, and forgets the others.
-func (s *Server) keepAnswers(signers []pki.Signer) error {
+// asks for them, and forgets the others. It goes through them when something was revoked,
+// and once a minute.
+func (s *Server) keepAnswers(signers []pki.Signer, state [2]uint64) error {
 	at := s.options.Now()
+	if since := at.Sub(s.looked); state == s.told && since >= 0 && since < lookEvery {
+		return nil
+	}
 	var faults []error
 	for q, one := range s.answers.due(at) {
 		i := indexOf(signers, q.authority)
@@ -274,6 +281,9 @@ func (s *Server) keepAnswers(signers []pki.Signer) error {
 		}
 		next.asked = one.asked
 		s.answers.keep(q, next)
+	}
+	if len(faults) == 0 {
+		s.told, s.looked = state, at
 	}
 	return errors.Join(faults...)
 }

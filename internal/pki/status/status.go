@@ -42,7 +42,7 @@ type Authority interface {
 type Records interface {
 	Each(kind string) iter.Seq[*shield.Record]
 	Credential(kind, id string) (*shield.Record, error)
-	Generation() uint64
+	Withdrawals() uint64 // rises when something was revoked, is on hold, or no longer is
 }
 
 // Options are what a [Server] needs. All of them are required.
@@ -61,7 +61,9 @@ type Server struct {
 
 	signing sync.Mutex // one round of lists at a time
 	lists   sync.Map   // ID of the authority → *list
-	seen    [2]uint64  // generations of the last round; guarded by signing
+	seen    [2]uint64  // what the lists of the last round know of; guarded by signing
+	told    [2]uint64  // what the answers know of; guarded by signing
+	looked  time.Time  // when the answers were last gone through; guarded by signing
 	answers answers
 
 	responders responders
@@ -97,7 +99,10 @@ func (s *Server) Keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.keepLists(ctx, signers), s.keepAnswers(signers))
+	s.signing.Lock()
+	defer s.signing.Unlock()
+	now := [2]uint64{s.options.Authority.Generation(), s.options.Records.Withdrawals()}
+	return errors.Join(s.keepLists(ctx, signers, now), s.keepAnswers(signers, now))
 }
 
 // List returns the revocation list of an authority, DER, for the command line; an error if

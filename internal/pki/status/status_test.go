@@ -34,7 +34,7 @@ const skew = 5 * time.Minute
 
 // world is an authority that is asked about its certificates.
 type world struct {
-	*testing.T
+	testing.TB
 	registry *client.Registry
 	view     *client.View
 	pki      *pki.Authority
@@ -55,14 +55,16 @@ func (w *world) forward(d time.Duration) {
 	w.mu.Lock()
 	w.now = w.now.Add(d)
 	w.mu.Unlock()
-	must(w.T, w.view.Refresh(w.Context()))
+	must(w.TB, w.view.Refresh(w.Context()))
 }
 
 func newWorld(t *testing.T) *world { return newWorldOf(t, pki.Init{}) }
 
-func newWorldOf(t *testing.T, n pki.Init) *world {
+func newWorldOf(t *testing.T, n pki.Init) *world { return newWorldIn(t, n) }
+
+func newWorldIn(t testing.TB, n pki.Init) *world {
 	t.Helper()
-	w := &world{T: t, now: time.Now().Truncate(time.Second)} // openssl looks at the real clock
+	w := &world{TB: t, now: time.Now().Truncate(time.Second)} // openssl looks at the real clock
 	master, err := seal.NewMaster(slices.Repeat([]byte{7}, 32))
 	must(t, err)
 	w.registry, err = client.OpenRegistry(t.Context(), client.Options{Store: memory.New(), Master: master, Now: w.Now})
@@ -95,28 +97,28 @@ func (w *world) start() {
 
 func (w *world) keep() {
 	w.Helper()
-	must(w.T, w.view.Refresh(w.Context()))
-	must(w.T, w.status.Keep(w.Context()))
+	must(w.TB, w.view.Refresh(w.Context()))
+	must(w.TB, w.status.Keep(w.Context()))
 }
 
 func (w *world) issue(id string) *pki.Issued {
 	w.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(w.T, err)
+	must(w.TB, err)
 	issued, _, err := w.pki.Issue(w.Context(), pki.Request{Client: id}, &pki.SigningRequest{Key: key.Public()})
-	must(w.T, err)
-	must(w.T, w.view.Refresh(w.Context()))
+	must(w.TB, err)
+	must(w.TB, w.view.Refresh(w.Context()))
 	return issued
 }
 
 func (w *world) revoke(c *pki.Issued) {
 	w.Helper()
 	_, err := w.registry.Revoke(w.Context(), c.Credential.ID, "lost")
-	must(w.T, err)
+	must(w.TB, err)
 	w.keep()
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -126,10 +128,10 @@ func must(t *testing.T, err error) {
 func (w *world) get(address string) (int, http.Header, []byte) {
 	w.Helper()
 	r, err := http.Get(address)
-	must(w.T, err)
+	must(w.TB, err)
 	defer func() { _ = r.Body.Close() }()
 	body, err := io.ReadAll(r.Body)
-	must(w.T, err)
+	must(w.TB, err)
 	return r.StatusCode, r.Header, body
 }
 
@@ -141,8 +143,8 @@ func (w *world) list(c *pki.Issued) *x509.RevocationList {
 		w.Fatalf("the list: %d, %v", code, header)
 	}
 	l, err := x509.ParseRevocationList(der)
-	must(w.T, err)
-	must(w.T, l.CheckSignatureFrom(c.Chain[1]))
+	must(w.TB, err)
+	must(w.TB, l.CheckSignatureFrom(c.Chain[1]))
 	return l
 }
 
@@ -159,14 +161,14 @@ func has(l *x509.RevocationList, c *pki.Issued) int {
 func (w *world) ask(c *pki.Issued, hash crypto.Hash) *ocsp.Response {
 	w.Helper()
 	der, err := ocsp.CreateRequest(c.Leaf(), c.Chain[1], &ocsp.RequestOptions{Hash: hash})
-	must(w.T, err)
+	must(w.TB, err)
 	r, err := http.Post(c.Leaf().OCSPServer[0], "application/ocsp-request", bytes.NewReader(der))
-	must(w.T, err)
+	must(w.TB, err)
 	defer func() { _ = r.Body.Close() }()
 	body, err := io.ReadAll(r.Body)
-	must(w.T, err)
+	must(w.TB, err)
 	answer, err := ocsp.ParseResponseForCert(body, c.Leaf(), c.Chain[1])
-	must(w.T, err)
+	must(w.TB, err)
 	return answer
 }
 
