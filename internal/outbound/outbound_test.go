@@ -123,15 +123,20 @@ type helper struct {
 	t     testing.TB
 	mu    sync.Mutex
 	lines []string
+	more  chan bool // a line has come
 }
 
 func carry(t testing.TB, calls ...outbound.Call) *helper {
 	t.Helper()
-	h := &helper{t: t}
+	h := &helper{t: t, more: make(chan bool, 1)}
 	c, err := outbound.Open(calls, outbound.Options{Log: func(line string) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.lines = append(h.lines, line)
+		select {
+		case h.more <- true:
+		default: // one is enough
+		}
 	}})
 	check(t, err)
 	h.Carrier = c
@@ -160,6 +165,14 @@ func (h *helper) told() []string {
 func (h *helper) tells(words ...string) {
 	h.t.Helper()
 	lines := h.told()
+	for late := time.After(patience); len(lines) == 0; { // an answer may be there before it is told of
+		select {
+		case <-h.more:
+			lines = h.told()
+		case <-late:
+			h.t.Fatalf("nothing was told, want %q", words)
+		}
+	}
 	if len(lines) != 1 || slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(lines[0], word) }) {
 		h.t.Errorf("told %q, want one line with %q", lines, words)
 	}
