@@ -46,7 +46,7 @@ func with(form url.Values, name string, values ...string) url.Values {
 
 // RFC 8707 §2: the page named orders, and no token under its grant is for anything else.
 func TestTokensAreForTheAPIsThatThePersonWasAskedAbout(t *testing.T) {
-	attacktest.Rows(t, 31, 66)
+	attacktest.Rows(t, 34, 53)
 	w := newWorld(t)
 	p := person.New(w.Client().Transport)
 	if err := p.Open(w.URL + "/authorize?" + person.Asking("web", "orders:read").Encode()); err != nil {

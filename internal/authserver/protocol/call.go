@@ -24,6 +24,7 @@ type call struct {
 	assertion  string    // the client's assertion, if it sent one, until it was used up
 	asserted   time.Time // when it was made, as it says
 	nonce      string    // for the answer's DPoP-Nonce
+	scopes     string    // of the token that the request came with, at userinfo
 	otherType  bool      // it asks for another response_type than code
 	unclear    *Fault    // what is wrong with the request, for when it is known where that is said
 	fault      *Fault

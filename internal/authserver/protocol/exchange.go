@@ -39,7 +39,10 @@ func (s *Server) exchange(ctx context.Context, r goidc.TokenExchangeRequest) (go
 	case r.RequestedTokenType != "" && r.RequestedTokenType != goidc.TokenTypeIdentifierAccessToken:
 		return goidc.TokenExchangeResult{}, goidc.NewError(goidc.ErrorCodeInvalidRequest, "only access tokens are issued here")
 	}
-	info, err := s.provider.Introspect(ctx, r.SubjectToken)
+	info, err := s.active(ctx, r.SubjectToken)
+	if errors.Is(err, goidc.ErrNotFound) {
+		err = refusedSubject("it is not active, or no access token")
+	}
 	if err != nil {
 		return goidc.TokenExchangeResult{}, err
 	}
@@ -103,26 +106,21 @@ func mayReach(reach []API, resources, audience, scopes []string) bool {
 	return true
 }
 
+func refusedSubject(why string) error {
+	return goidc.WrapError(goidc.ErrorCodeInvalidRequest, "the subject token is not accepted", errors.New(why))
+}
+
 // mayExchange says why a token cannot be exchanged by a client.
 func (s *Server) mayExchange(ctx context.Context, c *call, info goidc.TokenInfo) error {
-	refuse := func(why string) error {
-		return goidc.WrapError(goidc.ErrorCodeInvalidRequest, "the subject token is not accepted", errors.New(why))
-	}
-	if !info.IsActive {
-		return refuse("it is not active")
-	}
 	if info.Confirmation != nil {
-		return refuse("it is bound to a key or certificate of somebody else")
-	}
-	if stands, err := s.stands(ctx, info); err != nil || !stands {
-		return errors.Join(err, refuse("it was revoked, or its client is none any more"))
+		return refusedSubject("it is bound to a key or certificate of somebody else")
 	}
 	known, err := s.client(ctx, c.client)
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(audienceOf(info), func(name string) bool { return slices.Contains(known.APIs, name) }) {
-		return refuse("it is for no API that the client serves")
+		return refusedSubject("it is for no API that the client serves")
 	}
 	wanted := strings.Fields(c.request.PostForm.Get("scope"))
 	if len(wanted) == 0 {

@@ -137,12 +137,17 @@ func (s *Server) granted(as *goidc.AuthnSession, answer people.Answer) error {
 }
 
 // idTokenClaims are the claims of OpenID Connect Core §2 that the library does not write.
-func (s *Server) idTokenClaims(_ context.Context, g *goidc.Grant) map[string]any {
+// They follow the scopes of the tokens that are asked for, which may be fewer than the grant's.
+func (s *Server) idTokenClaims(ctx context.Context, g *goidc.Grant) map[string]any {
 	p, ok := personOf(g.Store)
 	if !ok {
 		return nil
 	}
-	claims := s.profile(p, g)
+	scopes := g.Scopes
+	if c := callOf(ctx); c != nil && isFor(c.request, pathToken) && c.request.PostForm.Get("scope") != "" {
+		scopes = c.request.PostForm.Get("scope")
+	}
+	claims := profile(p, scopes)
 	maps.Copy(claims, p.signIn())
 	return claims
 }
@@ -161,17 +166,21 @@ func (p person) signIn() map[string]any {
 }
 
 // userInfoClaims are what the scopes let a client know of the person.
-func (s *Server) userInfoClaims(_ context.Context, g *goidc.Grant) map[string]any {
+func (s *Server) userInfoClaims(ctx context.Context, g *goidc.Grant) map[string]any {
+	c := callOf(ctx)
+	if c == nil {
+		return nil
+	}
 	p, _ := personOf(g.Store)
-	return s.profile(p, g)
+	return profile(p, c.scopes)
 }
 
-func (s *Server) profile(p person, g *goidc.Grant) map[string]any {
+func profile(p person, scopes string) map[string]any {
 	claims := map[string]any{}
-	if isWord(g.Scopes, "profile") {
+	if isWord(scopes, "profile") {
 		claims[goidc.ClaimName], claims[goidc.ClaimPreferredUsername] = p.Name, p.Username
 	}
-	if isWord(g.Scopes, "email") && p.Email != "" {
+	if isWord(scopes, "email") && p.Email != "" {
 		claims[goidc.ClaimEmail], claims[goidc.ClaimEmailVerified] = p.Email, p.EmailVerified
 	}
 	return claims

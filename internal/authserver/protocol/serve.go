@@ -252,42 +252,6 @@ func (c *call) mended(location string) string {
 	return u.String()
 }
 
-// serveUserInfo answers with what a token lets its client know of the person. A token in
-// the query or in a form is not read (RFC 6750 §2.2, §2.3: only the header).
-func (s *Server) serveUserInfo(w http.ResponseWriter, r *http.Request) {
-	c, r := s.newCall(r)
-	if len(r.Header.Values("Authorization")) > 1 {
-		c.sendFault(w, badRequest("the header Authorization stands twice"))
-		return
-	}
-	if fault := c.prove(); fault != nil {
-		c.sendFault(w, fault)
-		return
-	}
-	answer := newKept()
-	s.library.ServeHTTP(answer, r)
-	if c.away != nil {
-		c.sendFault(w, undecided(c.away))
-		return
-	}
-	if fault := c.fault; fault != nil {
-		challenge := `Bearer realm="userinfo"`
-		switch {
-		case fault.Code == "access_denied":
-			fault.Status, fault.Code = http.StatusForbidden, "insufficient_scope"
-			challenge += `, error="insufficient_scope", scope="openid"`
-		case r.Header.Get("Authorization") != "":
-			fault.Status, fault.Code = http.StatusUnauthorized, "invalid_token"
-			challenge += `, error="invalid_token"`
-		}
-		w.Header().Set("WWW-Authenticate", challenge)
-		c.request.Header.Del("Authorization") // the challenge is given
-		c.sendFault(w, fault)
-		return
-	}
-	answer.send(w)
-}
-
 // serveKeys answers with the public keys.
 func (s *Server) serveKeys(w http.ResponseWriter, r *http.Request) {
 	answer := newKept()

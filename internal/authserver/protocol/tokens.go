@@ -220,7 +220,9 @@ func (s *Server) stands(ctx context.Context, info goidc.TokenInfo) (bool, error)
 	return err == nil && !revoked, away(ctx, err)
 }
 
-// mayIntrospect lets a client ask about its own tokens, and about those that are for an
+func isRefreshToken(token string) bool { return strings.HasPrefix(token, refreshPrefix) }
+
+// mayIntrospect lets a client ask about its own tokens, and about access tokens for an
 // API that it serves (RFC 7662 §4). Who may not is answered that the token is not active.
 func (s *Server) mayIntrospect(ctx context.Context, c *goidc.Client, info goidc.TokenInfo) bool {
 	known, err := s.client(ctx, c.ID)
@@ -232,6 +234,9 @@ func (s *Server) mayIntrospect(ctx context.Context, c *goidc.Client, info goidc.
 	}
 	if info.ClientID == c.ID {
 		return true
+	}
+	if asked := callOf(ctx); asked == nil || isRefreshToken(asked.request.PostForm.Get("token")) {
+		return false // it is for its own client, and says nothing to an API
 	}
 	audience := []string(info.ResourceAudiences)
 	if more, ok := info.AdditionalClaims[goidc.ClaimAudience].([]string); ok {
