@@ -12,24 +12,50 @@ import (
 
 func checkCommand() *cobra.Command {
 	var asJSON bool
+	var calls string
 	command := &cobra.Command{
 		Use: "check", Short: "Is the configuration valid, and what in it is insecure?", Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			file, err := app.Load(configPath(command))
-			if err == nil {
-				err = whole(file)
+			var about string
+			var insecure []config.Weakness
+			var err error
+			if calls != "" {
+				about, insecure, err = checkOutbound(calls)
+			} else {
+				about, insecure, err = checkGateway(configPath(command))
 			}
 			if asJSON {
-				return checkJSON(command, file, err)
+				return checkJSON(command, insecure, err)
 			}
 			if err != nil {
 				return err
 			}
-			return checkText(command, file)
+			return checkText(command, about, insecure)
 		},
 	}
+	command.Flags().StringVar(&calls, "outbound", "", "check a file of `pavise serve --outbound` instead")
 	jsonFlag(command, &asJSON)
 	return command
+}
+
+func checkGateway(name string) (about string, insecure []config.Weakness, err error) {
+	file, err := app.Load(name)
+	if err != nil {
+		return "", nil, err
+	}
+	endpoints := 0
+	for _, api := range file.APIs {
+		endpoints += len(api.Endpoints)
+	}
+	return fmt.Sprintf("%s is valid: %d APIs, %d endpoints", name, len(file.APIs), endpoints), file.Insecure(), whole(file)
+}
+
+func checkOutbound(name string) (about string, insecure []config.Weakness, err error) {
+	file, err := config.LoadOutbound(name)
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("%s is valid: %d calls", name, len(file.Calls)), file.Insecure(), nil
 }
 
 // whole finds what only shows when the parts are put together.
@@ -47,14 +73,10 @@ type checked struct {
 	Insecure []config.Weakness `json:"insecure"`
 }
 
-func checkJSON(command *cobra.Command, file *config.File, err error) error {
-	c := checked{Problems: config.Problems{}, Insecure: []config.Weakness{}}
+func checkJSON(command *cobra.Command, insecure []config.Weakness, err error) error {
+	c := checked{Valid: err == nil, Problems: config.Problems{}, Insecure: append([]config.Weakness{}, insecure...)}
 	if err != nil && !errors.As(err, &c.Problems) {
 		return err
-	}
-	if file != nil {
-		c.Valid = err == nil
-		c.Insecure = append(c.Insecure, file.Insecure()...)
 	}
 	if fault := writeJSON(command.OutOrStdout(), c); fault != nil {
 		return fault
@@ -65,16 +87,11 @@ func checkJSON(command *cobra.Command, file *config.File, err error) error {
 	return nil
 }
 
-func checkText(command *cobra.Command, file *config.File) error {
-	endpoints := 0
-	for _, api := range file.APIs {
-		endpoints += len(api.Endpoints)
-	}
+func checkText(command *cobra.Command, about string, found []config.Weakness) error {
 	out := command.OutOrStdout()
-	if _, err := fmt.Fprintf(out, "%s is valid: %d APIs, %d endpoints\n", configPath(command), len(file.APIs), endpoints); err != nil {
+	if _, err := fmt.Fprintln(out, about); err != nil {
 		return err
 	}
-	found := file.Insecure()
 	if len(found) == 0 {
 		return nil
 	}
@@ -89,11 +106,15 @@ func checkText(command *cobra.Command, file *config.File) error {
 }
 
 func schemaCommand() *cobra.Command {
-	return &cobra.Command{
+	var calls bool
+	command := &cobra.Command{
 		Use: "schema", Short: "Write the JSON Schema of the configuration, for editors", Args: cobra.NoArgs,
-		Example: "  pavise schema > pavise.schema.json",
+		Example: "  pavise schema > pavise.schema.json\n  pavise schema --outbound > outbound.schema.json",
 		RunE: func(command *cobra.Command, _ []string) error {
 			text, err := config.Schema(app.Kinds())
+			if calls {
+				text, err = config.OutboundSchema()
+			}
 			if err != nil {
 				return err
 			}
@@ -101,4 +122,6 @@ func schemaCommand() *cobra.Command {
 			return err
 		},
 	}
+	command.Flags().BoolVar(&calls, "outbound", false, "of the file of `pavise serve --outbound`")
+	return command
 }

@@ -18,19 +18,30 @@ import (
 func serveCommand() *cobra.Command {
 	var drain time.Duration
 	var restored bool
+	var calls string
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
 		Long: `Run the gateway with the configuration file.
 
 The file is read again when it changes, and on SIGHUP; a bad one leaves the old
-one in force. SIGTERM and Ctrl-C let requests under way end, then stop.`,
+one in force. SIGTERM and Ctrl-C let requests under way end, then stop.
+
+With --outbound FILE it is no gateway but a helper for services on this machine: they call
+http://127.0.0.1:PORT, and it calls others for them with a client certificate and
+signatures. It needs no data folder. 'pavise schema --outbound' describes the file.`,
+		Example: `  pavise serve
+  pavise serve --outbound outbound.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if calls != "" {
+				return serveOutbound(command.Context(), calls, drain, command.ErrOrStderr())
+			}
 			return serve(command.Context(), configPath(command), drain, restored, command.ErrOrStderr())
 		},
 	}
 	command.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long requests under way may take to end")
+	command.Flags().StringVar(&calls, "outbound", "", "file with the calls that are carried for services on this machine")
 	command.Flags().BoolVar(&restored, "accept-restored", false, "start although the store was put back from a backup: what was revoked since then is in force again")
 	return command
 }
