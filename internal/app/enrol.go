@@ -41,10 +41,7 @@ func (a *App) addEnrolment(f *config.File, p *pavise.Policy) error {
 	api := pavise.API{Name: config.EnrolAPI, Hosts: []string{f.PKI.Host}}
 	for _, e := range server.Endpoints() {
 		s := open
-		if e.Mutual {
-			if f.Hosts[f.PKI.Host].ClientCertificates != "ask" {
-				continue // nobody could renew
-			}
+		if e.Mutual { // the configuration sees to it that the host asks for certificates
 			s = inForce{a.lookup, a.State.Authority.Trusts, a.now}
 		}
 		api.Endpoints = append(api.Endpoints, pavise.Endpoint{

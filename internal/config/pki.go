@@ -7,7 +7,7 @@ import (
 
 // PKI is what the certificate authority does beyond its command line.
 type PKI struct {
-	Host     string                        `yaml:"host" doc:"One of hosts, where programs get certificates and renew them (EST, RFC 7030). It must ask for certificates if they are to renew. Default: nowhere."`
+	Host     string                        `yaml:"host" doc:"One of hosts, where programs get certificates and renew them (EST, RFC 7030). It must ask for client certificates, by which they renew. Default: nowhere."`
 	Status   string                        `yaml:"status" doc:"Address under which others reach listen.http, such as http://pki.example.com. Revocation lists and OCSP answers are had below it, and certificates name it. Default: nowhere." pattern:"^http://[^/?#@]+$" hint:"write http://pki.example.com, without a path: revocation lists are signed, and had without TLS"`
 	Profiles map[string]CertificateProfile `yaml:"profiles" doc:"How long certificates live, by profile: service, server, person, device." keys:"^(service|server|person|device)$" hint:"there are service, server, person and device"`
 }
@@ -38,8 +38,12 @@ func (l *loader) checkPKI() {
 	if p.Host == "" {
 		return
 	}
-	if _, ok := l.file.Hosts[p.Host]; !ok {
+	host, ok := l.file.Hosts[p.Host]
+	switch {
+	case !ok:
 		l.at("pki.host", didYouMean(p.Host, sortedKeys(l.file.Hosts), "name it under hosts"), "host %q is not named under hosts", p.Host)
+	case host.ClientCertificates != "ask":
+		l.at("pki.host", "write hosts: {"+p.Host+": {client_certificates: ask}}", "host %q never asks for a client certificate, so that nobody could renew one there", p.Host)
 	}
 	if api, ok := l.file.APIs[EnrolAPI]; ok && slices.Contains(api.Host, p.Host) {
 		l.at("apis."+EnrolAPI, "give it another name", "the name %q belongs to the certificate authority on this host", EnrolAPI)

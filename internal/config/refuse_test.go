@@ -130,6 +130,7 @@ func changes() []change {
 		{"no value is good", "hosts:\n", "oauth: {issuer: \"https://api.example.com\", sign_in: {providers: {a: {issuer: \"https://x.example\", client_id: y, require: {hd: []}}}}}\nhosts:\n", "1:127", "the list is empty", "remove the setting"},
 		{"introspection without a secret", "corp: {url: https://login.example.com}", "corp: {url: https://login.example.com, introspection: {client_id: x}}", "5:42", "client_secret_file is missing", ""},
 		{"an authority on no host", "hosts:\n", "pki: {host: pki.example.com}\nhosts:\n", "1:13", "is not named under hosts", "did you mean api.example.com?"},
+		{"an authority whose host asks for no certificates", "hosts:\n", "pki: {host: api.example.com}\nhosts:\n", "1:13", "nobody could renew", "client_certificates: ask"},
 		{"a profile that is none", "hosts:\n", "pki: {profiles: {root: {life: 1h}}}\nhosts:\n", "1:18", "root", "service, server, person and device"},
 		{"a life beyond its limit", "hosts:\n", "pki: {profiles: {service: {life: 2d, max_life: 1d}}}\nhosts:\n", "1:34", "longer than they may", "at most max_life"},
 		{"a life of years", "hosts:\n", "pki: {profiles: {device: {max_life: 3650d}}}\nhosts:\n", "1:37", "too large", "825d"},
