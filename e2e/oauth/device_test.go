@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/attacktest"
@@ -54,4 +55,61 @@ func TestDeviceIsConnectedByThePersonWhoTypesItsCode(t *testing.T) {
 		t.Errorf("afterwards: %d %s; the person saw %s", got.Status, got.Body, p.Page)
 	}
 	w.refuses("a second time", poll(), http.StatusBadRequest, "invalid_grant")
+}
+
+// RFC 8628 §5.1: whoever guesses codes waits longer and longer, and then a right one helps
+// no more than a wrong one; who else is in the network feels nothing of it.
+func TestGuessingDeviceCodesIsSlowedDown(t *testing.T) {
+	attacktest.Rows(t, 63)
+	w := worldOf(t, strings.Replace(worldYAML, "wrong_tries: 100000, ", "", 1))
+	told, _ := w.Post("/device_authorization", "", url.Values{"client_id": {"tv"}, "scope": {"orders:read"}})
+	code, _ := told["user_code"].(string)
+	p := person.New(w.Client().Transport)
+	if err := p.Open(w.URL + "/device"); err != nil {
+		t.Fatal(err)
+	}
+	action, form, err := p.Form()
+	if err != nil {
+		t.Fatal(err)
+	}
+	guess := func(code string) int {
+		form.Set("user_code", code)
+		if err := p.Send(action, form); err != nil {
+			t.Fatal(err)
+		}
+		return p.Status
+	}
+	wrong := 0
+	for range 100 {
+		switch got := guess("BCDF-GHJK"); got {
+		case http.StatusUnprocessableEntity:
+			wrong++
+		case http.StatusTooManyRequests:
+			if p.Header.Get("Retry-After") == "" {
+				t.Fatal("nothing says for how long")
+			}
+		default:
+			t.Fatalf("%d at %s: %s", got, p.At, p.Page)
+		}
+	}
+	if wrong == 0 || wrong > 10 {
+		t.Errorf("of a hundred guesses %d were looked up", wrong)
+	}
+	if got := guess(code); got != http.StatusTooManyRequests {
+		t.Errorf("a right one in between: %d", got)
+	}
+	if got := w.get("/device", url.Values{"user_code": {code}}); got.Status != http.StatusTooManyRequests {
+		t.Errorf("in the address: %d", got.Status)
+	}
+	w.tokens("machine", url.Values{"grant_type": {"client_credentials"}})
+	w.code("web", "orders:read")
+	w.Advance(time.Minute)
+	told, status := w.Post("/device_authorization", "", url.Values{"client_id": {"tv"}, "scope": {"orders:read"}})
+	if status != http.StatusOK {
+		t.Fatalf("a device, later: %d %v", status, told)
+	}
+	code, _ = told["user_code"].(string)
+	if got := guess(code); got != http.StatusOK || !strings.Contains(p.Page, `name="password"`) {
+		t.Errorf("later: %d %s", got, p.Page)
+	}
 }

@@ -61,12 +61,17 @@ const (
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return worldOf(t, worldYAML)
+}
+
+func worldOf(t *testing.T, yaml string) *world {
+	t.Helper()
 	address := harness.Free(t)
 	var clients []client.Client
 	for _, id := range []string{"machine", "orders", "web", "other", "native", "tv", "signer"} {
 		clients = append(clients, client.Client{ID: id, Scopes: shield.Scopes{"orders:read", "orders:write"}})
 	}
-	w := &world{t: t, Issuer: harness.StartIssuer(t, address, harness.Config{YAML: fmt.Sprintf(worldYAML, address), Clients: clients})}
+	w := &world{t: t, Issuer: harness.StartIssuer(t, address, harness.Config{YAML: fmt.Sprintf(yaml, address), Clients: clients})}
 	w.Register("machine", nil)
 	w.Register("orders", map[string]string{"serves": "orders", "grants": "token_exchange"})
 	w.Register("web", map[string]string{"redirects": person.Back, "name": "Web Shop"})

@@ -187,17 +187,22 @@ func (s *Server) isAudience(aud any) bool {
 
 // heldBack refuses a client from a network that has sent too many wrong secrets of it.
 func (c *call) heldBack() *Fault {
+	return c.mustWait(c.client, "too many wrong tries with this client from this network")
+}
+
+// mustWait refuses who has tried too often from a network, by what it was and in all.
+func (c *call) mustWait(counted, why string) *Fault {
 	tries := c.server.options.Tries
 	if tries == nil {
 		return nil
 	}
-	wait := max(tries.Blocked(c.client, c.from), tries.Blocked("", c.from))
+	wait := max(tries.Blocked(counted, c.from), tries.Blocked("", c.from))
 	if wait <= 0 {
 		return nil
 	}
 	return &Fault{
 		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Wait: int((wait + time.Second - 1) / time.Second),
-		Description: "too many wrong tries with this client from this network", Detail: string(shield.LockedOut),
+		Description: why, Detail: string(shield.LockedOut),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -215,5 +216,8 @@ func (s *Server) renderError(w http.ResponseWriter, r *http.Request, err error) 
 
 func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, fault *Fault) error {
 	s.options.Decline(r, fault)
+	if fault.Wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(fault.Wait))
+	}
 	return s.options.People.ErrorPage(w, r, fault.Status, fault.Code, fault.Description, s.options.RequestID(r))
 }

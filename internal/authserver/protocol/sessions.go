@@ -52,13 +52,25 @@ func (m deviceManager) Session(ctx context.Context, id string) (*goidc.AuthnSess
 	return waiting(m.server.session(ctx)(m.server.options.Grants.Request(ctx, id)))
 }
 
-// SessionByUserCode implements goidc.DeviceAuthManager. Wrong codes are counted: there
-// are not too many to try (RFC 8628 §5.1).
+// typedCodes is under what wrong user codes of a network are counted: a name that no client
+// and no person has. No right code makes up for wrong ones: who guesses has codes of his own.
+const typedCodes = "user codes"
+
+// SessionByUserCode implements goidc.DeviceAuthManager. There are not too many codes to
+// try (RFC 8628 §5.1), so a network that has typed too many wrong ones has to wait,
+// whatever it types.
 func (m deviceManager) SessionByUserCode(ctx context.Context, code string) (*goidc.AuthnSession, error) {
 	s := m.server
+	c := callOf(ctx)
+	if c == nil {
+		return nil, errors.New("a user code outside of a request")
+	}
+	if fault := c.mustWait(typedCodes, "too many wrong codes were typed from this network"); fault != nil {
+		return nil, verdict{fault}
+	}
 	as, err := waiting(s.session(ctx)(s.options.Grants.FindRequest(ctx, grants.Key{Kind: grants.UserCode, Secret: plainUserCode(code)})))
-	if c := callOf(ctx); errors.Is(err, goidc.ErrNotFound) && c != nil && s.options.Tries != nil {
-		s.options.Tries.Wrong("", c.from)
+	if errors.Is(err, goidc.ErrNotFound) && s.options.Tries != nil {
+		s.options.Tries.Wrong(typedCodes, c.from)
 	}
 	return as, err
 }
