@@ -3,7 +3,8 @@
 //
 // What fails is told and tried again, at growing intervals; the files stay as they are
 // until there is something better. A program that could not be told is told again, until
-// it was.
+// it was: beside each chain a file says of which one it was told last (told.go), so that
+// neither a restart nor somebody else who replaces the files is missed.
 package agent
 
 import (
@@ -14,11 +15,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os/exec"
 	"strings"
 	"time"
 
 	"pavise.dev/pavise/internal/pki/certfile"
+	"pavise.dev/pavise/internal/pki/command"
 	"pavise.dev/pavise/internal/pki/renewed"
 )
 
@@ -37,9 +38,8 @@ type Options struct {
 // Agent keeps certificates fresh. Its methods are called by one goroutine.
 type Agent struct {
 	options Options
-	all     []*certfile.Kept
-	untold  bool          // files have changed, and the program was not told yet
-	tries   renewed.Pause // of telling it
+	all     []*kept
+	tries   renewed.Pause // of telling the program
 }
 
 // New reads the certificates.
@@ -48,15 +48,20 @@ func New(o Options) (*Agent, error) {
 		o.Now = time.Now
 	}
 	if o.Run == nil {
-		o.Run = run
+		o.Run = command.Run
 	}
 	a := &Agent{options: o}
 	for _, files := range o.Files {
-		c := certfile.NewKept(files, renewed.Options{Source: dialing{o}, Now: o.Now, Jitter: rand.Float64()})
-		if err := c.Load(); err != nil {
+		one := &kept{Kept: certfile.NewKept(files, renewed.Options{Source: dialing{o}, Now: o.Now, Jitter: rand.Float64()})}
+		if err := one.look(); err != nil {
 			return nil, err
 		}
-		a.all = append(a.all, c)
+		if len(o.Reload) > 0 {
+			if err := one.begin(); err != nil {
+				return nil, err
+			}
+		}
+		a.all = append(a.all, one)
 	}
 	return a, nil
 }
@@ -92,17 +97,16 @@ func (a *Agent) Keep(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-func (a *Agent) keep(ctx context.Context, one *certfile.Kept) error {
+func (a *Agent) keep(ctx context.Context, one *kept) error {
+	looked := one.look()
 	saved, err := one.Keep(ctx)
-	if !saved {
-		return err
+	if err != nil || !saved {
+		return errors.Join(looked, err)
 	}
-	a.untold = true
-	next, err := one.Get()
-	if err == nil {
+	if next, err := one.Get(); err == nil {
 		a.options.Log(fmt.Sprintf("%s: renewed, until %s", one.Files.Chain, next.Leaf.NotAfter.UTC().Format(time.RFC3339)))
 	}
-	return err
+	return one.look()
 }
 
 // reloadTime is how long the command may take.
@@ -111,30 +115,47 @@ const reloadTime = time.Minute
 // tell runs the command, if files have changed since it last went well.
 func (a *Agent) tell(ctx context.Context) error {
 	now := a.options.Now()
-	if !a.untold || !a.tries.IsOver(now) {
+	if len(a.options.Reload) == 0 || !a.tries.IsOver(now) {
 		return nil
 	}
-	if len(a.options.Reload) == 0 {
-		a.untold = false
+	isTold, err := a.isTold()
+	if err != nil {
+		return a.later(err, now)
+	}
+	if isTold {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, reloadTime)
 	defer cancel()
-	said, err := a.options.Run(ctx, a.options.Reload)
-	if err != nil {
-		err = fmt.Errorf("run %s: %w: %.300s; it is tried again in %s", strings.Join(a.options.Reload, " "), err, strings.TrimSpace(said), a.tries.Failed(now))
-		a.options.Log(err.Error())
-		return err
+	words := strings.Join(a.options.Reload, " ")
+	if said, err := a.options.Run(ctx, a.options.Reload); err != nil {
+		return a.later(fmt.Errorf("run %s: %w: %.300s", words, err, strings.TrimSpace(said)), now)
 	}
-	a.untold, a.tries = false, renewed.Pause{}
-	a.options.Log("ran " + strings.Join(a.options.Reload, " "))
+	a.options.Log("ran " + words)
+	for _, one := range a.all {
+		if err := one.setTold(); err != nil {
+			return a.later(err, now)
+		}
+	}
+	a.tries = renewed.Pause{}
 	return nil
 }
 
-// run runs a command without a shell.
-func run(ctx context.Context, command []string) (string, error) {
-	out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
-	return string(out), err
+// isTold reports whether the program knows what the files hold.
+func (a *Agent) isTold() (bool, error) {
+	for _, one := range a.all {
+		if is, err := one.isTold(); err != nil || !is {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// later logs what will be tried again.
+func (a *Agent) later(err error, now time.Time) error {
+	err = fmt.Errorf("%w; it is tried again in %s", err, a.tries.Failed(now))
+	a.options.Log(err.Error())
+	return err
 }
 
 // Due is when the first of the certificates is renewed.

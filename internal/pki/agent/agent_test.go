@@ -224,3 +224,49 @@ func TestCommandIsRunWithoutAShell(t *testing.T) {
 		t.Error("nothing was logged")
 	}
 }
+
+// Neither a restart nor --once forgets that the program was not told.
+func TestRestartRemembersThatTheProgramWasNotTold(t *testing.T) {
+	w := newWorld(t)
+	web := w.files("web")
+	a := w.agent(web)
+	must(t, a.Keep(t.Context()))
+	w.deaf = errors.New("exit status 1")
+	w.now = w.now.Add(19 * time.Hour)
+	if err := a.Keep(t.Context()); err == nil || w.renewed != 1 {
+		t.Fatalf("renewed %d, %v", w.renewed, err)
+	}
+	w.deaf = nil
+	must(t, w.agent(web).Keep(t.Context())) // another process
+	if w.told != 1 || w.renewed != 1 {
+		t.Errorf("told %d, renewed %d", w.told, w.renewed)
+	}
+	must(t, w.agent(web).Keep(t.Context()))
+	if w.told != 1 {
+		t.Errorf("told %d times of the same", w.told)
+	}
+}
+
+// Somebody else, such as `pavise cert renew`, replaces the files: the agent takes what they
+// hold, and tells the program.
+func TestFilesThatSomebodyElseReplacedAreTaken(t *testing.T) {
+	w := newWorld(t)
+	web := w.files("web")
+	a := w.agent(web)
+	must(t, a.Keep(t.Context()))
+	due := a.Due()
+	w.now = w.now.Add(10 * time.Hour)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	must(t, web.Save(w.make(key), key))
+	must(t, os.Chtimes(web.Chain, w.now, w.now)) // within the clock's resolution it would look the same
+	must(t, a.Keep(t.Context()))
+	if w.told != 1 || !a.Due().After(due.Add(9*time.Hour)) {
+		t.Errorf("told %d, due at %s and before at %s", w.told, a.Due(), due)
+	}
+	w.now = due
+	must(t, a.Keep(t.Context()))
+	if w.renewed != 0 {
+		t.Error("it was renewed as if it were the one before")
+	}
+}
