@@ -66,7 +66,10 @@ func (k *kept) begin() error {
 // isTold reports whether the program was told of the chain that is there.
 func (k *kept) isTold() (bool, error) {
 	text, err := os.ReadFile(k.told())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) { // the folder is away, or somebody has tidied up
+		return true, k.setTold()
+	}
+	if err != nil {
 		return false, fmt.Errorf("read of what the program was told: %w", err)
 	}
 	return strings.TrimSpace(string(text)) == k.digest, nil
