@@ -81,6 +81,7 @@ func (h *outboundHelper) open(ctx context.Context) error {
 	calls, watched, err := callsOf(file, h.certificate)
 	if err == nil {
 		h.carrier, err = outbound.Open(calls, outbound.Options{Log: h.say})
+		err = placed(file, err)
 	}
 	if err != nil {
 		return errors.Join(err, h.closeCertificate())
@@ -165,7 +166,7 @@ func (h *outboundHelper) replace(ctx context.Context) error {
 	}
 	calls, watched, err := callsOf(file, next)
 	if err == nil {
-		err = h.carrier.Replace(calls)
+		err = placed(file, h.carrier.Replace(calls))
 	}
 	if err != nil {
 		if next != before && next != nil {
@@ -244,6 +245,14 @@ func callsOf(file *config.Outbound, certificate *workload.Certificate) ([]outbou
 		return nil, nil, problems
 	}
 	return calls, watched, nil
+}
+
+// placed says where in the file a call stands that cannot work.
+func placed(file *config.Outbound, err error) error {
+	if of, ok := errors.AsType[*outbound.CallError](err); ok {
+		return config.Problems{file.Fault("calls."+of.Name, of.Err)}
+	}
+	return err
 }
 
 // credentialsOf opens what a call is signed and presented with.

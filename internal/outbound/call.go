@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -70,7 +71,7 @@ func (c *call) probe() error {
 			return fmt.Errorf("sign a request: %w", err)
 		}
 		c.signsBody = c.signsBody || body.read
-		for name := range r.Header {
+		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 			if slices.Equal(before[name], r.Header[name]) {
 				continue
 			}

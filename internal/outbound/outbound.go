@@ -57,6 +57,18 @@ type Token interface {
 	Answered(r *http.Request, status int, h http.Header) (again bool)
 }
 
+// CallError says that a call cannot work as it is described.
+type CallError struct {
+	Name string // of the call
+	Err  error
+}
+
+// Error names the call.
+func (e *CallError) Error() string { return e.Name + ": " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *CallError) Unwrap() error { return e.Err }
+
 // Options are what a [Carrier] needs.
 type Options struct {
 	Log func(line string) // one line for each call that was refused or failed; called from many goroutines
@@ -148,7 +160,7 @@ func (c *Carrier) prepare(calls []Call) (next map[string]*call, fresh map[string
 		}
 		opened, err := c.open(one)
 		if err != nil {
-			return next, fresh, fmt.Errorf("%s: %w", one.Name, err)
+			return next, fresh, &CallError{one.Name, err}
 		}
 		next[key] = opened
 		d := c.doors[key]
