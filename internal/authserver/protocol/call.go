@@ -19,14 +19,15 @@ type call struct {
 	server     *Server
 	request    *http.Request
 	from       netip.Addr
-	client     string    // that the caller says to be
-	identified bool      // client is settled: the library can authenticate no other
-	assertion  string    // the client's assertion, if it sent one, until it was used up
-	asserted   time.Time // when it was made, as it says
-	nonce      string    // for the answer's DPoP-Nonce
-	scopes     string    // of the token that the request came with, at userinfo
-	otherType  bool      // it asks for another response_type than code
-	unclear    *Fault    // what is wrong with the request, for when it is known where that is said
+	client     string       // that the caller says to be
+	identified bool         // client is settled: the library can authenticate no other
+	assertion  string       // the client's assertion, if it sent one, until it was used up
+	asserted   time.Time    // when it was made, as it says
+	proof      *shield.Once // the DPoP proof, judged, to be used up when the client has authenticated
+	nonce      string       // for the answer's DPoP-Nonce
+	scopes     string       // of the token that the request came with, at userinfo
+	otherType  bool         // it asks for another response_type than code
+	unclear    *Fault       // what is wrong with the request, for when it is known where that is said
 	fault      *Fault
 	ended      []Event // what was revoked, to be told of
 	away       error   // of a store that could not answer: there is no other answer then
@@ -116,25 +117,58 @@ func codeOf(code string) string {
 	return code
 }
 
-// consumeJTI uses up an assertion of a client. The library calls it with the bare jti,
-// first for the assertion, after its signature was found good, then for the proof, which
-// the filter has used up already.
+// consumeJTI uses up what is good once. The library calls it with the bare jti: for the
+// assertion of a client that authenticates by one, after its signature was found good, and
+// for the proof that the filter has judged, after the client has authenticated.
 func consumeJTI(ctx context.Context, jti string) error {
 	c := callOf(ctx)
 	if c == nil {
 		return errors.New("an assertion outside of a request")
 	}
-	if c.assertion == "" {
-		return goidc.ErrNotFound // the library's word for "not used before"
+	byAssertion, err := c.authenticatesByAssertion()
+	if err != nil {
+		return err
 	}
-	now := c.server.options.Now()
+	if !byAssertion {
+		return c.useProof()
+	}
 	claim := shield.Once{
-		Space: "assertion/" + c.client, Digest: digestOf(jti), Made: c.asserted, Until: now.Add(assertionLife + 2*clockLeeway),
+		Space: "assertion/" + c.client, Digest: digestOf(jti), Made: c.asserted, Until: c.server.options.Now().Add(assertionLife + 2*clockLeeway),
 	}
 	c.assertion = ""
+	return c.use(claim)
+}
+
+// authenticatesByAssertion reports whether the client's assertion is still to be used up.
+// One that a client sends which authenticates otherwise is none.
+func (c *call) authenticatesByAssertion() (bool, error) {
+	if c.assertion == "" {
+		return false, nil
+	}
+	known, err := c.server.client(c.request.Context(), c.client)
+	if err != nil {
+		return false, err
+	}
+	return known.Auth == AuthKey, nil
+}
+
+// useProof uses up the DPoP proof (RFC 9449 §11.1).
+func (c *call) useProof() error {
+	if c.proof == nil {
+		return goidc.ErrNotFound // the library's word for "not used before"
+	}
+	err := c.use(*c.proof)
+	if isRefusal(err) {
+		return verdict{&Fault{Status: http.StatusBadRequest, Code: "invalid_dpop_proof", Description: "the DPoP proof was used before", Detail: err.Error()}}
+	}
+	return err
+}
+
+func (c *call) use(claim shield.Once) error {
+	ctx := c.request.Context()
 	switch err := c.server.options.Once.Consume(ctx, []shield.Once{claim}); {
 	case err == nil:
-		return goidc.ErrNotFound
+		return goidc.ErrNotFound // as above
 	case isRefusal(err):
 		return err
 	default:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -123,6 +124,40 @@ func (s *Server) forLibrary(known *Client) (*goidc.Client, error) {
 		return nil, fmt.Errorf("keys of client %s: %w", known.ID, err)
 	}
 	return c, nil
+}
+
+// isRegistered reports whether people may be sent back to an address: one that stands in
+// the registration, byte for byte (RFC 9700 §4.1.3), or for a program on people's machines
+// a registered loopback address with another port (RFC 8252 §7.3). The library compares
+// what it has read, to which several texts can lead.
+func (c *Client) isRegistered(redirect string) bool {
+	if slices.Contains(c.Redirects, redirect) {
+		return true
+	}
+	plain, ok := withoutPort(redirect)
+	return c.Native && ok && slices.ContainsFunc(c.Redirects, func(known string) bool {
+		other, loopback := withoutPort(known)
+		return loopback && other == plain
+	})
+}
+
+// withoutPort is a loopback address without its port, and otherwise as it is written; false
+// if it is none.
+func withoutPort(redirect string) (string, bool) {
+	rest, ok := strings.CutPrefix(redirect, "http://")
+	end := strings.IndexAny(rest, "/?#")
+	if !ok || end < 0 {
+		end = len(rest)
+	}
+	host, port := rest[:end], ""
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host, port = host[:i], host[i+1:]
+	}
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	if !ok || err != nil || !addr.IsLoopback() || addr.Is6() != strings.HasPrefix(host, "[") || strings.Trim(port, "0123456789") != "" {
+		return "", false
+	}
+	return "http://" + host + rest[end:], true
 }
 
 // anyPort are a client's redirect addresses as the library compares them: loopback ones of

@@ -206,7 +206,8 @@ func (c *call) mustWait(counted, why string) *Fault {
 	}
 }
 
-// prove verifies and uses up the DPoP proof, if there is one (RFC 9449 §5).
+// prove judges the DPoP proof, if there is one (RFC 9449 §5). It is used up later: nobody
+// uses up a proof of a client by sending it with a wrong secret.
 func (c *call) prove() *Fault {
 	proofs := c.server.options.Proofs
 	if proofs == nil {
@@ -224,17 +225,10 @@ func (c *call) prove() *Fault {
 	if err != nil {
 		return undecided(err)
 	}
-	if !ok {
-		return nil
+	if ok {
+		c.proof = &claim
 	}
-	switch err := c.server.options.Once.Consume(c.request.Context(), []shield.Once{claim}); {
-	case err == nil:
-		return nil
-	case isRefusal(err):
-		return &Fault{Status: http.StatusBadRequest, Code: "invalid_dpop_proof", Description: "the DPoP proof was used before", Detail: err.Error()}
-	default:
-		return undecided(err)
-	}
+	return nil
 }
 
 func isRefusal(err error) bool {

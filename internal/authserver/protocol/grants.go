@@ -269,6 +269,9 @@ func (s *Server) find(ctx context.Context, kind grants.Kind, secret string) (*go
 	if err != nil {
 		return nil, notFound(ctx, err)
 	}
+	if c := callOf(ctx); c != nil && isFor(c.request, pathToken) && !found.Grant.Revoked.IsZero() {
+		return nil, invalidGrant("the grant was revoked") // the library has other words for some kinds
+	}
 	g, err := forLibrary(found.Grant, &loaded{found: found, kind: kind})
 	if err != nil {
 		return nil, err

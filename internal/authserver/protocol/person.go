@@ -56,6 +56,9 @@ func (s *Server) askPerson(w http.ResponseWriter, r *http.Request, as *goidc.Aut
 	case people.Pending:
 		return goidc.StatusPending, nil
 	case people.Granted:
+		if hinted, ok := as.IDTokenHintClaims[goidc.ClaimSubject]; ok && hinted != answer.Person.Subject { // OpenID Connect Core §3.1.2.1
+			return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeLoginRequired, "another person is signed in than the one of id_token_hint")
+		}
 		return goidc.StatusSuccess, s.granted(as, answer)
 	case people.NeedsLogin:
 		return goidc.StatusFailure, goidc.NewError(goidc.ErrorCodeLoginRequired, "nobody is signed in, or not freshly enough")

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -92,6 +93,9 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 	if c.nonce != "" {
 		answer.header.Set("DPoP-Nonce", c.nonce)
+	}
+	if isFor(c.request, pathToken) {
+		answer.edit(func(all map[string]any) { delete(all, "resources") }) // the library's own word
 	}
 	if isFor(c.request, pathDeviceAuth) {
 		answer.edit(func(all map[string]any) {
@@ -196,10 +200,28 @@ func (c *call) browserRequest() *Fault {
 	}
 	c.client = query.Get("client_id")
 	query = passed(query)
+	if fault := c.returns(query.Get("redirect_uri")); fault != nil {
+		return fault
+	}
 	plain(query)
 	c.onlyCode(query)
 	c.unclear = unclear(query)
 	r.URL.RawQuery = query.Encode()
+	return nil
+}
+
+// returns refuses an address that is not registered as it is written. No client, and no
+// address, are the library's business.
+func (c *call) returns(redirect string) *Fault {
+	known, err := c.server.client(c.request.Context(), c.client)
+	switch {
+	case redirect == "" || errors.Is(err, ErrNoClient):
+		return nil
+	case err != nil:
+		return undecided(err)
+	case !known.isRegistered(redirect):
+		return badRequest("redirect_uri is not registered for the client")
+	}
 	return nil
 }
 
@@ -285,6 +307,12 @@ func (s *Server) describe() ([]byte, error) {
 	delete(document, "registration_endpoint")
 	if s.options.Registration != "" {
 		document["registration_endpoint"] = s.options.Registration
+	}
+	if aliases, ok := document["mtls_endpoint_aliases"].(map[string]any); ok {
+		delete(aliases, "registration_endpoint") // programs that register have no certificate that anybody knows
+		if s.options.People == nil {
+			delete(aliases, "userinfo_endpoint")
+		}
 	}
 	document["id_token_signing_alg_values_supported"] = s.published()
 	document["response_modes_supported"] = []string{"query"}

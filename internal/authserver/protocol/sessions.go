@@ -24,9 +24,14 @@ func (m authManager) SaveSession(ctx context.Context, as *goidc.AuthnSession) er
 	return m.server.saveSession(ctx, as)
 }
 
-// Session implements goidc.AuthManager: a session that still waits for its person.
+// Session implements goidc.AuthManager: a session that still waits for its person, and
+// does not go on at a device.
 func (m authManager) Session(ctx context.Context, id string) (*goidc.AuthnSession, error) {
-	return waiting(m.server.session(ctx)(m.server.options.Grants.Request(ctx, id)))
+	as, err := waiting(m.server.session(ctx)(m.server.options.Grants.Request(ctx, id)))
+	if err == nil && as.DeviceCode != "" {
+		return nil, goidc.ErrNotFound
+	}
+	return as, err
 }
 
 // SessionByPushedAuthReqID implements goidc.PARManager: once (RFC 9126 §4).
@@ -49,7 +54,11 @@ func (m deviceManager) SaveSession(ctx context.Context, as *goidc.AuthnSession) 
 
 // Session implements goidc.DeviceAuthManager: one that still waits for its person.
 func (m deviceManager) Session(ctx context.Context, id string) (*goidc.AuthnSession, error) {
-	return waiting(m.server.session(ctx)(m.server.options.Grants.Request(ctx, id)))
+	as, err := waiting(m.server.session(ctx)(m.server.options.Grants.Request(ctx, id)))
+	if err == nil && as.DeviceCode == "" {
+		return nil, goidc.ErrNotFound
+	}
+	return as, err
 }
 
 // typedCodes is under what wrong user codes of a network are counted: a name that no client
@@ -151,6 +160,11 @@ func (s *Server) saveSession(ctx context.Context, as *goidc.AuthnSession) error 
 	}
 	ends := time.Unix(int64(as.ExpiresAt), 0)
 	if !known {
+		if c := callOf(ctx); c != nil && as.RedirectURI != "" && isFor(c.request, pathPAR) {
+			if fault := c.returns(as.RedirectURI); fault != nil {
+				return verdict{fault}
+			}
+		}
 		r = &grants.Request{ID: as.ID, Ends: ends, Data: data}
 		if err := s.options.Grants.Begin(ctx, r, sessionKeys(as, ends)...); err != nil {
 			return away(ctx, err)

@@ -37,6 +37,9 @@ func (s *Server) serveUserInfo(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case c.away != nil:
 		c.challenged(w, scheme, undecided(c.away))
+	case c.fault != nil && c.fault.Code == "invalid_dpop_proof": // it was used before
+		c.fault.Status = http.StatusUnauthorized
+		c.challenged(w, scheme, c.fault)
 	case c.fault != nil: // the proof is of another key or token, or the client is none any more
 		c.challenged(w, scheme, &Fault{Status: http.StatusUnauthorized, Code: "invalid_token", Detail: c.fault.Detail})
 	default:
