@@ -14,6 +14,7 @@ package registration
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -186,6 +187,9 @@ func checkAuth(c *protocol.Client) error {
 	return fault("auth", "auth %q is none; there are none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth and self_signed_tls_client_auth", c.Auth)
 }
 
+// minRSA is the least size of an RSA key, in bits.
+const minRSA = 2048
+
 func checkKeys(c *protocol.Client) error {
 	var set jose.JSONWebKeySet
 	strict := json.NewDecoder(bytes.NewReader(c.JWKS))
@@ -195,6 +199,9 @@ func checkKeys(c *protocol.Client) error {
 	for _, key := range set.Keys {
 		if !key.Valid() || !key.IsPublic() {
 			return fault("jwks", "key %q of jwks is no valid public key; never hand out a private one", key.KeyID)
+		}
+		if key, ok := key.Key.(*rsa.PublicKey); ok && key.N.BitLen() < minRSA {
+			return fault("jwks", "an RSA key of jwks has %d bits: want at least %d (RFC 7518 §3.3)", key.N.BitLen(), minRSA)
 		}
 	}
 	return nil

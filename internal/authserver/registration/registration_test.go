@@ -4,8 +4,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"net/netip"
 	"slices"
 	"strings"
@@ -38,6 +40,19 @@ func jwks(t *testing.T, private bool) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+func TestRegistrationRefusesShortRSAKeys(t *testing.T) {
+	for bits, good := range map[int]bool{1024: false, 2047: false, 2048: true} {
+		modulus := new(big.Int).SetBit(big.NewInt(1), bits-1, 1) // nobody signs with it
+		set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &rsa.PublicKey{N: modulus, E: 65537}, KeyID: "k1", Algorithm: "RS256"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := issue(map[string]string{"auth": "private_key_jwt", "jwks": string(set), "grants": "client_credentials"}); (err == nil) != good {
+			t.Errorf("%d bits: %v", bits, err)
+		}
+	}
 }
 
 func TestRegistrationHasASecretOnlyIfItProvesItselfByOne(t *testing.T) {
