@@ -129,6 +129,9 @@ func (b *Base) Keep(ctx context.Context) error {
 	if err := b.Invitations.Collect(ctx); err != nil {
 		return fmt.Errorf("invitations: %w", err)
 	}
+	if err := dynamic.Collect(ctx, b.registry.Records(), b.registry, b.now()); err != nil {
+		return fmt.Errorf("clients that registered themselves: %w", err)
+	}
 	return nil
 }
 
@@ -166,13 +169,14 @@ type Event struct {
 // Server is the authorization server under one configuration.
 type Server struct {
 	People   *people.Service
+	clients  registration.Clients
 	protocol *protocol.Server
 	dynamic  *dynamic.Server // nil: nobody registers himself
 }
 
 // Open returns a server that works.
 func (b *Base) Open(o Options) (*Server, error) {
-	s := &Server{}
+	s := &Server{clients: registration.Clients{Lookup: o.Lookup, Now: b.now}}
 	var err error
 	s.People, err = people.New(people.Options{
 		Issuer: b.issuer, Records: b.registry.Records(), Now: b.now, Rand: b.rand, Fetch: o.Fetch,
@@ -190,7 +194,7 @@ func (b *Base) Open(o Options) (*Server, error) {
 	}
 	s.protocol, err = protocol.New(protocol.Options{
 		Issuer: b.issuer, Scopes: o.Scopes, APIs: o.APIs, AccessToken: b.access, RefreshToken: o.RefreshToken, RefreshIdle: o.RefreshIdle,
-		Clients: registration.Clients{Lookup: o.Lookup, Now: b.now}, Grants: b.Grants, Keys: b, People: s.People, Once: o.Once,
+		Clients: s.clients, Grants: b.Grants, Keys: b, People: s.People, Once: o.Once,
 		Proofs: o.Proofs, Tokens: o.Revoked, Tries: o.Tries, Fetch: o.Fetch, Mutual: o.Mutual, Now: b.now, Random: b.random,
 		Record: func(_ context.Context, e protocol.Event) {
 			o.Record(Event{Action: e.Action, Client: e.Client, Subject: e.Subject, Target: e.Grant, Detail: e.Detail})
@@ -235,9 +239,15 @@ func (s *Server) Introspect(ctx context.Context, token string) (map[string]any, 
 	return s.protocol.Introspect(ctx, token)
 }
 
-// Collect removes sessions that have ended.
+// Collect removes sessions that have ended, and what people said to clients that are gone.
 func (s *Server) Collect(ctx context.Context) error {
-	_, err := s.People.Collect(ctx)
+	if _, err := s.People.Collect(ctx); err != nil {
+		return err
+	}
+	_, err := s.People.ForgetClients(ctx, func(client string) (bool, error) {
+		stands, err := s.clients.Stands(ctx, client)
+		return !stands, err
+	})
 	return err
 }
 

@@ -64,12 +64,40 @@ type Server struct {
 
 // manager is the registration access token of a client (RFC 7592 §1.2), under its keyed hash.
 type manager struct {
-	Client string `json:"client"`
+	Client string    `json:"client"`
+	Made   time.Time `json:"made,omitzero"`
 }
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{Options: o, managers: rows.NewTable[manager](o.Records, "manager")}
+	return &Server{Options: o, managers: managersIn(o.Records)}
+}
+
+func managersIn(records rows.Records) rows.Table[manager] {
+	return rows.NewTable[manager](records, "manager")
+}
+
+// beingMade is how long a registration may take: a token whose client is not there yet
+// stays for so long.
+const beingMade = time.Hour
+
+// Collect removes the tokens of clients that are gone: removed, or revoked for good. A
+// client that is disabled may be back.
+func Collect(ctx context.Context, records rows.Records, registry Registry, now time.Time) error {
+	managers := managersIn(records)
+	if all, err := managers.All(ctx); err != nil || len(all) == 0 {
+		return err
+	}
+	credentials, err := registry.Credentials(ctx, "", registration.KindName)
+	if err != nil {
+		return fmt.Errorf("read the registrations: %w", err)
+	}
+	there := map[string]bool{}
+	for _, c := range credentials {
+		there[c.Client] = there[c.Client] || c.Revoked.IsZero()
+	}
+	_, err = managers.RemoveIf(ctx, func(m manager) bool { return !there[m.Client] && now.Sub(m.Made) > beingMade })
+	return err
 }
 
 // Handlers are the server's, by pattern.
@@ -126,7 +154,7 @@ func (s *Server) create(ctx context.Context, id string, m *metadata, settings ma
 		return nil, err
 	}
 	token := managerPrefix + text
-	if err := s.managers.Add(ctx, s.managers.Name(token), manager{Client: id}); err != nil {
+	if err := s.managers.Add(ctx, s.managers.Name(token), manager{Client: id, Made: s.Now().UTC()}); err != nil {
 		return nil, err
 	}
 	made, credential, err := s.Registry.CreateWith(ctx, client.Client{ID: id, Contact: by.Contact, Scopes: m.granted(by)},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -171,10 +172,28 @@ func (s *Service) forget(ctx context.Context, subject, client string) error {
 	return fmt.Errorf("forget what was said to %s: it changed each time", client)
 }
 
-// ForgetClient removes what everybody said to an application that is gone, so that
-// another one of its id is asked about anew.
-func (s *Service) ForgetClient(ctx context.Context, client string) (int, error) {
-	return s.consents.RemoveIf(ctx, func(c consent) bool { return c.Client == client })
+// ForgetClients removes what everybody said to applications that are gone, so that another
+// one of the same id, or the same one when it is back, is asked about anew. What was said a
+// moment ago stays: not everybody may know of a new client yet.
+func (s *Service) ForgetClients(ctx context.Context, isGone func(client string) (bool, error)) (int, error) {
+	all, err := s.consents.All(ctx)
+	if err != nil {
+		return 0, err
+	}
+	gone, before := map[string]bool{}, s.now().Add(-time.Minute)
+	for _, row := range all {
+		client := row.Value.Client
+		if _, known := gone[client]; known {
+			continue
+		}
+		if gone[client], err = isGone(client); err != nil {
+			return 0, fmt.Errorf("ask whether client %s is gone: %w", client, err)
+		}
+	}
+	if !slices.Contains(slices.Collect(maps.Values(gone)), true) {
+		return 0, nil
+	}
+	return s.consents.RemoveIf(ctx, func(c consent) bool { return gone[c.Client] && c.given().Before(before) })
 }
 
 func contains(all, some []string) bool { return len(without(some, all)) == 0 }
