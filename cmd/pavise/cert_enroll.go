@@ -138,14 +138,21 @@ type serverFlags struct{ server, ca string }
 
 func (f *serverFlags) register(command *cobra.Command) {
 	command.Flags().StringVar(&f.server, "server", "", "where the authority answers, like https://pki.example.com")
-	command.Flags().StringVar(&f.ca, "ca", "", "file with the CA of the server's certificate, if that is of neither the authority nor a public one")
+	command.Flags().StringVar(&f.ca, "ca", "", "if the server's certificate is not the authority's: file with its CA, or system for what this machine trusts")
 	_ = command.MarkFlagRequired("server") // it is there: it was registered above
 }
 
 // dial finds the server.
 func (f *serverFlags) dial(ctx context.Context, o est.ClientOptions) (*est.Client, error) {
 	o.Server = f.server
-	if f.ca != "" {
+	switch f.ca {
+	case "":
+	case "system":
+		var err error
+		if o.Roots, err = x509.SystemCertPool(); err != nil {
+			return nil, fmt.Errorf("read what this machine trusts: %w", err)
+		}
+	default:
 		text, err := os.ReadFile(f.ca)
 		if err != nil {
 			return nil, fmt.Errorf("read the server's CA: %w", err)
@@ -168,7 +175,7 @@ func certEnroll() *cobra.Command {
 that 'pavise cert token' made there. The token is read from standard input or a file, never
 from the command line, where others on this machine could read it. The key does not leave
 this machine. The token says by which root the authority is known: a server that is another
-one's gets nothing.
+one's gets nothing. What this machine trusts otherwise does not count, unless --ca says so.
 
 'pavise cert agent' renews the certificate then.`,
 		Example: `  pavise cert enroll --server https://pki.example.com --out web.pem < token

@@ -54,11 +54,12 @@ func (a *Authority) Issue(ctx context.Context, n Request, csr *SigningRequest) (
 	if err != nil {
 		return nil, change, err
 	}
-	now := a.options.Now().UTC().Truncate(time.Second)
+	now := a.options.Now().UTC()
 	by, err := h.active(Issuing, now)
 	if err != nil {
 		return nil, change, err
 	}
+	now = now.Truncate(time.Second)
 	leaf, err := a.certify(h.setup, n, profile, csr.Key, by, now)
 	if err != nil {
 		return nil, change, err

@@ -177,6 +177,26 @@ func (a *Authority) Roots() ([]*x509.Certificate, error) {
 	return h.roots(a.options.Now()), nil
 }
 
+// Between returns what stands between certificates and roots, for those who build chains by
+// themselves: issuing authorities that are trusted, newest first, and roots as the roots
+// before them have signed them.
+func (a *Authority) Between() ([]*x509.Certificate, error) {
+	h, err := a.hierarchy()
+	if err != nil {
+		return nil, err
+	}
+	now := a.options.Now()
+	all := h.issuers(now)
+	for _, m := range h.trusted(Issuing, now) {
+		for _, c := range h.above(m, now) {
+			if !slices.ContainsFunc(all, c.Equal) {
+				all = append(all, c)
+			}
+		}
+	}
+	return all, nil
+}
+
 // Issuers returns the certificates of the issuing authorities whose certificates are
 // accepted, as PEM: the newest first. Those that were revoked are not among them.
 func (a *Authority) Issuers() ([]byte, error) {

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,9 +30,12 @@ const (
 type ClientOptions struct {
 	Server string           // https://pki.example.com
 	Token  string           // for the first certificate; empty: there is one already
-	Roots  *x509.CertPool   // that the server's certificate may chain to; nil: the system's
-	Known  *tls.Certificate // the certificate in force, if there is one: its root is trusted too
-	Now    func() time.Time // nil: time.Now
+	Known  *tls.Certificate // the certificate in force, if there is one
+	// Roots are what the server's certificate may chain to, beside the authority's own root,
+	// which is known by Token or Known. Nil: to nothing else; without token and certificate,
+	// to what the system trusts.
+	Roots *x509.CertPool
+	Now   func() time.Time // nil: time.Now
 }
 
 // Client gets certificates from a [Server]. It implements renewed.Source. It is safe for
@@ -40,13 +44,15 @@ type Client struct {
 	base   string
 	secret string
 	trust  *x509.CertPool
-	roots  []*x509.Certificate
-	now    func() time.Time // nil: time.Now
+
+	roots   []*x509.Certificate // the authority's
+	between []*x509.Certificate // what stands between certificates and them
+	now     func() time.Time    // nil: time.Now
 }
 
 // NewClient finds out which roots the authority has. The server must prove who it is before
-// anything that it says is believed: by Roots or the system's, or by the root that the token
-// names or that signed the certificate in force.
+// anything that it says is believed: by the root that the token names or that signed the
+// certificate in force, or by Roots.
 func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	u, err := url.Parse(o.Server)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
@@ -59,17 +65,32 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 			return nil, err
 		}
 	}
-	if c.trust, err = c.firstTrust(ctx, o, named); err != nil {
+	pinned, err := c.firstTrust(ctx, o, named)
+	if err != nil {
 		return nil, err
 	}
-	if c.roots, err = c.call(ctx, c.config(nil), http.MethodGet, "/cacerts", nil, nil); err != nil {
+	sent, err := c.call(ctx, c.config(nil), http.MethodGet, "/cacerts", nil, nil)
+	if err != nil {
 		return nil, fmt.Errorf("ask %s for its roots: %w", c.base, err)
 	}
-	c.trust = c.trust.Clone()
-	for _, root := range c.roots {
-		c.trust.AddCert(root)
+	if pinned != nil && !slices.ContainsFunc(sent, pinned.Equal) {
+		return nil, errors.New("the server, which has proved who it is, has another authority than the one that is known: somebody may be in between")
 	}
+	c.sort(sent)
 	return c, nil
+}
+
+// sort tells roots from what stands below them. Only roots are trusted.
+func (c *Client) sort(sent []*x509.Certificate) {
+	c.trust = c.trust.Clone()
+	for _, one := range sent {
+		if !bytes.Equal(one.RawSubject, one.RawIssuer) || one.CheckSignatureFrom(one) != nil {
+			c.between = append(c.between, one)
+			continue
+		}
+		c.roots = append(c.roots, one)
+		c.trust.AddCert(one)
+	}
 }
 
 // config is how the server is verified, and what is presented to it.
@@ -81,35 +102,35 @@ func (c *Client) config(current *tls.Certificate) *tls.Config {
 	return config
 }
 
-// firstTrust is what the server's certificate must chain to before anything that it says is
-// believed: the roots that were given, or else the system's, and the authority's own root if
-// it is known by the token or the certificate in force.
+// firstTrust sets what the server's certificate must chain to before anything that it says is
+// believed: the authority's own root, if it is known by the token or the certificate in
+// force, which it returns; and the roots that were given. What the system trusts is not
+// believed beside a known root: some public authority may have certified somebody in between.
 //
 // To find that root the server is asked without knowing who it is. Of what it sends only
 // that very root is taken: a stranger may send it too, beside one of its own.
-func (c *Client) firstTrust(ctx context.Context, o ClientOptions, named []byte) (*x509.CertPool, error) {
-	trust := o.Roots
-	if trust == nil {
-		var err error
-		if trust, err = x509.SystemCertPool(); err != nil {
-			trust = x509.NewCertPool()
-		}
-	}
+func (c *Client) firstTrust(ctx context.Context, o ClientOptions, named []byte) (pinned *x509.Certificate, err error) {
+	c.trust = o.Roots
 	if named == nil && o.Known == nil {
-		return trust, nil
+		if c.trust == nil {
+			c.trust, err = x509.SystemCertPool()
+		}
+		return nil, err
 	}
 	nobody := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} // nothing secret is sent, and one certificate is taken by its digest
 	sent, err := c.call(ctx, nobody, http.MethodGet, "/cacerts", nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for its roots: %w", c.base, err)
 	}
-	root, err := known(sent, named, o.Known)
-	if err != nil {
+	if pinned, err = known(sent, named, o.Known); err != nil {
 		return nil, err
 	}
-	trust = trust.Clone()
-	trust.AddCert(root)
-	return trust, nil
+	if c.trust == nil {
+		c.trust = x509.NewCertPool()
+	}
+	c.trust = c.trust.Clone()
+	c.trust.AddCert(pinned)
+	return pinned, nil
 }
 
 // known finds the root that the token names, or below which the certificate in force was
@@ -146,21 +167,79 @@ func (c *Client) Roots() []*x509.Certificate { return c.roots }
 // Obtain implements renewed.Source: the first certificate by the token, the next ones by the
 // one before.
 func (c *Client) Obtain(ctx context.Context, key crypto.Signer, current *tls.Certificate) ([]*x509.Certificate, error) {
-	name := "enrolment"
-	if current != nil {
-		name = current.Leaf.Subject.CommonName
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
+	csr, err := x509.CreateCertificateRequest(rand.Reader, requestFor(current), key)
 	if err != nil {
 		return nil, fmt.Errorf("make a signing request: %w", err)
 	}
-	if current == nil {
-		if c.secret == "" {
-			return nil, errors.New("there is no certificate that could be renewed, and no enrolment token")
-		}
-		return c.call(ctx, c.config(nil), http.MethodPost, "/simpleenroll", csr, func(r *http.Request) { r.SetBasicAuth("", c.secret) })
+	var sent []*x509.Certificate
+	switch {
+	case current != nil:
+		sent, err = c.call(ctx, c.config(current), http.MethodPost, "/simplereenroll", csr, nil)
+	case c.secret == "":
+		err = errors.New("there is no certificate that could be renewed, and no enrolment token")
+	default:
+		sent, err = c.call(ctx, c.config(nil), http.MethodPost, "/simpleenroll", csr, func(r *http.Request) { r.SetBasicAuth("", c.secret) })
 	}
-	return c.call(ctx, c.config(current), http.MethodPost, "/simplereenroll", csr, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.chain(sent, key)
+}
+
+// requestFor asks for the names that the certificate before has (RFC 7030 §4.2.2).
+func requestFor(current *tls.Certificate) *x509.CertificateRequest {
+	if current == nil {
+		return &x509.CertificateRequest{Subject: pkix.Name{CommonName: "enrolment"}}
+	}
+	leaf := current.Leaf
+	return &x509.CertificateRequest{
+		RawSubject: leaf.RawSubject, DNSNames: leaf.DNSNames, URIs: leaf.URIs, IPAddresses: leaf.IPAddresses, EmailAddresses: leaf.EmailAddresses,
+	}
+}
+
+// maxChain is the longest chain that is put together.
+const maxChain = 6
+
+// chain puts together what leads from the certificate that was sent to a root: it comes alone
+// (RFC 7030 §4.2.3), and what stands in between came with the roots (§4.1.3).
+func (c *Client) chain(sent []*x509.Certificate, key crypto.Signer) ([]*x509.Certificate, error) {
+	isOurs := func(one *x509.Certificate) bool {
+		public, ok := one.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+		return ok && public.Equal(key.Public())
+	}
+	i := slices.IndexFunc(sent, isOurs)
+	if i < 0 {
+		return nil, errors.New("the server sent no certificate for this key")
+	}
+	chain := []*x509.Certificate{sent[i]}
+	known := append(slices.Delete(slices.Clone(sent), i, i+1), c.between...)
+	for len(chain) < maxChain {
+		last := chain[len(chain)-1]
+		i := slices.IndexFunc(known, func(ca *x509.Certificate) bool {
+			return bytes.Equal(ca.RawSubject, last.RawIssuer) && !slices.ContainsFunc(chain, ca.Equal) && last.CheckSignatureFrom(ca) == nil
+		})
+		if i < 0 {
+			break
+		}
+		chain = append(chain, known[i])
+	}
+	return chain, c.verify(chain)
+}
+
+// verify refuses a certificate that leads to none of the authority's roots.
+func (c *Client) verify(chain []*x509.Certificate) error {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, root := range c.roots {
+		roots.AddCert(root)
+	}
+	for _, ca := range chain[1:] {
+		between.AddCert(ca)
+	}
+	at := chain[0].NotBefore.Add(time.Second) // whose it is does not depend on this clock
+	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		return fmt.Errorf("the certificate that was sent is not of the authority: %w", err)
+	}
+	return nil
 }
 
 // call asks once, over a connection of its own: each has its own certificate.

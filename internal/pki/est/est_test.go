@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net/http"
@@ -312,6 +313,90 @@ type both struct {
 
 func (b both) Roots() ([]*x509.Certificate, error) { return b.roots, nil }
 
+func (both) Between() ([]*x509.Certificate, error) { return nil, nil }
+
+// A token binds to its root whatever else the machine trusts: a public authority may have
+// certified somebody in between. Only who says so believes others about the server, and then
+// too it must have the right authority.
+func TestTokenBindsToItsRootAlone(t *testing.T) {
+	w, evil := newWorld(t), newWorld(t)
+	evil.server.TLS.Certificates = []tls.Certificate{systemServer(t)} // which this machine trusts
+	both := message(t, w, evil)
+	calls := 0
+	evil.server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch calls++; {
+		case r.Header.Get("Authorization") != "":
+			t.Error("it was sent the token")
+		case calls == 1:
+			_, _ = rw.Write(both)
+		default:
+			_, _ = rw.Write(message(t, evil, evil))
+		}
+	})
+	if _, err := est.NewClient(t.Context(), est.ClientOptions{Server: evil.server.URL, Token: w.token()}); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+		t.Errorf("what the system trusts was believed: %v", err)
+	}
+	if _, err := est.NewClient(t.Context(), est.ClientOptions{Server: evil.server.URL}); err != nil {
+		t.Fatalf("the system does not trust it, and the test shows nothing: %v", err)
+	}
+	calls = 0
+	system, err := x509.SystemCertPool()
+	must(t, err)
+	if _, err := est.NewClient(t.Context(), est.ClientOptions{Server: evil.server.URL, Token: w.token(), Roots: system}); err == nil || !strings.Contains(err.Error(), "another authority") {
+		t.Errorf("a server that is believed, with another authority: %v", err)
+	}
+}
+
+// Foreign clients take exactly one certificate (RFC 7030 §4.2.3), and build the chain from
+// what comes with the roots (§4.1.3).
+func TestAnswersAreAsForeignClientsWantThem(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.pki.Rotate(t.Context(), pki.Rotation{Root: true})
+	must(t, err)
+	list := func(text string) []*x509.Certificate {
+		t.Helper()
+		der, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(strings.ReplaceAll(text, "\r", ""), "\n", ""))
+		must(t, err)
+		name := filepath.Join(t.TempDir(), "p7")
+		must(t, os.WriteFile(name, der, 0o600))
+		out, err := exec.CommandContext(t.Context(), "openssl", "pkcs7", "-inform", "der", "-in", name, "-print_certs").Output()
+		must(t, err)
+		var all []*x509.Certificate
+		for block, rest := pem.Decode(out); block != nil; block, rest = pem.Decode(rest) {
+			c, err := x509.ParseCertificate(block.Bytes)
+			must(t, err)
+			all = append(all, c)
+		}
+		return all
+	}
+	status, text := w.post("/simpleenroll", w.token(), csr(t, newKey(t), &x509.CertificateRequest{}))
+	if got := list(text); status != http.StatusOK || len(got) != 1 {
+		t.Fatalf("%d: %d certificates", status, len(got))
+	}
+	leaf := list(text)[0]
+	r, err := w.server.Client().Get(w.server.URL + est.Path + "/cacerts")
+	must(t, err)
+	defer func() { _ = r.Body.Close() }()
+	body, err := io.ReadAll(r.Body)
+	must(t, err)
+	all := list(string(body))
+	if len(all) != 5 { // two roots, two issuing authorities, and the new root by the old one
+		t.Errorf("cacerts has %d certificates", len(all))
+	}
+	between := x509.NewCertPool()
+	for _, c := range all {
+		between.AddCert(c)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool(w.root), Intermediates: between, CurrentTime: w.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		t.Errorf("for who trusts the old root alone: %v", err)
+	}
+	c := w.dial(est.ClientOptions{Token: w.token()})
+	chain, err := c.Obtain(t.Context(), newKey(t), nil)
+	if err != nil || len(chain) != 3 || len(c.Roots()) != 2 {
+		t.Errorf("our client: a chain of %d, %d roots, %v", len(chain), len(c.Roots()), err)
+	}
+}
+
 func TestServersThatAreNotOne(t *testing.T) {
 	w := newWorld(t)
 	for _, address := range []string{"http://pki.example.com", "pki.example.com", "https://", "https://u@pki.example.com", "https://pki.example.com/x", "https://pki.example.com/?a"} {
@@ -354,11 +439,11 @@ openssl req -new -key key.pem -subj /CN=web -outform der | openssl base64 -e > r
 curl -sSf --cacert ca.pem "$SERVER/cacerts" | openssl base64 -d | openssl pkcs7 -inform der -print_certs > roots.pem
 curl -sSf --cacert ca.pem -u "web:$TOKEN" -H 'Content-Type: application/pkcs10' --data-binary @request.b64 "$SERVER/simpleenroll" |
   openssl base64 -d | openssl pkcs7 -inform der -print_certs > chain.pem
-openssl verify -CAfile roots.pem -untrusted chain.pem chain.pem
+openssl verify -CAfile ca.pem -untrusted roots.pem chain.pem
 openssl x509 -in chain.pem -noout -ext subjectAltName
 curl -sSf --cacert ca.pem --cert chain.pem --key key.pem -H 'Content-Type: application/pkcs10' --data-binary @request.b64 "$SERVER/simplereenroll" |
   openssl base64 -d | openssl pkcs7 -inform der -print_certs > next.pem
-openssl verify -CAfile roots.pem -untrusted next.pem next.pem
+openssl verify -CAfile ca.pem -untrusted roots.pem next.pem
 curl -s --cacert ca.pem -o /dev/null -w 'without: %{http_code}\n' -H 'Content-Type: application/pkcs10' --data-binary @request.b64 "$SERVER/simplereenroll"
 `
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -1,11 +1,15 @@
 // Package est hands certificates out to programs elsewhere and renews them: Enrollment over
 // Secure Transport (RFC 7030, as clarified by RFC 8951).
 //
-//	cacerts          the roots, for everybody
+//	cacerts          the roots and whatever stands between them and certificates (§4.1.3)
 //	simpleenroll     a certificate for whoever has an enrolment token ([Tokens]): for the
 //	                 client, with the names and for the time that the operator wrote into it
 //	simplereenroll   the next one for whoever has one in force, with the same names
 //	csrattrs         nothing is asked for
+//
+// Both answer with the certificate alone (§4.2.3). What a signing request says of subject and
+// names is not taken over: names may be those that the certificate will have, or none, and
+// others are refused; so those of a renewal are the old ones, as §4.2.2 wants it.
 //
 // The private key stays where it was made. [Client] is the other half, and a
 // [renewed.Source].
@@ -35,6 +39,7 @@ const MaxBody = 2 * pki.MaxSigningRequest
 // Authority issues; a [pki.Authority] is one.
 type Authority interface {
 	Roots() ([]*x509.Certificate, error)
+	Between() ([]*x509.Certificate, error)
 	Check(ctx context.Context, n pki.Request, csr *pki.SigningRequest) error
 	Issue(ctx context.Context, n pki.Request, csr *pki.SigningRequest) (*pki.Issued, client.Change, error)
 	Renew(ctx context.Context, id string, csr *pki.SigningRequest) (*pki.Issued, client.Change, error)
@@ -79,11 +84,12 @@ func (s *Server) Endpoints() []Endpoint {
 
 func (s *Server) cacerts(w http.ResponseWriter, r *http.Request) {
 	roots, err := s.Authority.Roots()
-	if err != nil {
+	between, also := s.Authority.Between()
+	if err = errors.Join(err, also); err != nil {
 		s.refuse(w, r, &refusal{http.StatusServiceUnavailable, "no_authority", err.Error()})
 		return
 	}
-	s.send(w, r, roots)
+	s.send(w, r, append(roots, between...))
 }
 
 // send answers with certificates.
@@ -130,7 +136,7 @@ func (s *Server) enroll(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, f)
 		return
 	}
-	s.send(w, r, issued.Chain)
+	s.send(w, r, issued.Chain[:1])
 }
 
 func (s *Server) enrolled(r *http.Request) (*pki.Issued, *refusal) {
@@ -218,7 +224,7 @@ func (s *Server) reenroll(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, refusalOf(err))
 		return
 	}
-	s.send(w, r, issued.Chain)
+	s.send(w, r, issued.Chain[:1])
 }
 
 // signingRequest reads the body (RFC 7030 §4.2.1).
