@@ -13,6 +13,7 @@ package dpop
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -44,7 +45,10 @@ const (
 )
 
 // Algorithms are what proofs may be signed with.
-func Algorithms() []string { return []string{"ES256", "ES384", "PS256", "EdDSA", "RS256"} }
+func Algorithms() []string { return []string{"ES256", "ES384", "PS256", "EdDSA", ed25519Name, "RS256"} }
+
+// ed25519Name is what RFC 9864 §2.2 calls EdDSA with Ed25519. go-jose has no such name.
+const ed25519Name = "Ed25519"
 
 func algorithms() []jose.SignatureAlgorithm {
 	var all []jose.SignatureAlgorithm
@@ -144,11 +148,22 @@ func parse(text string) (*proof, error) {
 	if signed.Signatures[0].Header.Algorithm != header["alg"] {
 		return nil, errors.New("it names two algorithms")
 	}
-	payload, err := signed.Verify(key)
+	payload, err := verify(signed, key, parts)
 	if err != nil {
 		return nil, errors.New("the signature does not match its key")
 	}
 	return read(key, payload)
+}
+
+func verify(signed *jose.JSONWebSignature, key *jose.JSONWebKey, parts []string) ([]byte, error) {
+	if signed.Signatures[0].Header.Algorithm != ed25519Name {
+		return signed.Verify(key)
+	}
+	public, ok := key.Key.(ed25519.PublicKey)
+	if !ok || !ed25519.Verify(public, []byte(parts[0]+"."+parts[1]), signed.Signatures[0].Signature) {
+		return nil, jose.ErrCryptoFailure
+	}
+	return signed.UnsafePayloadWithoutVerification(), nil
 }
 
 func object(part string) (map[string]any, error) {

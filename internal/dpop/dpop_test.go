@@ -2,8 +2,10 @@ package dpop_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -40,6 +42,36 @@ func TestExampleOfTheStandard(t *testing.T) {
 		v := &dpop.Verifier{Now: at(1562262616 + when)}
 		if refusal, ok := errors.AsType[*shield.Refusal](second(v.Verify(request(example), ""))); !ok || refusal.Code != shield.StaleRequest {
 			t.Errorf("%s: %v", name, refusal)
+		}
+	}
+}
+
+// RFC 9864 §2.2: Ed25519 is the name of EdDSA with that curve alone.
+func TestProofByTheNameEd25519(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := base64.RawURLEncoding.EncodeToString
+	prove := func(jwk string, sign func([]byte) []byte) string {
+		text := part([]byte(`{"typ":"dpop+jwt","alg":"Ed25519","jwk":`+jwk+`}`)) + "." +
+			part([]byte(`{"jti":"one","htm":"POST","htu":"https://server.example.com/token","iat":1562262616}`))
+		return text + "." + part(sign([]byte(text)))
+	}
+	jwk := `{"kty":"OKP","crv":"Ed25519","x":"` + part(public) + `"}`
+	good := func(text []byte) []byte { return ed25519.Sign(private, text) }
+	v := &dpop.Verifier{Now: at(1562262616)}
+	if proof, err := v.Verify(request(prove(jwk, good)), ""); err != nil || proof.Key == "" {
+		t.Errorf("a good one: %v", err)
+	}
+	const other = `{"kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}`
+	for name, bad := range map[string]string{
+		"of something else": prove(jwk, func(text []byte) []byte { return good(text[1:]) }),
+		"empty":             prove(jwk, func([]byte) []byte { return nil }),
+		"by a key of ECDSA": prove(other, good),
+	} {
+		if _, err := v.Verify(request(bad), ""); err == nil {
+			t.Errorf("a signature %s was taken", name)
 		}
 	}
 }
