@@ -79,6 +79,7 @@ func attacks() []shield.Attack {
 		{Row: 45, Name: "a second token in the query, its name encoded", Change: inQueryToo("access%5ftoken"), Code: shield.ExposedCredential},
 		{Row: 46, Name: "a tab after Bearer", Change: rawHeader(func(t string) string { return "Bearer\t" + t }), Code: shield.MalformedCredential},
 		{Row: 46, Name: "two blanks after Bearer", Change: rawHeader(func(t string) string { return "Bearer  " + t }), Code: shield.MalformedCredential},
+		{Row: 46, Name: "a token that is not bound, with the scheme of those that are", Change: rawHeader(func(t string) string { return "DPoP " + t }), Code: shield.InvalidCredential},
 		{Row: 47, Name: "a token of more than 16 KiB", Change: rawHeader(func(t string) string { return "Bearer " + t + strings.Repeat("A", bearer.MaxToken) }), Code: shield.HeadersTooLarge},
 	}
 	for _, alg := range []string{"none", "None", "NONE", "nOnE"} {
