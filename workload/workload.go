@@ -71,7 +71,7 @@ type Options struct {
 	Token func() (string, error)
 
 	// ServerRoots are what the Server's certificate may chain to, beside the authority's own
-	// roots. Nil: those of the system.
+	// root. Nil: nothing else.
 	ServerRoots *x509.CertPool
 
 	// Check may refuse a peer that was verified, because its certificate was revoked for
