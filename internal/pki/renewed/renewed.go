@@ -85,14 +85,25 @@ func (c *Certificate) Keep(ctx context.Context) (changed bool, err error) {
 	c.renewing.Lock()
 	defer c.renewing.Unlock()
 	now := c.options.Now()
-	if now.Before(c.Due()) || !c.tries.IsOver(now) {
+	if now.Before(c.Due()) && !c.isAhead(now) || !c.tries.IsOver(now) {
 		return false, nil
 	}
 	if err := c.renew(ctx); err != nil {
 		return false, fmt.Errorf("renew the certificate: %w; it is tried again in %s", err, c.tries.Failed(now))
 	}
-	c.tries = Pause{}
+	if c.isAhead(now) { // then it is this clock that is behind: asking again soon would not help
+		c.tries.Failed(now)
+	} else {
+		c.tries = Pause{}
+	}
 	return true, nil
+}
+
+// isAhead reports whether the certificate begins later: a clock that was ahead, here or at
+// the authority, has got it, and nobody takes it now.
+func (c *Certificate) isAhead(now time.Time) bool {
+	cert := c.current.Load()
+	return cert != nil && now.Before(cert.Leaf.NotBefore)
 }
 
 // Renew renews the certificate at once, due or not.

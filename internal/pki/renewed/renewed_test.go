@@ -126,3 +126,26 @@ func TestWhatDoesNotFitIsNotUsed(t *testing.T) {
 		}
 	}
 }
+
+// What was got by a clock that was ahead is not shown until its time has come; and a clock
+// that stays behind the authority's does not make it ask all the time.
+func TestCertificateOfTheFutureIsReplaced(t *testing.T) {
+	s := newSource()
+	clock := s.now
+	c := renewed.New(renewed.Options{Source: s, Now: func() time.Time { return clock }})
+	clock, s.now = clock.Add(10*24*time.Hour), clock.Add(10*24*time.Hour)
+	keep(t, c, true)
+	clock, s.now = clock.Add(-10*24*time.Hour), s.now.Add(-10*24*time.Hour)
+	keep(t, c, true)
+	keep(t, c, false)
+	clock = clock.Add(-time.Hour) // the authority's is an hour ahead
+	for range 3600 {
+		clock, s.now = clock.Add(time.Second), s.now.Add(time.Second)
+		if _, err := c.Keep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.asked > 20 {
+		t.Errorf("asked %d times in an hour", s.asked)
+	}
+}
