@@ -11,5 +11,11 @@ func Still(o Options) Options {
 	return o
 }
 
+// Ticking returns options whose certificate looks at each tick.
+func Ticking(o Options, tick <-chan time.Time) Options {
+	o.tick = tick
+	return o
+}
+
 // Look does what is done each second.
 func (c *Certificate) Look(ctx context.Context) { c.keep(ctx) }

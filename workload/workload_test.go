@@ -218,8 +218,25 @@ func TestClockThatJumps(t *testing.T) {
 func TestCloseWaitsForARenewal(t *testing.T) {
 	w := pkitest.Start(t)
 	o, warned := options(w, web())
+	began, finish, tick := make(chan bool), make(chan bool), make(chan time.Time)
+	o = workload.Ticking(o, tick)
+	o.Warn = func(error) {
+		began <- true
+		<-finish
+	}
 	one := open(t, o, warned)
-	check(t, one.Close())
+	w.Away(true)
+	w.Clock.Add(19 * time.Hour)
+	tick <- time.Time{}
+	<-began // the renewal is under way
+	closed := make(chan error)
+	go func() { closed <- one.Close() }()
+	select {
+	case <-closed:
+		t.Error("it does not wait")
+	case finish <- true:
+		check(t, <-closed)
+	}
 	check(t, one.Close())
 	accepted(t, to(one.ClientConfig(), "web.internal"), one.ServerConfig())
 }
