@@ -115,6 +115,7 @@ func TestOfFiftyUsesOfAPushedRequestOneBegins(t *testing.T) {
 }
 
 func TestOfFiftyUsesOfAProofOneIsTaken(t *testing.T) {
+	attacktest.Rows(t, 86)
 	s := startOAuth(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pavise.dev/pavise/e2e/person"
 	"pavise.dev/pavise/internal/attacktest"
@@ -17,8 +18,8 @@ import (
 var (
 	ofClients = []string{"/token", "/par", "/introspect", "/revoke", "/device_authorization"}
 	ofPeople  = []string{
-		"/authorize", "/authorize/of-nobody", "/device", "/device/of-nobody", "/logout", "/logout/of-nobody",
-		"/account", "/account/sign-in", "/account/assets/none.css",
+		"/authorize", "/authorize/of-nobody", "/device", "/device/of-nobody", "/end-session", "/end-session/of-nobody",
+		"/sign-out", "/sign-in/corp/callback", "/sign-in/return", "/account", "/account/connect", "/account/assets/none.css",
 	}
 	ofPrograms = []string{"/userinfo", "/jwks", "/register", "/register/of-nobody", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
 )
@@ -95,7 +96,7 @@ func TestMalformedRequestsAreAnsweredWithRegisteredCodes(t *testing.T) {
 	good.Set("token", "x")
 	for _, path := range slices.Concat(ofClients, ofPeople, ofPrograms) {
 		t.Run(strings.Trim(strings.ReplaceAll(path, "/", "-"), "-"), func(t *testing.T) {
-			w := newWorld(t)
+			w := worldWith(t, path)
 			for what, mangle := range mangled(good.Encode()) {
 				for _, method := range []string{http.MethodPost, http.MethodGet} {
 					w.mangled(method, path, what, good, mangle)
@@ -106,6 +107,19 @@ func TestMalformedRequestsAreAnsweredWithRegisteredCodes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// worldWith is a world that has an address: where people come back from elsewhere there has
+// to be an elsewhere.
+func worldWith(t *testing.T, path string) *world {
+	t.Helper()
+	switch path {
+	case "/sign-in/return":
+		return startPage(t).world
+	case "/sign-in/corp/callback":
+		return worldOf(t, strings.Replace(worldYAML, "registration: true", `registration: true, sign_in: {providers: {corp: {issuer: "https://login.corp.example", client_id: pavise}}}`, 1))
+	}
+	return newWorld(t)
 }
 
 func (w *world) mangled(method, path, what string, form url.Values, mangle func(*http.Request)) {
@@ -122,7 +136,11 @@ func (w *world) mangled(method, path, what string, form url.Values, mangle func(
 		r.Body, r.ContentLength = http.NoBody, 0
 	}
 	mangle(r)
+	w.Advance(time.Second) // not to be told to wait
 	got := w.did(r, nil)
+	if got.Status == http.StatusTooManyRequests || got.Status == http.StatusNotFound && !strings.HasSuffix(path, ".css") && !strings.HasSuffix(path, "-nobody") {
+		w.t.Errorf("%s %s, %s: %d: nothing was tried", method, path, what, got.Status)
+	}
 	media := got.Header.Get("Content-Type")
 	switch {
 	case got.Status == http.StatusNotFound && strings.HasSuffix(path, ".css"):
