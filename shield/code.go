@@ -44,6 +44,7 @@ const (
 	PlainHTTP         Code = "tls_required"       // 403
 	UnknownEndpoint   Code = "unknown_endpoint"   // 404
 	MethodNotAllowed  Code = "method_not_allowed" // 405
+	InvalidInput      Code = "invalid_input"      // 400: not what the API's description allows
 	TooLarge          Code = "too_large"          // 413
 	PathTooLong       Code = "path_too_long"      // 414
 	UnsupportedMedia  Code = "unsupported_media"  // 415
@@ -67,7 +68,7 @@ const (
 // shield's own that is not listed here.
 func (c Code) Status() int {
 	switch c {
-	case MalformedCredential, ExposedCredential, BadDigest, BadPath, BadQuery, BadHeader, BadMethod:
+	case MalformedCredential, ExposedCredential, BadDigest, BadPath, BadQuery, BadHeader, BadMethod, InvalidInput:
 		return http.StatusBadRequest
 	case Absent, Foreign, MissingCredential, InvalidCredential, ExpiredCredential, RevokedCredential,
 		BadSignature, StaleRequest, ReplayedRequest, UnboundCredential, NonceRequired, StepUp:

@@ -28,6 +28,17 @@ type Refusal struct {
 	Client       string
 	Proved       bool
 	Exposed      bool // the credential must be taken for leaked
+
+	// Fields say what of the input is wrong, for the caller. They hold names and rules,
+	// never a value.
+	Fields []Field
+}
+
+// Field is a part of a request that breaks a rule of the API's description.
+type Field struct {
+	In      string // "path", "query", "header", "cookie" or "body"
+	Pointer string // JSON pointer (RFC 6901) into it; of a parameter, its name comes first
+	Rule    string // the keyword that it breaks: "required", "maximum", …
 }
 
 // Refuse makes a refusal; the rest is a format for the operator's detail.

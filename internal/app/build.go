@@ -246,11 +246,14 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	if err != nil {
 		return pavise.Endpoint{}, err
 	}
-	policy, err := a.conditions(f, g, from)
-	return pavise.Endpoint{
-		Pattern: from.Pattern, Shield: s, Scopes: from.Scopes, AnyScope: from.Any,
-		Limits: from.Limits, MaxBody: from.MaxBody, Policy: policy,
-	}, err
+	e := pavise.Endpoint{
+		Pattern: from.Pattern, Shield: s, Scopes: from.Scopes, AnyScope: from.Any, Limits: from.Limits, MaxBody: from.MaxBody,
+	}
+	if e.Validate, err = g.described(from); err != nil {
+		return e, err
+	}
+	e.Policy, err = a.conditions(f, g, from)
+	return e, err
 }
 
 // openShield opens one shield or a combination.

@@ -14,6 +14,7 @@ import (
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/issuer"
 	"pavise.dev/pavise/internal/tlsconf"
+	"pavise.dev/pavise/schema"
 	"pavise.dev/pavise/shield"
 )
 
@@ -36,6 +37,8 @@ type generation struct {
 
 	signed *fetch.Client // gets what is signed by itself, for shields
 	beside *beside       // what shields do beside requests; nil: nothing
+
+	documents map[string]*schema.Document // descriptions of APIs, by API
 
 	ailing string // what was wrong with certificates when they were last looked at
 

@@ -139,6 +139,7 @@ type API struct {
 	Limit       []Limit             `yaml:"limit" doc:"Rates like 600/minute per client (or user, address, endpoint). Inherited; an endpoint's own are added."`
 	Resource    string              `yaml:"resource" doc:"Its resource identifier (RFC 8707, RFC 9728): what clients ask tokens for, and an accepted audience. On one of its hosts. Default: the address that was asked, without a path; that is no audience." pattern:"^https://[^?#@ ]+$" hint:"write https://api.example.com or https://api.example.com/orders, without a query"`
 	CORS        Words               `yaml:"cors" doc:"Origins whose scripts may call, exact: https://app.example.com. Default: none."`
+	OpenAPI     *OpenAPI            `yaml:"openapi" doc:"The API's description, to which every request is held. A word is the file."`
 	MaxBody     Size                `yaml:"max_body" doc:"Longest accepted body." default:"10MiB" min:"1" max:"1024GiB"`
 	Timeout     Duration            `yaml:"timeout" doc:"Until the upstream's answer begins." default:"30s" min:"100ms" max:"1h"`
 	Identity    IdentityOut         `yaml:"identity" doc:"How the upstream learns who called."`
@@ -156,8 +157,23 @@ type Endpoint struct {
 	Limit   []Limit  `yaml:"limit" doc:"In addition to the API's."`
 	When    string   `yaml:"when" doc:"A Cedar condition over principal, resource and context. Any error denies."`
 	MaxBody Size     `yaml:"max_body" doc:"Instead of the API's." min:"1" max:"1024GiB"`
+	Outside string   `yaml:"insecure_undescribed" doc:"Why the endpoint is not in the API's description, so that its input is held to nothing."`
 	Timeout Duration `yaml:"timeout" doc:"Instead of the API's." min:"100ms" max:"1h"`
 	Pos     Pos      `yaml:"-"`
+}
+
+// OpenAPI is an API's description.
+type OpenAPI struct {
+	File          string `yaml:"file" doc:"Document in OpenAPI 3.0 or 3.1, YAML or JSON, in one piece, relative to this file. Read when the configuration is." required:"yes"`
+	LargeIntegers bool   `yaml:"large_integers" doc:"Accept whole numbers beyond 2^53 in JSON, which many readers round."`
+	Undeclared    string `yaml:"insecure_undeclared" doc:"Why parameters of the query and properties of bodies may pass that the document does not name. Default: they are refused."`
+	Pos           Pos    `yaml:"-"`
+}
+
+// SetScalar takes the short form: the file.
+func (o *OpenAPI) SetScalar(value string) error {
+	o.File = value
+	return nil
 }
 
 // Shield is one shield, or a combination.

@@ -50,6 +50,7 @@ type Resolved struct {
 	Timeout     time.Duration // until the upstream's answer begins
 	When        string        // a Cedar condition; empty: none
 	Audit       string        // local or required
+	OpenAPI     *OpenAPI      // the description to which requests are held; nil: none
 
 	Pos       Pos // of the pattern
 	ShieldPos Pos // of the shield, where it was written
@@ -112,6 +113,9 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 		API: name, Hosts: api.Host, Pattern: pattern, Method: method, Path: route,
 		Concurrency: api.Concurrency, Origins: api.CORS, MaxBody: int64(api.MaxBody), Timeout: api.Timeout.Duration,
 		When: e.When, Audit: api.Audit, Pos: e.Pos, WhenPos: e.Pos,
+	}
+	if e.Outside == "" {
+		resolved.OpenAPI = api.OpenAPI
 	}
 	if e.MaxBody > 0 {
 		resolved.MaxBody = int64(e.MaxBody)

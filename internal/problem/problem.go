@@ -5,6 +5,7 @@ package problem
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -69,10 +70,33 @@ func Write(w http.ResponseWriter, refusal *shield.Refusal, requestID string) {
 	}
 	h.Set("Content-Type", ContentType)
 	h.Set("Cache-Control", "no-store")
-	body := Append(nil, refusal.Code, refusal.HTTPStatus(), requestID)
+	body := appendFields(Append(nil, refusal.Code, refusal.HTTPStatus(), requestID), refusal.Fields)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(refusal.HTTPStatus())
 	_, _ = w.Write(body) // the caller may be gone; the event already tells what he was to get
+}
+
+// appendFields adds what of the input is wrong (RFC 9457 §3.2: a member of our own). Names
+// in it are the caller's, so that they are escaped.
+func appendFields(document []byte, fields []shield.Field) []byte {
+	if len(fields) == 0 {
+		return document
+	}
+	type field struct {
+		In      string `json:"in"`
+		Pointer string `json:"pointer"`
+		Rule    string `json:"rule"`
+	}
+	all := make([]field, 0, len(fields))
+	for _, f := range fields {
+		all = append(all, field(f))
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return document // the code says enough
+	}
+	document = append(document[:len(document)-len("}\n")], `,"errors":`...)
+	return append(append(document, text...), '}', '\n')
 }
 
 // Title returns the sentence that goes with a code, the same at every time
@@ -132,6 +156,8 @@ func title(code shield.Code) (string, bool) {
 		return "There is no such endpoint", true
 	case shield.MethodNotAllowed:
 		return "The endpoint does not have this method", true
+	case shield.InvalidInput:
+		return "The request is not what the API's description allows", true
 	case shield.TooLarge:
 		return "The body is too large", true
 	case shield.PathTooLong:

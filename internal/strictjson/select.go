@@ -23,7 +23,7 @@ type Want struct {
 // one only in case is refused, because many readers, Go's own among them, would
 // take it for the wanted one.
 func Select(data []byte, want *Want) (any, error) {
-	p := parser{data: data}
+	p := parser{data: data, depth: MaxDepth}
 	p.space()
 	v, err := p.choose(0, want)
 	if err != nil {
@@ -41,8 +41,8 @@ func (p *parser) choose(depth int, want *Want) (any, error) {
 	if want != nil && want.All {
 		return p.value(depth)
 	}
-	if depth > MaxDepth {
-		return nil, fmt.Errorf("nested deeper than %d", MaxDepth)
+	if depth > p.depth {
+		return nil, fmt.Errorf("nested deeper than %d", p.depth)
 	}
 	if p.at < len(p.data) {
 		switch p.data[p.at] {

@@ -8,8 +8,8 @@
 // after the value, a bound on depth. The caller bounds the length.
 //
 // It builds plain values: map[string]any, []any, string, [Number], bool and nil.
-// It is meant for tokens and documents of some kilobytes, not for the bodies of
-// requests.
+// It is meant for tokens and documents of some kilobytes; [Document] reads the bodies of
+// requests, with bounds of their own.
 package strictjson
 
 import (
@@ -45,7 +45,10 @@ func Object(data []byte) (map[string]any, error) {
 // Parse reads data, which must be one JSON value and nothing else. Errors name
 // the position and never quote the data.
 func Parse(data []byte) (any, error) {
-	p := parser{data: data}
+	return parse(&parser{data: data, depth: MaxDepth})
+}
+
+func parse(p *parser) (any, error) {
 	p.space()
 	v, err := p.value(0)
 	if err != nil {
@@ -59,8 +62,10 @@ func Parse(data []byte) (any, error) {
 }
 
 type parser struct {
-	data []byte
-	at   int
+	data  []byte
+	at    int
+	depth int       // the deepest nesting
+	doc   *document // bounds and forms of a document; nil: of what is signed
 }
 
 func (p *parser) space() {
@@ -84,8 +89,8 @@ func (p *parser) take(c byte) bool {
 }
 
 func (p *parser) value(depth int) (any, error) {
-	if depth > MaxDepth {
-		return nil, fmt.Errorf("nested deeper than %d", MaxDepth)
+	if depth > p.depth {
+		return nil, fmt.Errorf("nested deeper than %d", p.depth)
 	}
 	if p.at >= len(p.data) {
 		return nil, errors.New("a value is missing")
@@ -104,7 +109,11 @@ func (p *parser) value(depth int) (any, error) {
 	case 'n':
 		return nil, p.word("null")
 	}
-	return p.number()
+	number, err := p.number()
+	if err != nil || p.doc == nil {
+		return number, err
+	}
+	return p.doc.number(number)
 }
 
 func (p *parser) word(word string) error {
@@ -130,6 +139,9 @@ func (p *parser) object(depth int) (map[string]any, error) {
 		}
 		if _, twice := object[name]; twice {
 			return nil, errors.New("a name stands twice")
+		}
+		if p.doc != nil && !p.doc.more() {
+			return nil, fmt.Errorf("more than %d names and entries", p.doc.Entries)
 		}
 		p.space()
 		if !p.take(':') {
@@ -158,6 +170,9 @@ func (p *parser) array(depth int) ([]any, error) {
 	}
 	for {
 		p.space()
+		if p.doc != nil && !p.doc.more() {
+			return nil, fmt.Errorf("more than %d names and entries", p.doc.Entries)
+		}
 		v, err := p.value(depth + 1)
 		if err != nil {
 			return nil, err

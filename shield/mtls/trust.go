@@ -129,10 +129,7 @@ func (t *trust) same(other *trust) bool {
 			return false
 		}
 	}
-	if !slices.Equal(t.ours, other.ours) {
-		return false
-	}
-	return true
+	return slices.Equal(t.ours, other.ours)
 }
 
 func checkAuthority(cert *x509.Certificate) error {

@@ -1,0 +1,69 @@
+package strictjson_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"pavise.dev/pavise/internal/attacktest"
+	"pavise.dev/pavise/internal/strictjson"
+)
+
+func TestDocumentsAreBounded(t *testing.T) {
+	attacktest.Rows(t, 102)
+	bounds := strictjson.Bounds{Depth: 10, Entries: 100}
+	for name, c := range map[string]struct {
+		text string
+		ok   bool
+	}{
+		"plain":                   {`{"a":[1,2.5,-1e3,"x",null,true]}`, true},
+		"ten deep":                {strings.Repeat("[", 10) + "1" + strings.Repeat("]", 10), true},
+		"eleven deep":             {strings.Repeat("[", 11) + "1" + strings.Repeat("]", 11), false},
+		"ten thousand deep":       {strings.Repeat("[", 10_000), false},
+		"a hundred entries":       {"[" + strings.Repeat("1,", 99) + "1]", true},
+		"a hundred and one":       {"[" + strings.Repeat("1,", 100) + "1]", false},
+		"a name twice":            {`{"a":1,"a":2}`, false},
+		"a name twice, escaped":   {`{"a":1,"\u0061":2}`, false},
+		"NaN":                     {`NaN`, false},
+		"Infinity":                {`-Infinity`, false},
+		"half a surrogate":        {`"\ud800"`, false},
+		"a byte order mark":       {"\xef\xbb\xbf{}", false},
+		"UTF-16":                  {"{\x00}\x00", false},
+		"a trailing comma":        {`[1,]`, false},
+		"a comment":               {`[1/*x*/]`, false},
+		"something behind":        {`{} {}`, false},
+		"2^53":                    {`9007199254740992`, true},
+		"2^53 and one":            {`9007199254740993`, false},
+		"-2^53 less one":          {`-9007199254740993`, false},
+		"1e400":                   {`1e400`, false},
+		"1e-400000000":            {`1e-400000000`, false},
+		"1e308":                   {`1e308`, true},
+		"a hundred digits":        {strings.Repeat("1", 100), false},
+		"a hundred digits behind": {"0." + strings.Repeat("1", 100), false},
+		"a leading zero":          {`01`, false},
+		"a plus":                  {`+1`, false},
+	} {
+		if _, err := strictjson.Document([]byte(c.text), bounds); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	large := bounds
+	large.LargeIntegers = true
+	if v, err := strictjson.Document([]byte(`9007199254740993`), large); err != nil || v != json.Number("9007199254740993") {
+		t.Errorf("%v, %v", v, err)
+	}
+	if _, err := strictjson.Document([]byte(`9223372036854775808`), large); err == nil {
+		t.Error("beyond 2^63 too")
+	}
+}
+
+func BenchmarkDocument(b *testing.B) {
+	text := []byte(`{"id":7,"customer":{"name":"Ada Lovelace","mail":"ada@example.com"},"items":[{"sku":"A-100","count":2,"price":12.5},{"sku":"B-7","count":1,"price":3}],"note":"leave it at the door, please","paid":false}`)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if _, err := strictjson.Document(text, strictjson.Bounds{Depth: 64, Entries: 10_000}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package schema
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"pavise.dev/pavise/shield"
+)
+
+// maxFaults is how many faults of one request are told.
+const maxFaults = 16
+
+// maxPointer is how much of a pointer is told, in bytes.
+const maxPointer = 256
+
+// faults are what is wrong with a request.
+type faults []shield.Field
+
+func (f *faults) add(in, pointer, rule string) {
+	if len(pointer) > maxPointer { // names are the caller's
+		pointer = pointer[:maxPointer] + "…"
+	}
+	if len(*f) < maxFaults {
+		*f = append(*f, shield.Field{In: in, Pointer: pointer, Rule: rule})
+	}
+}
+
+// judge adds what a schema has against a value.
+func (f *faults) judge(in, pointer string, s *jsonschema.Schema, v any) {
+	if s == nil {
+		return
+	}
+	err := s.Validate(v)
+	wrong, ok := errors.AsType[*jsonschema.ValidationError](err)
+	switch {
+	case err == nil:
+	case ok:
+		f.leaves(in, pointer, wrong)
+	default:
+		f.add(in, pointer, "schema")
+	}
+}
+
+// leaves adds the rules at the bottom: those above them fail because of them. Of several
+// descriptions of which one should fit, none says what was meant: the rule is told that asks
+// for it.
+func (f *faults) leaves(in, pointer string, wrong *jsonschema.ValidationError) {
+	at := join(pointer, wrong.InstanceLocation...)
+	switch k := wrong.ErrorKind.(type) {
+	case *kind.Required:
+		f.each(in, at, k.Missing, "required")
+	case *kind.AdditionalProperties:
+		f.each(in, at, k.Properties, "undeclared")
+	case *kind.FalseSchema:
+		f.add(in, at, "undeclared")
+	case *kind.AnyOf, *kind.OneOf, *kind.Not:
+		f.add(in, at, k.KeywordPath()[0])
+	default:
+		if len(wrong.Causes) == 0 {
+			f.add(in, at, keyword(wrong.ErrorKind))
+		}
+	}
+	switch wrong.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf, *kind.Not:
+		return
+	}
+	others := slices.ContainsFunc(wrong.Causes, func(c *jsonschema.ValidationError) bool { return !isLeftOver(c) })
+	for _, cause := range wrong.Causes {
+		if !others || !isLeftOver(cause) {
+			f.leaves(in, pointer, cause)
+		}
+	}
+}
+
+// isLeftOver reports whether a property is refused because nothing has looked at it: that is
+// so of all of them where what should have looked has failed itself.
+func isLeftOver(wrong *jsonschema.ValidationError) bool {
+	return strings.HasSuffix(wrong.SchemaURL, "/unevaluatedProperties")
+}
+
+func (f *faults) each(in, at string, names []string, rule string) {
+	for _, name := range names {
+		f.add(in, join(at, name), rule)
+	}
+}
+
+func keyword(k jsonschema.ErrorKind) string {
+	if path := k.KeywordPath(); len(path) > 0 {
+		return path[0]
+	}
+	return "schema"
+}
+
+// refusal is what is told of the faults, nil if there are none.
+func (f faults) refusal() error {
+	if len(f) == 0 {
+		return nil
+	}
+	slices.SortFunc(f, func(a, b shield.Field) int {
+		return cmp.Or(cmp.Compare(a.In, b.In), cmp.Compare(a.Pointer, b.Pointer), cmp.Compare(a.Rule, b.Rule))
+	})
+	f = slices.Compact(f)
+	var said []string
+	for _, one := range f {
+		said = append(said, one.In+" "+cmp.Or(one.Pointer, "/")+" "+one.Rule)
+	}
+	refusal := shield.Refuse(shield.InvalidInput, "%s", strings.Join(said, "; "))
+	refusal.Fields = f
+	return refusal
+}
