@@ -47,7 +47,11 @@ func checkGateway(name string) (about string, insecure []config.Weakness, err er
 	for _, api := range file.APIs {
 		endpoints += len(api.Endpoints)
 	}
-	return fmt.Sprintf("%s is valid: %d APIs, %d endpoints", name, len(file.APIs), endpoints), file.Insecure(), whole(file)
+	about = fmt.Sprintf("%s is valid: %d APIs, %d endpoints", name, len(file.APIs), endpoints)
+	if app.WantsAuthority(file) && app.IsNew(file) {
+		about += "\nIt needs the certificate authority, and there is none in " + file.State.Folder + " yet: run `pavise ca init` before `pavise serve`"
+	}
+	return about, file.Insecure(), whole(file)
 }
 
 func checkOutbound(name string) (about string, insecure []config.Weakness, err error) {

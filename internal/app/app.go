@@ -65,6 +65,7 @@ type App struct {
 	oauth   *authserver.Base // nil: there is no authorization server
 	lasting config.OAuth     // the settings with which it was opened
 	library bool
+	asked   bool // of an installation that is only checked: a shield trusts the authority
 
 	installed *config.File // of the start: listeners, state and log are as it says
 

@@ -49,7 +49,7 @@ func pkiPolicy(f *config.File) pki.Policy {
 // authority is the certificate authority as the shields of a generation see it.
 func (a *App) authority(g *generation) shield.Authority {
 	if a.State == nil { // nothing is opened: a configuration is checked
-		return nobody{}
+		return asked{app: a}
 	}
 	return ownAuthority{a.State.Authority, g.files}
 }
@@ -75,9 +75,6 @@ func (o ownAuthority) Pins() (all []string) {
 	}
 	return all
 }
-
-// Issuers implements shield.Authority for configurations that are only checked.
-func (nobody) Issuers() ([]byte, error) { return nil, nil }
 
 // Pins implements shield.Authority.
 func (nobody) Pins() []string { return nil }

@@ -6,6 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"pavise.dev/pavise"
@@ -21,20 +24,26 @@ import (
 // the guard does not take, certificates that are over. Nothing is opened, listened to,
 // fetched or written.
 func Check(f *config.File) error {
-	a := &App{now: time.Now, rand: rand.Reader, library: true, sink: &audit.Memory{}, lookup: nobody{}, revoked: nobody{}, once: nobody{}}
-	var err error
-	if a.limiter, err = limit.NewMemory(limit.MemoryOptions{Now: a.now}); err != nil {
-		return err
-	}
-	if a.tries, err = newTries(f, a.now); err != nil {
-		return err
-	}
-	g := &generation{file: f, files: &files{dir: f.Dir}, trusts: named{func() *config.File { return f }}}
-	policy, err := a.policy(f, g)
+	a, policy, err := unopened(f)
 	if err == nil {
 		_, err = pavise.New(policy)
 	}
 	return errors.Join(err, checkCertificates(f, a.now()))
+}
+
+// unopened is an installation of which nothing is opened, with the policy that it would
+// have.
+func unopened(f *config.File) (a *App, p pavise.Policy, err error) {
+	a = &App{now: time.Now, rand: rand.Reader, library: true, sink: &audit.Memory{}, lookup: nobody{}, revoked: nobody{}, once: nobody{}}
+	if a.limiter, err = limit.NewMemory(limit.MemoryOptions{Now: a.now}); err != nil {
+		return a, p, err
+	}
+	if a.tries, err = newTries(f, a.now); err != nil {
+		return a, p, err
+	}
+	g := &generation{file: f, files: &files{dir: f.Dir}, trusts: named{func() *config.File { return f }}}
+	p, err = a.policy(f, g)
+	return a, p, err
 }
 
 func checkCertificates(f *config.File, now time.Time) error {
@@ -68,4 +77,36 @@ func (nobody) Introspect(context.Context, string) (map[string]any, error) {
 
 func (nobody) Key(context.Context, string, string) (crypto.PublicKey, error) {
 	return nil, shield.Refuse(shield.InvalidCredential, "nobody's keys are known here")
+}
+
+// WantsAuthority reports whether a configuration needs the certificate authority: the start
+// is refused until there is one.
+func WantsAuthority(f *config.File) bool {
+	for _, host := range f.Hosts {
+		if host.Certificate.Source == "own" {
+			return true
+		}
+	}
+	a, _, err := unopened(f)
+	return err == nil && a.asked || wantsOwn(f, "")
+}
+
+// asked is the authority of an installation of which nothing is opened. It notes that a
+// shield trusts it.
+type asked struct {
+	nobody
+	app *App
+}
+
+// Issuers implements shield.Authority.
+func (a asked) Issuers() ([]byte, error) {
+	a.app.asked = true
+	return nil, nil
+}
+
+// IsNew reports whether nothing was kept yet by a configuration's installation: then there
+// is no certificate authority either.
+func IsNew(f *config.File) bool {
+	_, err := os.Stat(filepath.Join(f.State.Folder, storeFile))
+	return errors.Is(err, fs.ErrNotExist)
 }
