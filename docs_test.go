@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write what docs/guide holds of the prog
 // shield/code.go, their titles, and what mends them.
 func TestCodesPageTellsOfEveryCode(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Codes of refusals\n\nEvery refusal carries one of these in its problem document (RFC 9457), in its event, and nowhere else a\nreason. Written from the program by `go test -run TestCodesPage -update .`\n\n| code | status | says | what mends it |\n|---|---|---|---|\n")
+	b.WriteString("# Codes of refusals\n\nEvery refusal of an endpoint carries one of these in its problem document (RFC 9457), in its event, and nowhere else a\nreason. The authorization server answers clients with [the codes of OAuth](oauth.md#refusals). Written from the program by `go test -run TestCodesPage -update .`\n\n| code | status | says | what mends it |\n|---|---|---|---|\n")
 	for _, code := range codes(t) {
 		if code == shield.Absent || code == shield.Foreign {
 			continue // never shown

@@ -232,6 +232,7 @@ func TestAPersonLetsAnAppReadTheirOrders(t *testing.T) {
 
 	// Who refuses is sent back, and the app gets nothing.
 	b.run(chromedp.Navigate(demo.app), press("Connect the Orders Shop"), reads("See your orders"), press("Refuse"), reads("You did not allow it"))
+	b.picture("demo-refused")
 	if text := b.text(); !strings.Contains(text, "access_denied") || strings.Contains(text, "umbrella") {
 		t.Errorf("the app shows %s", text)
 	}
