@@ -130,13 +130,30 @@ func (r *Registry) Credential(ctx context.Context, kind, id string) (Credential,
 	return s.Credential, err
 }
 
+// revokeAtOnce bounds how many certificates one commit revokes: 20,000 take two seconds, and
+// a commit has ten.
+const revokeAtOnce = 5000
+
 // RevokeIssuedBy ends every certificate that an issuing authority has signed, named by the
-// pin of its key.
+// pin of its key. It goes in batches; whoever breaks off calls it again.
 func (r *Registry) RevokeIssuedBy(ctx context.Context, ca, reason string) (Change, error) {
-	return r.revoke(ctx, reason, Change{Action: "authority.revoke", Target: ca}, func() ([]stored, error) {
-		known, err := all[stored](ctx, r.rows, tableCredential, func(row string) bool { return isRemovable(tableCredential, row) })
-		return slices.DeleteFunc(known, func(s stored) bool { return s.Settings["ca"] != ca }), err
-	})
+	for total := 0; ; {
+		batch := 0
+		change, err := r.revoke(ctx, reason, Change{Action: "authority.revoke", Target: ca}, func() ([]stored, error) {
+			known, err := all[stored](ctx, r.rows, tableCredential, func(row string) bool { return isRemovable(tableCredential, row) })
+			known = slices.DeleteFunc(known, func(s stored) bool { return s.Settings["ca"] != ca || !s.Revoked.IsZero() })
+			batch = min(len(known), revokeAtOnce)
+			return known[:batch], err
+		})
+		total += batch
+		switch {
+		case errors.Is(err, ErrMissing) && total > 0:
+			change.Text = fmt.Sprintf("%d certificates%s", total, because(reason))
+			return change, nil
+		case err != nil || total == batch && batch < revokeAtOnce:
+			return change, err
+		}
+	}
 }
 
 // RevokeWithRenewals ends a certificate and all that came of it by renewal: whoever had its

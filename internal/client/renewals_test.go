@@ -1,6 +1,9 @@
 package client_test
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,4 +74,34 @@ func TestWithdrawalsRiseWithRevocationsAlone(t *testing.T) {
 	rises("a client that is enabled", true, func() error { _, err := r.EnableClient(t.Context(), "shop"); return err })
 	rises("another client", false, func() error { _, err := r.CreateClient(t.Context(), client.Client{ID: "other"}); return err })
 	rises("what is forgotten", true, func() error { _, err := v.ForgetCertificates(t.Context(), time.Now().Add(2*time.Hour)); return err })
+}
+
+// However many an authority has signed, no commit is too long for the store.
+func TestAuthorityIsRevokedInBatches(t *testing.T) {
+	const many = 5100
+	r, v := live(t, memory.New(), func(err error) { t.Error(err) })
+	defer func() { _ = v.Close() }()
+	for i := range many {
+		ca := "ours"
+		if i%51 == 0 {
+			ca = "another"
+		}
+		_, _, err := r.AddCredential(t.Context(), client.Credential{Kind: "mtls", Client: "shop", Expires: time.Now().Add(time.Hour), Settings: map[string]string{"ca": ca}}, shield.Issued{ID: fmt.Sprintf("serial:%04x", i)})
+		must(t, err)
+	}
+	change, err := r.RevokeIssuedBy(t.Context(), "ours", "stolen")
+	must(t, err)
+	if !strings.Contains(change.Text, "5000 certificates") {
+		t.Error(change.Text)
+	}
+	all, err := r.Credentials(t.Context(), "shop", "mtls")
+	must(t, err)
+	for _, c := range all {
+		if c.Revoked.IsZero() != (c.Settings["ca"] == "another") {
+			t.Fatalf("%s of %s: revoked at %s", c.ID, c.Settings["ca"], c.Revoked)
+		}
+	}
+	if _, err := r.RevokeIssuedBy(t.Context(), "ours", "stolen"); !errors.Is(err, client.ErrMissing) {
+		t.Errorf("again: %v", err)
+	}
 }
