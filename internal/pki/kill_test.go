@@ -130,7 +130,7 @@ func (i *installation) issueOnce(ctx context.Context, n int) error {
 func TestNoCertificateThatWasHandedOutIsLostByKill9(t *testing.T) {
 	folder := t.TempDir()
 	issued := map[string]string{} // id → digest
-	for round := range 16 {
+	for round := 0; round < 12 || len(issued) < 32 && round < 100; round++ { // a busy machine issues less between two kills
 		killIssuer(t, folder, round, issued)
 		checkIssued(t, folder, issued)
 	}
