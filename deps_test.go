@@ -38,7 +38,7 @@ func rules() []rule {
 		{pkg: "internal/dpop", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "upstream", may: nil},
 		{pkg: "schema", may: []string{"shield", "internal/strictjson"}, others: true},
-		{pkg: "workload", may: []string{"internal/pki/certfile", "internal/pki/est", "internal/pki/renewed"}},
+		{pkg: "workload", may: []string{"internal/pki/certfile", "internal/pki/est", "internal/pki/renewed", "internal/fetch", "internal/revocation"}},
 	}
 }
 

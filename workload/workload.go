@@ -33,7 +33,8 @@
 //
 // A connection goes on when a certificate ends or is revoked: bound the life of connections
 // (http.Server.IdleTimeout, http.Transport.IdleConnTimeout), or use the gateway, which asks for
-// every request. Revocation lists are not read: [Options.Check] is the place for who does.
+// every request. Revocation is not asked about unless [Options.Check] does:
+// [Revocation] makes one that asks.
 package workload
 
 import (
@@ -75,7 +76,7 @@ type Options struct {
 	ServerRoots *x509.CertPool
 
 	// Check may refuse a peer that was verified, because its certificate was revoked for
-	// example. It is asked in every handshake, also of resumed connections;
+	// example: see [Revocation]. It is asked in every handshake, also of resumed connections;
 	// VerifiedChains holds the chains that were found. Nil: nothing is asked.
 	Check func(tls.ConnectionState) error
 

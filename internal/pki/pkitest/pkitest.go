@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/pki/est"
 	"pavise.dev/pavise/internal/pki/renewed"
+	"pavise.dev/pavise/internal/pki/status"
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/store/memory"
 )
@@ -214,6 +216,25 @@ func (w *World) Revoke(c *tls.Certificate) {
 	w.Helper()
 	_, err := w.registry.Revoke(w.Context(), pki.CredentialID(c.Leaf), "test")
 	w.must(err)
+}
+
+// Status serves the authority's revocation lists and OCSP answers, and lets certificates that
+// are issued from now on name it.
+func (w *World) Status() {
+	w.Helper()
+	view, err := w.registry.View(w.Context(), client.ViewOptions{})
+	w.must(err)
+	w.Cleanup(func() { w.must(view.Close()) })
+	s := status.New(status.Options{Authority: w.Authority, Records: view, Kept: w.registry.AuthorityRecords(), Now: w.Clock.Now, Rand: rand.Reader})
+	listener := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if err := errors.Join(view.Refresh(r.Context()), s.Keep(r.Context())); err != nil {
+			http.Error(rw, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		s.ServeHTTP(rw, r)
+	}))
+	w.Cleanup(listener.Close)
+	w.Authority.SetPolicy(pki.Policy{Status: listener.URL})
 }
 
 // Roots are the authority's.
