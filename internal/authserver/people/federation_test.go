@@ -396,6 +396,9 @@ func TestSecondFactorStaysWithOthers(t *testing.T) {
 	if got := w.answered("one").Person; got.ACR != people.ACRTwo || got.Username != "ada" {
 		t.Errorf("%+v", got)
 	}
+	b.get("/account").want(http.StatusOK, "Your account")
+	own.submit(own.get("/account"), "part").want(http.StatusOK, "Not connected")
+	b.get("/account").want(http.StatusOK, "<h1>Sign in</h1>") // the code has not made the session another's
 }
 
 // What a provider, or whoever stands in its place, may not say.
