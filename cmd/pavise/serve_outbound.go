@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -195,8 +196,21 @@ func sameCertificate(a, b *config.Outbound) bool {
 	return *a.Certificate == *b.Certificate
 }
 
+// serverRoots are what the certificate of the authority's server may chain to, beside the
+// authority's own root; nil: nothing else.
+func serverRoots(file *config.Outbound) (*x509.CertPool, error) {
+	switch ca := file.Certificate.ServerCA; ca {
+	case "":
+		return nil, nil
+	case "system":
+		return x509.SystemCertPool()
+	default:
+		return readCA(file.Abs(ca))
+	}
+}
+
 // openCertificate gets the certificate that the file asks for; nil: it asks for none.
-func (h *outboundHelper) openCertificate(ctx context.Context, file *config.Outbound) (*workload.Certificate, error) {
+func (h *outboundHelper) openCertificate(ctx context.Context, file *config.Outbound) (_ *workload.Certificate, err error) {
 	c := file.Certificate
 	if c == nil {
 		return nil, nil
@@ -205,12 +219,8 @@ func (h *outboundHelper) openCertificate(ctx context.Context, file *config.Outbo
 		Server: strings.TrimSuffix(c.Server, "/"), Chain: file.Abs(c.File), Key: file.Abs(c.Key), Roots: file.Abs(c.Roots),
 		Warn: func(err error) { h.say(err.Error()) },
 	}
-	if c.ServerCA != "" {
-		roots, err := readCA(file.Abs(c.ServerCA))
-		if err != nil {
-			return nil, config.Problems{file.Fault("certificate.server_ca", err)}
-		}
-		o.ServerRoots = roots
+	if o.ServerRoots, err = serverRoots(file); err != nil {
+		return nil, config.Problems{file.Fault("certificate.server_ca", err)}
 	}
 	if c.Token != "" {
 		o.Token = func() (string, error) {

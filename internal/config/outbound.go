@@ -25,7 +25,7 @@ type Outbound struct {
 // OutboundCertificate is a certificate that is got and renewed.
 type OutboundCertificate struct {
 	Server   string `yaml:"server" doc:"Where the authority answers (EST), like https://pki.example.com. Default: somebody else renews the files, which are watched." pattern:"^https://[^/?#@]+/?$" hint:"write https://pki.example.com"`
-	ServerCA string `yaml:"server_ca" doc:"File with the CA of the server's certificate, if that is of neither the authority nor a public one."`
+	ServerCA string `yaml:"server_ca" doc:"If the server's certificate is not the authority's: file with its CA, PEM, or system for what this machine trusts."`
 	File     string `yaml:"file" doc:"File with the certificate, PEM. It is written when there is none." required:"yes"`
 	Key      string `yaml:"key" doc:"File with its key, which may be the same. Default: for web.pem web-key.pem."`
 	Roots    string `yaml:"roots" doc:"File with the authority's roots. Default: for web.pem web-roots.pem."`
@@ -79,7 +79,7 @@ func (l *loader) checkOutbound(o *Outbound) {
 		if c.Server == "" && c.Token != "" {
 			l.at("certificate.token_file", "name the server, or remove it", "a token is of no use without a server")
 		}
-		if c.ServerCA != "" {
+		if c.ServerCA != "" && c.ServerCA != "system" {
 			l.checkFile("certificate.server_ca", c.ServerCA, authorities)
 		}
 	}
