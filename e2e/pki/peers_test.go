@@ -345,6 +345,9 @@ func TestOpenSSLAsksTheGateway(t *testing.T) {
 	if points := good.Leaf.CRLDistributionPoints; len(points) != 1 || !strings.HasPrefix(points[0], "http://pki.example.com/crl/") {
 		t.Errorf("distribution points %v", points)
 	}
+	if points := issuing.CRLDistributionPoints; len(points) != 1 || !strings.HasPrefix(points[0], "http://pki.example.com/crl/") {
+		t.Errorf("the authority, made while no gateway ran, names %v", points)
+	}
 	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) { // the list is signed within a second
 		status, text, err := fetch(nil, strings.Replace(good.Leaf.CRLDistributionPoints[0], "pki.example.com", g.Plain, 1))
 		must(t, err)
