@@ -129,7 +129,7 @@ func (i *installation) issueOnce(ctx context.Context, n int) error {
 // is whole.
 func TestNoCertificateThatWasHandedOutIsLostByKill9(t *testing.T) {
 	folder := t.TempDir()
-	issued := map[string]string{} // id → digest
+	issued := map[string]string{}                                            // id → digest
 	for round := 0; round < 12 || len(issued) < 32 && round < 100; round++ { // a busy machine issues less between two kills
 		killIssuer(t, folder, round, issued)
 		checkIssued(t, folder, issued)
