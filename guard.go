@@ -29,6 +29,7 @@ type Guard struct {
 	limiter    limit.Limiter
 	once       OnceStore
 	tries      Tries
+	blocks     Blocks
 	perAddress *limit.Limit
 	proxies    proxies
 	presented  presentedFunc
@@ -204,7 +205,7 @@ func New(p Policy) (*Guard, error) {
 		return nil, fmt.Errorf("the policy has no Sink: an event that nobody keeps is no record")
 	}
 	g := &Guard{
-		hosts: map[string]*host{}, sink: p.Sink, limiter: p.Limiter, once: p.Once, tries: p.Tries,
+		hosts: map[string]*host{}, sink: p.Sink, limiter: p.Limiter, once: p.Once, tries: p.Tries, blocks: p.Blocks,
 		perAddress: p.PerAddress, proxies: p.TrustedProxies, presented: p.Presented,
 		now: p.Now, rand: p.Rand,
 	}

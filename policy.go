@@ -24,6 +24,7 @@ type Policy struct {
 	Limiter limit.Limiter // counts rates; required if any limit is set
 	Once    OnceStore     // uses up nonces and proofs; required if a shield makes claims
 	Tries   Tries         // slows down guessing; nil: does not
+	Blocks  Blocks        // keeps networks out; nil: none
 
 	PerAddress     *limit.Limit   // the rate of one address before anything else is done; nil: none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
@@ -96,6 +97,12 @@ type OnceStore interface {
 	// before a cold start StaleRequest; any other error means that it could not
 	// be decided.
 	Consume(ctx context.Context, claims []shield.Once) error
+}
+
+// Blocks are networks that an operator keeps out for a time.
+type Blocks interface {
+	// Blocked reports whether requests from addr are refused, and until when.
+	Blocked(addr netip.Addr) (until time.Time, blocked bool)
 }
 
 // Tries counts wrong credentials. It acts on pairs of credential and network,

@@ -19,6 +19,11 @@ import (
 func (x *exchange) cheapLimit() error {
 	g := x.guard
 	addr := x.event.Remote.Addr()
+	if g.blocks != nil {
+		if until, blocked := g.blocks.Blocked(addr); blocked {
+			return shield.Refuse(shield.BlockedNetwork, "an operator keeps the network out until %s", until.UTC().Format(time.RFC3339))
+		}
+	}
 	if g.tries != nil {
 		if wait := g.tries.Blocked("", addr); wait > 0 {
 			return lockedOut(wait, "too many wrong credentials from this network")

@@ -44,6 +44,7 @@ const (
 	PlainHTTP         Code = "tls_required"       // 403
 	UnknownEndpoint   Code = "unknown_endpoint"   // 404
 	MethodNotAllowed  Code = "method_not_allowed" // 405
+	BlockedNetwork    Code = "blocked_network"    // 403: an operator keeps the network out
 	InvalidInput      Code = "invalid_input"      // 400: not what the API's description allows
 	TooLarge          Code = "too_large"          // 413
 	PathTooLong       Code = "path_too_long"      // 414

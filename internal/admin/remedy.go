@@ -42,6 +42,7 @@ func remedies() map[shield.Code]string {
 		shield.PlainHTTP:         "use https://; a credential that was sent in the clear has to be replaced",
 		shield.UnknownEndpoint:   "list METHOD /path under the API's endpoints; what is not listed is refused",
 		shield.MethodNotAllowed:  "use a method that the endpoint has, or list this one",
+		shield.BlockedNetwork:    "`pavise block list` shows until when and why; `pavise unblock NETWORK` lets it in again",
 		shield.InvalidInput:      "the member errors of the answer names each part with the rule that it breaks; compare it with the API's description",
 		shield.TooLarge:          "send less, or raise max_body of the endpoint (for signed bodies: of the shield)",
 		shield.PathTooLong:       "shorten the path; send long values in the body",

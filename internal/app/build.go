@@ -145,7 +145,7 @@ func (a *App) policy(f *config.File, g *generation) (pavise.Policy, error) {
 		return pavise.Policy{}, fmt.Errorf("limits.address: %w", err)
 	}
 	p := pavise.Policy{
-		Sink: a.sink, Limiter: a.limiter, Once: a.once, Tries: a.tries, Now: a.now, Rand: a.rand,
+		Sink: a.sink, Limiter: a.limiter, Once: a.once, Tries: a.tries, Blocks: a.blocks(), Now: a.now, Rand: a.rand,
 		PerAddress: &limit.Limit{Name: "address", Rate: rate, Per: limit.PerAddress},
 	}
 	if g.trusted, err = trustedProxies(f); err != nil {

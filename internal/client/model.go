@@ -18,6 +18,7 @@ const (
 	tableClient     = "client"
 	tableCredential = "credential"
 	tableRevocation = "revocation"
+	tableBlock      = "block"
 	tableHash       = "hash"   // keyed hash of a secret → the credential that has it: no secret is taken twice
 	tableKey        = "key"    // wrapped data keys
 	tableSecret     = "secret" // the installation's own

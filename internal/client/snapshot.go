@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
+	"time"
 
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/shield"
@@ -21,7 +23,7 @@ func (v *View) apply(ctx context.Context, rows []Row) error {
 	for _, step := range []struct {
 		table string
 		apply func(Row) error
-	}{{tableClient, a.client}, {tableCredential, a.credential}, {tableRevocation, a.revocation}} {
+	}{{tableClient, a.client}, {tableCredential, a.credential}, {tableRevocation, a.revocation}, {tableBlock, a.block}} {
 		for _, row := range rows {
 			if row.Table != step.table {
 				continue
@@ -43,6 +45,7 @@ type applying struct {
 	credentials *edit[credentialKey, *slot]
 	holders     *edit[holderKey, *slot]
 	tokens      *edit[tokenKey, revoked]
+	blocks      map[netip.Prefix]time.Time // as they are after this round; nil: unchanged
 	changed     bool
 	withdrawals bool // something was withdrawn, or is no longer
 }
@@ -51,6 +54,9 @@ func (a *applying) publish() {
 	a.credentials.publish()
 	a.holders.publish()
 	a.tokens.publish()
+	if a.blocks != nil {
+		a.view.blocked.Store(newBlocks(a.blocks))
+	}
 	if !a.changed {
 		return
 	}

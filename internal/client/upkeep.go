@@ -40,6 +40,7 @@ func (v *View) keepCurrent(ctx context.Context) {
 		if now.Sub(collected) >= collectEvery {
 			collected = now
 			w.other(bounded(ctx, v.collect))
+			w.other(bounded(ctx, v.collectBlocks))
 		}
 	}
 }

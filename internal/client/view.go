@@ -28,6 +28,7 @@ type View struct {
 	holders     *table[holderKey, *slot]
 	tokens      *table[tokenKey, revoked]
 	anyTokens   atomic.Bool
+	blocked     atomic.Pointer[blocks] // nil: none ever was
 	generation  atomic.Uint64
 	withdrawals atomic.Uint64
 	epoch       time.Time    // of confirmed; keeps the monotonic clock
