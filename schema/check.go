@@ -1,10 +1,12 @@
 package schema
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"pavise.dev/pavise/shield"
 )
@@ -39,9 +41,21 @@ func (f *faults) one(p *parameter, v any, there bool, err error) {
 		f.add(p.in, at, "form")
 	case !there && p.required:
 		f.add(p.in, at, "required")
-	case there:
+	case !there || v == nothing{}:
+	case p.isAlsoText(v) && p.schema.ask(v) != nil:
+		f.judge(p.in, at, p.schema, fmt.Sprint(v))
+	default:
 		f.judge(p.in, at, p.schema, v)
 	}
+}
+
+// isAlsoText reports whether the text of a value could be a string as well, by its schema.
+func (p *parameter) isAlsoText(v any) bool {
+	switch v.(type) {
+	case json.Number, bool:
+		return !p.asJSON && p.shape.is("string")
+	}
+	return false
 }
 
 func (o *Operation) checkPath(f *faults, path string) {
@@ -57,12 +71,7 @@ func (o *Operation) checkPath(f *faults, path string) {
 		}
 		for _, p := range o.parameters {
 			if p.in == "path" && p.name == name {
-				v, err := p.parse(segments[i], true)
-				if text, isText := v.(string); isText && !utf8.ValidString(text) {
-					f.add("path", join("", name), "form")
-					break
-				}
-				f.one(p, v, true, err)
+				o.checkText(f, p, segments[i], true, true)
 			}
 		}
 	}
@@ -79,10 +88,7 @@ func (o *Operation) checkQuery(f *faults, raw string) error {
 			f.one(p, v, there, err)
 		}
 	}
-	if o.options.Undeclared {
-		return nil
-	}
-	for _, name := range q.strangers() {
+	for _, name := range q.strangers(o.parameters, !o.options.Undeclared) {
 		f.add("query", join("", name), "undeclared")
 	}
 	return nil
@@ -97,33 +103,56 @@ func (o *Operation) checkHeaders(f *faults, r *http.Request) {
 				f.add("header", join("", p.name), "form")
 				continue
 			}
-			o.checkText(f, p, strings.Join(values, ","), len(values) > 0)
+			o.checkText(f, p, strings.Join(values, ","), len(values) > 0, false)
 		case "cookie":
-			found := r.CookiesNamed(p.name)
-			if len(found) > 1 {
-				f.add("cookie", join("", p.name), "form")
+			text, there, err := cookie(r.Header["Cookie"], p.name)
+			if err != nil {
+				f.one(p, nil, true, err)
 				continue
 			}
-			text := ""
-			if len(found) == 1 {
-				text = found[0].Value
-			}
-			o.checkText(f, p, text, len(found) == 1)
+			o.checkText(f, p, text, there, true)
 		}
 	}
 }
 
-func (o *Operation) checkText(f *faults, p *parameter, text string, there bool) {
+// cookie finds a cookie. Readers differ over quotes, and over what cannot stand in a cookie
+// (RFC 6265 §4.1.1), so that neither is read.
+func cookie(lines []string, name string) (text string, there bool, err error) {
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ";") {
+			key, value, _ := strings.Cut(part, "=")
+			if strings.Trim(key, " \t") != name {
+				continue
+			}
+			if there {
+				return "", true, errors.New("it stands twice")
+			}
+			text, there = strings.Trim(value, " \t"), true
+			if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`",\`, c) }) {
+				return "", true, errors.New("a character that no cookie holds")
+			}
+		}
+	}
+	return text, there, nil
+}
+
+// checkText judges a parameter that is one text, in which escapes may be.
+func (o *Operation) checkText(f *faults, p *parameter, text string, there, escaped bool) {
 	if !there {
 		f.one(p, nil, false, nil)
 		return
 	}
-	if p.asJSON {
-		v, err := document([]byte(text), o.options.LargeIntegers)
+	if !p.asJSON {
+		v, err := p.parse(text, escaped)
 		f.one(p, v, true, err)
 		return
 	}
-	v, err := p.parse(text, false)
+	texts, err := unescape([]string{text}, escaped)
+	if err != nil {
+		f.one(p, nil, true, err)
+		return
+	}
+	v, err := document([]byte(texts[0]), p.large)
 	f.one(p, v, true, err)
 }
 
@@ -145,11 +174,11 @@ func (o *Operation) checkBody(f *faults, r *http.Request) error {
 		}
 		return nil
 	}
-	name, refusal := mediaOf(r.Header)
+	name, parameters, refusal := mediaOf(r.Header)
 	if refusal != nil {
 		return refusal
 	}
-	m := o.body.find(name)
+	m := o.body.find(name, parameters)
 	if m == nil {
 		return shield.Refuse(shield.UnsupportedMedia, "no body of type %s is declared", name)
 	}
@@ -163,7 +192,7 @@ func (o *Operation) checkBody(f *faults, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, err := m.read(name, text, o.options.LargeIntegers)
+	v, err := m.read(name, text)
 	if err != nil {
 		refusal := shield.Refuse(shield.InvalidInput, "the body: %v", err)
 		refusal.Fields = []shield.Field{{In: "body", Rule: "form"}}
@@ -174,17 +203,17 @@ func (o *Operation) checkBody(f *faults, r *http.Request) error {
 }
 
 // mediaOf is the media type of a body: said once, in one way, in UTF-8.
-func mediaOf(h http.Header) (string, *shield.Refusal) {
+func mediaOf(h http.Header) (name string, parameters map[string]string, _ *shield.Refusal) {
 	values := h["Content-Type"]
 	if len(values) != 1 {
-		return "", shield.Refuse(shield.UnsupportedMedia, "%d headers Content-Type, want one", len(values))
+		return "", nil, shield.Refuse(shield.UnsupportedMedia, "%d headers Content-Type, want one", len(values))
 	}
 	name, parameters, err := mime.ParseMediaType(values[0])
 	if err != nil {
-		return "", shield.Refuse(shield.UnsupportedMedia, "Content-Type cannot be read: %v", err)
+		return "", nil, shield.Refuse(shield.UnsupportedMedia, "Content-Type cannot be read: %v", err)
 	}
 	if charset, said := parameters["charset"]; said && !strings.EqualFold(charset, "utf-8") {
-		return "", shield.Refuse(shield.UnsupportedMedia, "a charset other than UTF-8")
+		return "", nil, shield.Refuse(shield.UnsupportedMedia, "a charset other than UTF-8")
 	}
-	return name, nil
+	return name, parameters, nil
 }

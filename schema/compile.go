@@ -28,56 +28,88 @@ func methods() []string {
 	return []string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 }
 
-// compile compiles every operation.
-func (d *Document) compile(root map[string]any) error {
-	base, err := d.base(root)
-	if err != nil {
-		return err
-	}
+// place is where an operation stands.
+type place struct {
+	method string // "get"
+	path   string // with the path of its servers
+	item   string // pointer to the path's item
+}
+
+func (p place) String() string { return strings.ToUpper(p.method) + " " + p.path }
+
+// list finds every operation.
+func (d *Document) list(root map[string]any) error {
 	paths, _ := root["paths"].(map[string]any)
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
-		item, at, err := d.tree.follow(join("/paths", path))
+		if !strings.HasPrefix(path, "/") {
+			continue // an extension
+		}
+		at := join("/paths", path)
+		if raw, _ := paths[path].(map[string]any); raw["$ref"] != nil && !onlyRefers(raw) {
+			return d.fault(at, "what stands beside $ref is read by some and not by others: move it to where that leads")
+		}
+		item, at, err := d.tree.follow(at)
 		if err != nil {
-			return d.fault(join("/paths", path), "%v", err)
+			return d.fault(at, "%v", err)
 		}
 		for _, method := range methods() {
-			if _, there := item[method]; !there {
+			described, there := item[method].(map[string]any)
+			if !there {
 				continue
 			}
-			o, err := d.operation(at, item, method, base+path)
-			if err != nil {
-				return err
+			for _, base := range bases(root, item, described) {
+				d.places = append(d.places, place{method, base + path, at})
 			}
-			d.operations = append(d.operations, o)
 		}
 	}
 	return nil
 }
 
-// base is the path of the document's servers, which must have one in common.
-func (d *Document) base(root map[string]any) (string, error) {
-	servers, _ := root["servers"].([]any)
-	base, known := "", false
-	for i, one := range servers {
-		server, _ := one.(map[string]any)
-		address, _ := server["url"].(string)
-		u, err := url.Parse(address)
-		if err != nil || strings.Contains(address, "{") {
-			continue // with variables: the operator's endpoints say the path
+// bases are the paths of an operation's servers. The innermost that names servers is heard.
+func bases(from ...map[string]any) (paths []string) {
+	var servers []any
+	for _, one := range from {
+		if list, ok := one["servers"].([]any); ok && len(list) > 0 {
+			servers = list
 		}
-		path := strings.TrimSuffix(u.Path, "/")
-		if known && path != base {
-			return "", d.fault(join("/servers", strconv.Itoa(i)), "its servers have different paths, %q and %q: leave one", base, path)
-		}
-		base, known = path, true
 	}
-	return base, nil
+	for _, one := range servers {
+		server, _ := one.(map[string]any)
+		if path, ok := serverPath(server); ok && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	if len(paths) == 0 {
+		return []string{""}
+	}
+	return paths
 }
 
-func (d *Document) operation(at string, item map[string]any, method, path string) (*Operation, error) {
-	pointer := join(at, method)
-	o := &Operation{Method: strings.ToUpper(method), Path: path, options: d.options, template: strings.Split(path, "/")}
-	described, _ := item[method].(map[string]any)
+// serverPath is the path of a server, its variables at their defaults.
+func serverPath(server map[string]any) (path string, ok bool) {
+	address, _ := server["url"].(string)
+	variables, _ := server["variables"].(map[string]any)
+	for name, one := range variables {
+		variable, _ := one.(map[string]any)
+		value, _ := variable["default"].(string)
+		address = strings.ReplaceAll(address, "{"+name+"}", value)
+	}
+	u, err := url.Parse(address)
+	if err != nil || strings.Contains(u.Path, "{") {
+		return "", false
+	}
+	return strings.TrimSuffix(u.Path, "/"), true
+}
+
+// operation compiles one.
+func (d *Document) operation(p place) (*Operation, error) {
+	item, at, err := d.tree.follow(p.item)
+	if err != nil {
+		return nil, d.fault(p.item, "%v", err)
+	}
+	pointer := join(at, p.method)
+	o := &Operation{Method: strings.ToUpper(p.method), Path: p.path, options: d.options, template: strings.Split(p.path, "/")}
+	described, _ := item[p.method].(map[string]any)
 	o.Deprecated = described["deprecated"] == true
 	if err := d.parameters(o, at, item); err != nil {
 		return nil, err
@@ -96,7 +128,6 @@ func (d *Document) operation(at string, item map[string]any, method, path string
 	// What takes whatever nobody else has taken comes last.
 	slices.SortStableFunc(o.parameters, func(a, b *parameter) int { return cmp.Compare(a.rank(), b.rank()) })
 	if _, there := described["requestBody"]; there {
-		var err error
 		if o.body, err = d.bodyAt(join(pointer, "requestBody")); err != nil {
 			return nil, err
 		}
@@ -105,7 +136,7 @@ func (d *Document) operation(at string, item map[string]any, method, path string
 }
 
 func (p *parameter) rank() int {
-	if p.in == "query" && p.shape.open && p.shape.is("object") && p.explode && p.style == "form" {
+	if p.in == "query" && p.isSpread() && p.shape.open {
 		return 1
 	}
 	return 0
@@ -121,14 +152,14 @@ func variable(segment string) (name string, ok bool) {
 
 func isVariable(segment string) bool { _, ok := variable(segment); return ok }
 
-// matches reports whether an endpoint's path is this operation's.
-func (o *Operation) matches(path string) bool {
-	segments := strings.Split(path, "/")
-	if len(segments) != len(o.template) {
-		return false
+// matches reports whether an endpoint's path, as http.ServeMux reads it, is this one.
+func (p place) matches(path string) bool {
+	segments, template := strings.Split(strings.TrimSuffix(path, "{$}"), "/"), strings.Split(p.path, "/")
+	if len(segments) != len(template) || strings.HasSuffix(path, "...}") {
+		return false // a wildcard of many segments is no parameter
 	}
 	for i, segment := range segments {
-		if isVariable(segment) != isVariable(o.template[i]) || !isVariable(segment) && segment != o.template[i] {
+		if isVariable(segment) != isVariable(template[i]) || !isVariable(segment) && segment != template[i] {
 			return false
 		}
 	}
@@ -138,7 +169,11 @@ func (o *Operation) matches(path string) bool {
 // parameters compiles the parameters of a path or an operation; the operation's own replace
 // those of its path.
 func (d *Document) parameters(o *Operation, at string, in map[string]any) error {
-	list, _ := in["parameters"].([]any)
+	list, ok := in["parameters"].([]any)
+	if in["parameters"] != nil && !ok {
+		return d.fault(join(at, "parameters"), "it is no list")
+	}
+	known := map[string]bool{}
 	for i := range list {
 		described, pointer, err := d.tree.follow(join(at, "parameters", strconv.Itoa(i)))
 		if err != nil {
@@ -151,15 +186,32 @@ func (d *Document) parameters(o *Operation, at string, in map[string]any) error 
 		if p == nil {
 			continue
 		}
+		if known[p.in+" "+p.name] {
+			return d.fault(join(at, "parameters", strconv.Itoa(i)), "the parameter %s stands twice", p.name)
+		}
+		known[p.in+" "+p.name] = true
 		o.parameters = slices.DeleteFunc(o.parameters, func(old *parameter) bool { return old.in == p.in && old.name == p.name })
 		o.parameters = append(o.parameters, p)
 	}
 	return nil
 }
 
+// words refuses what is not known: it may be a misspelt rule.
+func (d *Document) words(pointer string, in map[string]any, known ...string) error {
+	for name := range in {
+		if !slices.Contains(known, name) && !strings.HasPrefix(name, "x-") {
+			return d.fault(join(pointer, name), "%q is not known here", name)
+		}
+	}
+	return nil
+}
+
 // parameter compiles one; nil for those that mean nothing here (OpenAPI 3.1 §4.8.12.1).
 func (d *Document) parameter(pointer string, described map[string]any) (*parameter, error) {
-	p := &parameter{}
+	if err := d.words(pointer, described, "name", "in", "required", "deprecated", "allowEmptyValue", "style", "explode", "allowReserved", "schema", "content", "description", "example", "examples"); err != nil {
+		return nil, err
+	}
+	p := &parameter{large: d.options.LargeIntegers}
 	p.name, _ = described["name"].(string)
 	p.in, _ = described["in"].(string)
 	p.required = described["required"] == true
@@ -169,10 +221,20 @@ func (d *Document) parameter(pointer string, described map[string]any) (*paramet
 			return nil, nil
 		}
 	}
-	p.style, _ = described["style"].(string)
-	if p.style == "" {
-		p.style = map[string]string{"query": "form", "cookie": "form", "path": "simple", "header": "simple"}[p.in]
+	styles := map[string][]string{
+		"query": {"form", "spaceDelimited", "pipeDelimited", "deepObject"}, "cookie": {"form"}, "path": {"simple", "label", "matrix"}, "header": {"simple"},
+	}[p.in]
+	if len(styles) == 0 || p.name == "" {
+		return nil, d.fault(pointer, "a parameter has a name, and is in the path, query, header or cookie")
 	}
+	p.style = styles[0]
+	if style, said := described["style"]; said {
+		p.style, _ = style.(string)
+	}
+	if !slices.Contains(styles, p.style) {
+		return nil, d.fault(pointer, "a parameter in the %s has one of the styles %v", p.in, styles)
+	}
+	p.empty = p.in == "query" && described["allowEmptyValue"] == true
 	p.explode = p.style == "form"
 	if explode, said := described["explode"].(bool); said {
 		p.explode = explode
@@ -188,7 +250,7 @@ func (d *Document) parameter(pointer string, described map[string]any) (*paramet
 	if err != nil {
 		return nil, d.fault(pointer, "the parameter %s has no schema", p.name)
 	}
-	p.shape = d.dialect.shapeOf(raw, 0)
+	p.shape = d.dialect.shapeOf(raw)
 	p.schema, err = d.schemaAt(where)
 	return p, err
 }

@@ -31,11 +31,11 @@ func (f *faults) add(in, pointer, rule string) {
 }
 
 // judge adds what a schema has against a value.
-func (f *faults) judge(in, pointer string, s *jsonschema.Schema, v any) {
-	if s == nil {
+func (f *faults) judge(in, pointer string, r *rule, v any) {
+	if r == nil {
 		return
 	}
-	err := s.Validate(v)
+	err := r.ask(v)
 	wrong, ok := errors.AsType[*jsonschema.ValidationError](err)
 	switch {
 	case err == nil:
@@ -58,8 +58,10 @@ func (f *faults) leaves(in, pointer string, wrong *jsonschema.ValidationError) {
 		f.each(in, at, k.Properties, "undeclared")
 	case *kind.FalseSchema:
 		f.add(in, at, "undeclared")
-	case *kind.AnyOf, *kind.OneOf, *kind.Not:
-		f.add(in, at, k.KeywordPath()[0])
+	case *kind.Not:
+		f.add(in, at, "not")
+	case *kind.AnyOf, *kind.OneOf:
+		f.add(in, at, keyword(wrong.ErrorKind))
 	default:
 		if len(wrong.Causes) == 0 {
 			f.add(in, at, keyword(wrong.ErrorKind))

@@ -21,7 +21,10 @@ func formats() []*jsonschema.Format {
 			if !ok {
 				return nil
 			}
-			_, err := base64.StdEncoding.DecodeString(text)
+			if strings.ContainsAny(text, "\r\n") {
+				return base64.CorruptInputError(0) // Go's decoder steps over them
+			}
+			_, err := base64.StdEncoding.Strict().DecodeString(text)
 			return err
 		}},
 	}

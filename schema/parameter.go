@@ -2,13 +2,13 @@ package schema
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"unicode/utf8"
 )
 
 // parameter is one declared parameter, compiled.
@@ -19,7 +19,9 @@ type parameter struct {
 	style    string
 	explode  bool
 	asJSON   bool // its value is a JSON text (content: application/json)
-	schema   *jsonschema.Schema
+	empty    bool // an empty text may stand for it, whatever its schema (allowEmptyValue)
+	large    bool // whole numbers beyond 2^53 in a JSON text
+	schema   *rule
 	shape    *shape
 }
 
@@ -28,68 +30,133 @@ type shape struct {
 	types      []string // that the value may have; empty: not said
 	items      *shape   // of an array
 	properties map[string]*shape
-	open       bool // other properties may be there
+	more       *shape // of other properties, if that is said
+	open       bool   // other properties may be there
 }
 
 func (s *shape) is(kind string) bool { return s != nil && slices.Contains(s.types, kind) }
 
+// maxShape is how deep a shape is known: an object, its properties, and their items.
+const maxShape = 3
+
 // shapeOf reads the shape of a schema.
-func (d *dialect) shapeOf(v any, depth int) *shape {
+func (d *dialect) shapeOf(v any) *shape { return d.shape(v, 0, 0) }
+
+func (d *dialect) shape(v any, references, depth int) *shape {
 	s, ok := v.(map[string]any)
-	if !ok || depth > maxReferences {
+	if !ok || references > maxReferences || depth > maxShape {
 		return &shape{open: true}
 	}
+	out := &shape{types: typesOf(s)}
 	if target := d.target(s); target != nil {
-		return d.shapeOf(target, depth+1)
-	}
-	out := &shape{}
-	switch kind := s["type"].(type) {
-	case string:
-		out.types = []string{kind}
-	case []any:
-		for _, one := range kind {
-			if name, ok := one.(string); ok {
-				out.types = append(out.types, name)
-			}
+		out.join(d.shape(target, references+1, depth))
+		if d.old {
+			return out
 		}
 	}
 	if items, ok := s["items"]; ok {
-		out.items = d.shapeOf(items, depth+1)
+		out.items = d.shape(items, references, depth+1)
 	}
 	if properties, ok := s["properties"].(map[string]any); ok {
-		out.properties = make(map[string]*shape, len(properties))
 		for name, p := range properties {
-			out.properties[name] = d.shapeOf(p, depth+1)
+			out.join(&shape{properties: map[string]*shape{name: d.shape(p, references, depth+1)}})
 		}
 	}
-	more, said := s["additionalProperties"]
-	out.open = said && more != false
+	if more, said := s["additionalProperties"]; said && more != false {
+		out.open = true
+		out.more = d.shape(more, references, depth+1)
+	}
 	for _, name := range []string{"allOf", "anyOf", "oneOf"} {
 		all, _ := s[name].([]any)
 		for _, one := range all {
-			out.join(d.shapeOf(one, depth+1))
+			out.join(d.shape(one, references+1, depth))
 		}
 	}
 	return out
 }
 
+// typesOf are the types that a schema names, or that its other words are about.
+func typesOf(s map[string]any) (types []string) {
+	switch kind := s["type"].(type) {
+	case string:
+		return []string{kind}
+	case []any:
+		for _, one := range kind {
+			if name, ok := one.(string); ok {
+				types = append(types, name)
+			}
+		}
+		return types
+	}
+	values, _ := s["enum"].([]any)
+	if one, said := s["const"]; said {
+		values = append(slices.Clone(values), one)
+	}
+	for _, one := range values {
+		switch one.(type) {
+		case json.Number:
+			types = append(types, "number")
+		case bool:
+			types = append(types, "boolean")
+		case string:
+			types = append(types, "string")
+		}
+	}
+	for about, words := range map[string][]string{
+		"number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
+		"string": {"minLength", "maxLength", "pattern"},
+		"array":  {"items", "minItems", "maxItems"},
+		"object": {"properties"},
+	} {
+		for _, word := range words {
+			if _, said := s[word]; said && !slices.Contains(types, about) {
+				types = append(types, about)
+			}
+		}
+	}
+	return types
+}
+
 // join adds what another schema says of the same value.
 func (s *shape) join(other *shape) {
 	for _, kind := range other.types {
-		if !slices.Contains(s.types, kind) {
+		if !s.is(kind) {
 			s.types = append(s.types, kind)
 		}
 	}
 	if s.items == nil {
 		s.items = other.items
+	} else if other.items != nil {
+		s.items.join(other.items)
 	}
 	for name, p := range other.properties {
 		if s.properties == nil {
 			s.properties = map[string]*shape{}
 		}
+		if known := s.properties[name]; known != nil {
+			known.join(p)
+			continue
+		}
 		s.properties[name] = p
 	}
 	s.open = s.open || other.open
+	if s.more == nil {
+		s.more = other.more
+	}
+}
+
+// property is the shape of a property.
+func (s *shape) property(name string) *shape {
+	if s == nil {
+		return &shape{}
+	}
+	if p := s.properties[name]; p != nil {
+		return p
+	}
+	if s.more != nil {
+		return s.more
+	}
+	return &shape{}
 }
 
 // value turns a text into the value that it stands for: a number or a truth value where the
@@ -101,7 +168,7 @@ func (s *shape) value(text string) any {
 		return text == "true"
 	case (s.is("integer") || s.is("number")) && isNumber(text):
 		return json.Number(text)
-	case s.is("null") && text == "":
+	case s.is("null") && text == "" && !s.is("string"):
 		return nil
 	}
 	return text
@@ -155,11 +222,7 @@ func (s *shape) set(object map[string]any, name, text string) error {
 	if _, twice := object[name]; twice {
 		return fmt.Errorf("a property stands twice")
 	}
-	p := s.properties[name]
-	if p == nil {
-		p = &shape{}
-	}
-	object[name] = p.value(text)
+	object[name] = s.property(name).value(text)
 	return nil
 }
 
@@ -182,12 +245,12 @@ func (p *parameter) parse(raw string, escaped bool) (any, error) {
 	}
 	switch {
 	case p.shape.is("array"):
-		texts, err := unescape(strings.Split(raw, between), escaped)
+		texts, err := unescape(p.parts(raw, between), escaped)
 		return p.shape.list(texts), err
 	case p.shape.is("object") && p.explode:
-		return p.exploded(strings.Split(raw, between), equals, escaped)
+		return p.exploded(p.parts(raw, between), equals, escaped)
 	case p.shape.is("object"):
-		texts, err := unescape(strings.Split(raw, between), escaped)
+		texts, err := unescape(p.parts(raw, between), escaped)
 		if err != nil {
 			return nil, err
 		}
@@ -198,6 +261,17 @@ func (p *parameter) parse(raw string, escaped bool) (any, error) {
 		return nil, err
 	}
 	return p.shape.value(texts[0]), nil
+}
+
+// parts splits a text. In a header, blanks may stand around a comma (RFC 9110 §5.6.1).
+func (p *parameter) parts(raw, between string) []string {
+	all := strings.Split(raw, between)
+	if p.in == "header" {
+		for i, one := range all {
+			all[i] = strings.Trim(one, " \t")
+		}
+	}
+	return all
 }
 
 // exploded reads name=value, name=value.
@@ -254,15 +328,22 @@ func (p *parameter) matrix(raw string, escaped bool) (any, error) {
 }
 
 func unescape(texts []string, escaped bool) ([]string, error) {
-	if !escaped {
-		return texts, nil
-	}
 	for i, text := range texts {
-		plain, err := url.PathUnescape(text)
-		if err != nil {
-			return nil, fmt.Errorf("an escape that is none")
+		if escaped {
+			var err error
+			if text, err = url.PathUnescape(text); err != nil {
+				return nil, errEscape
+			}
 		}
-		texts[i] = plain
+		if !utf8.ValidString(text) {
+			return nil, errUTF8
+		}
+		texts[i] = text
 	}
 	return texts, nil
 }
+
+var (
+	errEscape = errors.New("an escape that is none")
+	errUTF8   = errors.New("a text that is not UTF-8")
+)

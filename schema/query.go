@@ -3,7 +3,9 @@ package schema
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxQuery is how many parameters a query may have.
@@ -29,9 +31,9 @@ func readQuery(raw string) (*query, error) {
 			return nil, fmt.Errorf("a parameter is empty")
 		}
 		name, value, _ := strings.Cut(part, "=")
-		plain, err := url.QueryUnescape(name)
+		plain, err := plainText(name)
 		if err != nil {
-			return nil, fmt.Errorf("an escape that is none")
+			return nil, err
 		}
 		if q.pairs = append(q.pairs, pair{plain, value}); len(q.pairs) > maxQuery {
 			return nil, fmt.Errorf("more than %d parameters", maxQuery)
@@ -51,26 +53,62 @@ func (q *query) take(name string) (values []string) {
 	return values
 }
 
-// strangers are names that nothing has taken.
-func (q *query) strangers() (names []string) {
-	for i, p := range q.pairs {
-		if !q.used[i] {
-			names = append(names, p.name)
+// strangers are names that nothing has taken, or only those of them that some reader takes for
+// a declared one: "Limit" and "limit[]" for "limit".
+func (q *query) strangers(parameters []*parameter, all bool) (names []string) {
+	for i, one := range q.pairs {
+		if !q.used[i] && (all || slices.ContainsFunc(parameters, func(p *parameter) bool { return p.resembles(one.name) })) {
+			names = append(names, one.name)
 		}
 	}
 	return names
 }
 
+func (p *parameter) resembles(name string) bool {
+	if p.in != "query" {
+		return false
+	}
+	stem, _, _ := strings.Cut(strings.TrimSpace(name), "[")
+	if strings.EqualFold(stem, p.name) {
+		return true
+	}
+	if !p.isSpread() {
+		return false
+	}
+	for own := range p.shape.properties {
+		if strings.EqualFold(stem, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// isSpread reports whether the properties of an object are parameters of their own.
+func (p *parameter) isSpread() bool {
+	return p.shape.is("object") && p.explode && p.style == "form" && !p.asJSON
+}
+
 func plainValues(raw []string) ([]string, error) {
 	out := make([]string, len(raw))
 	for i, text := range raw {
-		plain, err := url.QueryUnescape(text)
-		if err != nil {
-			return nil, fmt.Errorf("an escape that is none")
+		var err error
+		if out[i], err = plainText(text); err != nil {
+			return nil, err
 		}
-		out[i] = plain
 	}
 	return out, nil
+}
+
+// plainText takes the escapes of a query or a form away.
+func plainText(raw string) (string, error) {
+	plain, err := url.QueryUnescape(raw)
+	switch {
+	case err != nil:
+		return "", errEscape
+	case !utf8.ValidString(plain):
+		return "", errUTF8
+	}
+	return plain, nil
 }
 
 // separators are those of arrays and objects in one value, as they may be written.
@@ -84,12 +122,15 @@ func separators(style string) []string {
 	return []string{","}
 }
 
+// nothing is an empty text that may be there whatever the schema says.
+type nothing struct{}
+
 // read finds a parameter in a query. There is none if nothing is returned.
 func (p *parameter) read(q *query) (v any, there bool, err error) {
 	switch {
 	case p.style == "deepObject":
 		return p.deep(q)
-	case p.shape.is("object") && p.explode && p.style == "form" && !p.asJSON:
+	case p.isSpread():
 		return p.spread(q)
 	}
 	raw := q.take(p.name)
@@ -117,8 +158,11 @@ func (p *parameter) read(q *query) (v any, there bool, err error) {
 	if err != nil {
 		return nil, true, err
 	}
+	if texts[0] == "" && p.empty {
+		return nothing{}, true, nil
+	}
 	if p.asJSON {
-		v, err = document([]byte(texts[0]), false)
+		v, err = document([]byte(texts[0]), p.large)
 		return v, true, err
 	}
 	return p.shape.value(texts[0]), true, nil
@@ -138,7 +182,7 @@ func (p *parameter) deep(q *query) (v any, there bool, err error) {
 		if err != nil {
 			return nil, true, err
 		}
-		property := p.shape.properties[name]
+		property := p.shape.property(name)
 		if property.is("array") {
 			array, _ := object[name].([]any) // the first makes it
 			object[name] = append(array, property.list(texts)...)

@@ -1,6 +1,6 @@
 // Package schema holds requests to an API's description: an OpenAPI document, 3.0 or 3.1.
 //
-// A [Document] is read and compiled once. An [Operation] of it is a layer of the guard
+// A [Document] is read once. An [Operation] of it, compiled once, is a layer of the guard
 // (pavise.Layer): what a request says in its path, query, headers, cookies and body is read
 // strictly, once, and judged by the schemas that the document has for it. Whatever the
 // document does not declare is refused: a parameter of the query, a property of a body, a
@@ -16,20 +16,20 @@
 //
 // What is told of a fault is where it is and which rule it breaks, never a value.
 //
-// The document itself is linted by kin-openapi, schemas are compiled and asked by
-// santhosh-tekuri/jsonschema; patterns are Go's regular expressions, which take linear time,
-// so that no text can keep them busy. A pattern with look-ahead cannot be used, and opening
-// the document says so.
+// A word that is not known is an error: it may be a bound that somebody misspelt. Schemas are
+// compiled and asked by santhosh-tekuri/jsonschema; patterns are Go's regular expressions, which take linear time,
+// so that no text can keep them busy. A pattern with look-ahead cannot be used, and
+// [Document.Operation] says so.
 package schema
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -42,21 +42,20 @@ type Options struct {
 	LargeIntegers bool
 }
 
-// Document is an API's description, compiled. It is immutable.
+// Document is an API's description. It is safe for concurrent use.
 type Document struct {
-	name       string
-	options    Options
-	tree       *tree
-	dialect    *dialect
-	compiler   *jsonschema.Compiler
-	operations []*Operation
+	name    string
+	options Options
+	tree    *tree
+	dialect *dialect
+	places  []place
+
+	compiling sync.Mutex
+	compiler  *jsonschema.Compiler
 }
 
-// resource is the document's address within the compiler.
-const resource = "openapi:///document"
-
-// Open reads and compiles a document; name is for errors. Every operation is compiled, so that
-// what cannot be used is told now.
+// Open reads a document; name is for errors. Its operations are compiled when they are asked
+// for, so that one that cannot be used does not stand in the way of the others.
 func Open(name string, text []byte, o Options) (*Document, error) {
 	d := &Document{name: name, options: o}
 	var err error
@@ -71,48 +70,27 @@ func Open(name string, text []byte, o Options) (*Document, error) {
 	if !strings.HasPrefix(version, "3.0.") && !strings.HasPrefix(version, "3.1.") {
 		return nil, fmt.Errorf("%s: it is written in OpenAPI %q; 3.0 and 3.1 are read", name, version)
 	}
-	if err := lint(text); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if dialect, said := root["jsonSchemaDialect"]; said && !isKnownDialect(dialect) {
+		return nil, fmt.Errorf("%s: its schemas are written in %q; JSON Schema 2020-12 is read", name, dialect)
 	}
 	d.dialect = &dialect{tree: d.tree, old: strings.HasPrefix(version, "3.0."), closed: !o.Undeclared}
-	d.compiler = newCompiler()
-	if err := d.compiler.AddResource(resource, d.dialect.document()); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if err := d.compile(root); err != nil {
-		return nil, err
-	}
-	return d, nil
+	d.compiler = newCompiler(d.dialect)
+	return d, d.list(root)
 }
 
-// lint lets another reader of OpenAPI look at the document.
-func lint(text []byte) error {
-	loader := openapi3.NewLoader()
-	loader.IsExternalRefsAllowed = false
-	doc, err := loader.LoadFromData(text)
-	if err != nil {
-		return err
-	}
-	return doc.Validate(context.Background(), openapi3.DisableExamplesValidation(), openapi3.DisableSchemaPatternValidation())
+func isKnownDialect(v any) bool {
+	return v == "https://json-schema.org/draft/2020-12/schema" || v == "https://spec.openapis.org/oas/3.1/dialect/base"
 }
 
-func newCompiler() *jsonschema.Compiler {
+func newCompiler(d *dialect) *jsonschema.Compiler {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
 	for _, f := range formats() {
 		c.RegisterFormat(f)
 	}
-	c.UseLoader(nowhere{})
+	c.UseLoader(d)
 	return c
-}
-
-// nowhere is a loader that fetches nothing: a schema is in the document, or there is none.
-type nowhere struct{}
-
-// Load implements jsonschema.URLLoader.
-func (nowhere) Load(address string) (any, error) {
-	return nil, fmt.Errorf("%s is not within the document: bundle it into one file", address)
 }
 
 // errors with the place in the document.
@@ -122,37 +100,65 @@ func (d *Document) fault(pointer, format string, args ...any) error {
 }
 
 // schemaAt compiles the schema at a pointer.
-func (d *Document) schemaAt(pointer string) (*jsonschema.Schema, error) {
-	compiled, err := d.compiler.Compile(resource + "#" + escaped(pointer))
+func (d *Document) schemaAt(pointer string) (*rule, error) {
+	compiled, err := d.compiler.Compile(address(whole, pointer))
 	if err != nil {
-		return nil, d.fault(pointer, "the schema cannot be used: %s", reason(err))
+		at, why := reason(err)
+		return nil, d.fault(cmp.Or(at, pointer), "the schema cannot be used: %s", why)
 	}
-	return compiled, nil
+	return newRule(compiled), nil
 }
 
-// escaped writes a pointer as a fragment (RFC 6901 §6).
-func escaped(pointer string) string { return (&url.URL{Fragment: pointer}).EscapedFragment() }
-
-// reason is what a compiler's error says, without the address that only it knows.
-func reason(err error) string {
-	var invalid *jsonschema.SchemaValidationError
-	if errors.As(err, &invalid) {
-		err = invalid.Err
+// reason is what a compiler's error says, and where the schema stands that it is about.
+func reason(err error) (pointer, why string) {
+	if invalid, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
+		_, pointer, _ = pointerOf(invalid.URL)
+		return pointer, strings.ReplaceAll(invalid.Err.Error(), invalid.URL, pointer)
 	}
-	return strings.ReplaceAll(err.Error(), resource, "")
+	if load, ok := errors.AsType[*jsonschema.LoadURLError](err); ok {
+		_, pointer, _ = pointerOf(load.URL)
+		return pointer, load.Err.Error()
+	}
+	text, _ := url.PathUnescape(err.Error())
+	return "", text
 }
 
-// Operations are all operations of the document.
-func (d *Document) Operations() []*Operation { return d.operations }
+// Operations are the patterns of all operations of the document: "GET /v1/orders/{id}".
+func (d *Document) Operations() []string {
+	all := make([]string, len(d.places))
+	for i, p := range d.places {
+		all[i] = p.String()
+	}
+	return all
+}
 
-// Operation finds the operation for an endpoint's pattern ("GET /v1/orders/{id}", as
-// http.ServeMux reads it): names of parameters may differ, what is fixed may not.
+// Operation finds and compiles the operation for an endpoint's pattern ("GET /v1/orders/{id}",
+// as http.ServeMux reads it): names of parameters may differ, what is fixed may not.
 func (d *Document) Operation(pattern string) (*Operation, error) {
 	method, path, _ := strings.Cut(pattern, " ")
-	for _, o := range d.operations {
-		if o.Method == method && o.matches(path) {
-			return o, nil
+	var found []place
+	for _, p := range d.places {
+		if strings.ToUpper(p.method) == method && p.matches(path) {
+			found = append(found, p)
 		}
 	}
-	return nil, fmt.Errorf("%s declares no %s %s", d.name, method, path)
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("%s declares no %s %s", d.name, method, path)
+	case 1:
+		d.compiling.Lock()
+		defer d.compiling.Unlock()
+		return d.operation(found[0])
+	}
+	return nil, d.fault(found[1].item, "%s is described twice, with different names of parameters", found[1])
+}
+
+// Unusable are the errors of all operations that cannot be used.
+func (d *Document) Unusable() (all []error) {
+	for _, p := range d.places {
+		if _, err := d.Operation(p.String()); err != nil {
+			all = append(all, fmt.Errorf("%s: %w", p, err))
+		}
+	}
+	return all
 }
