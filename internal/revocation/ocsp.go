@@ -101,10 +101,6 @@ func isAbout(answer *ocsp.Response, l *Link) error {
 		return fmt.Errorf("read whom it is about: %w", err)
 	}
 	serial := l.cert.SerialNumber
-	key, err := keyBits(l.issuer.RawSubjectPublicKeyInfo)
-	if err != nil {
-		return err
-	}
 	for _, one := range data.Responses {
 		var single struct{ Cert certID } // what follows it was read above
 		if _, err := asn1.Unmarshal(one.FullBytes, &single); err != nil {
@@ -113,8 +109,7 @@ func isAbout(answer *ocsp.Response, l *Link) error {
 		if !bytes.Equal(bytes.TrimLeft(single.Cert.Serial.Bytes, "\x00"), serial.Bytes()) {
 			continue
 		}
-		hash := hashOf(single.Cert.Hash.Algorithm)
-		if hash != 0 && bytes.Equal(single.Cert.Name, digest(hash, l.issuer.RawSubject)) && bytes.Equal(single.Cert.Key, digest(hash, key)) {
+		if hash := hashOf(single.Cert.Hash.Algorithm); hash != 0 && IsNamed(l.issuer, hash, single.Cert.Name, single.Cert.Key) {
 			return nil
 		}
 		return errors.New("it is about a certificate of another authority") // the first is the one that was read
@@ -136,20 +131,19 @@ func hashOf(id asn1.ObjectIdentifier) crypto.Hash {
 	return 0
 }
 
-func digest(h crypto.Hash, text []byte) []byte {
-	hash := h.New()
-	hash.Write(text)
-	return hash.Sum(nil)
-}
-
-// keyBits are the bits of a SubjectPublicKeyInfo that OCSP hashes.
-func keyBits(spki []byte) ([]byte, error) {
+// IsNamed reports whether an authority is the one that is named by digests of its name and
+// of its key (RFC 6960 §4.1.1).
+func IsNamed(ca *x509.Certificate, hash crypto.Hash, name, key []byte) bool {
 	var info struct {
 		Algorithm asn1.RawValue
 		Key       asn1.BitString
 	}
-	if _, err := asn1.Unmarshal(spki, &info); err != nil {
-		return nil, fmt.Errorf("read a key: %w", err)
-	}
-	return info.Key.RightAlign(), nil
+	_, err := asn1.Unmarshal(ca.RawSubjectPublicKeyInfo, &info)
+	return err == nil && bytes.Equal(digest(hash, ca.RawSubject), name) && bytes.Equal(digest(hash, info.Key.RightAlign()), key)
+}
+
+func digest(h crypto.Hash, text []byte) []byte {
+	hash := h.New()
+	hash.Write(text)
+	return hash.Sum(nil)
 }

@@ -3,7 +3,6 @@ package status
 import (
 	"crypto"
 	_ "crypto/sha1" // OCSP names authorities by it (RFC 5019 §2.1.1): a name, no proof
-	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -20,6 +19,7 @@ import (
 
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/pki"
+	"pavise.dev/pavise/internal/revocation"
 	"pavise.dev/pavise/shield"
 )
 
@@ -172,31 +172,11 @@ func about(signers []pki.Signer, asked *ocsp.Request) *pki.Signer {
 			continue // it cannot say anything
 		}
 		c := signers[i].Certificate
-		key, err := keyBits(c.RawSubjectPublicKeyInfo)
-		if err == nil && string(digest(asked.HashAlgorithm, c.RawSubject)) == string(asked.IssuerNameHash) &&
-			string(digest(asked.HashAlgorithm, key)) == string(asked.IssuerKeyHash) {
+		if revocation.IsNamed(c, asked.HashAlgorithm, asked.IssuerNameHash, asked.IssuerKeyHash) {
 			return &signers[i]
 		}
 	}
 	return nil
-}
-
-func digest(h crypto.Hash, text []byte) []byte {
-	hash := h.New()
-	hash.Write(text)
-	return hash.Sum(nil)
-}
-
-// keyBits are the bits of a SubjectPublicKeyInfo that OCSP hashes.
-func keyBits(spki []byte) ([]byte, error) {
-	var info struct {
-		Algorithm asn1.RawValue
-		Key       asn1.BitString
-	}
-	if _, err := asn1.Unmarshal(spki, &info); err != nil {
-		return nil, fmt.Errorf("read a key: %w", err)
-	}
-	return info.Key.RightAlign(), nil
 }
 
 // stateOf is what is known of a certificate; shield.ErrUnknown if nothing is.
