@@ -54,13 +54,17 @@ paths:
                 id: {type: integer, readOnly: true}
                 item: {type: string, maxLength: 20}
                 free: {}
+          multipart/form-data:
+            schema: {type: object, required: [item], properties: {item: {type: string}, photo: {type: string, format: binary}}}
+          application/xml:
+            schema: {type: object, xml: {name: order}, required: [item], properties: {item: {type: string, maxLength: 20}}}
       responses: {"201": {description: made}}
 `
 
 // What an attacker puts into a body, a query or a path does not reach the upstream; the answer
 // and the event say where and why, and hold no value.
 func TestOnlyWhatTheContractAllowsReachesTheUpstream(t *testing.T) {
-	attacktest.Rows(t, 102, 103, 104, 108, 109)
+	attacktest.Rows(t, 102, 103, 104, 105, 106, 108, 109)
 	g := harness.Start(t, harness.Config{YAML: contractYAML, Files: map[string]string{"orders.openapi.yaml": contract}})
 	key := g.Issue("api_key", "shop")
 	send := func(method, target, body string, headers ...string) harness.Answer {
@@ -76,6 +80,12 @@ func TestOnlyWhatTheContractAllowsReachesTheUpstream(t *testing.T) {
 	}
 	g.Accepted(send("GET", "/v1/orders/7?limit=100", ""))
 	g.Accepted(send("POST", "/v1/orders", `{"item":"tea","free":[1,{"a":null}]}`))
+	const form, xml = "multipart/form-data; boundary=b", "application/xml"
+	part := func(name, text string) string {
+		return "--b\r\nContent-Disposition: form-data; name=" + name + "\r\n\r\n" + text + "\r\n"
+	}
+	g.Accepted(send("POST", "/v1/orders", part(`"item"`, "tea")+part(`"photo"; filename="a.png"`, "\x00\xff")+"--b--\r\n", "Content-Type", form))
+	g.Accepted(send("POST", "/v1/orders", `<?xml version="1.0"?><order><item>tea</item></order>`, "Content-Type", xml))
 	reached := len(g.Upstream.Requests())
 
 	g.Plant("canary-value")
@@ -85,30 +95,37 @@ func TestOnlyWhatTheContractAllowsReachesTheUpstream(t *testing.T) {
 		code   shield.Code
 		says   string
 	}{
-		"a number that is none":      {send("GET", "/v1/orders/seven", ""), 400, shield.InvalidInput, `"in":"path","pointer":"/id","rule":"type"`},
-		"beyond a bound":             {send("GET", "/v1/orders/7?limit=1000000000", ""), 400, shield.InvalidInput, `"rule":"maximum"`},
-		"undeclared in the query":    {send("GET", "/v1/orders/7?debug=canary-value", ""), 400, shield.InvalidInput, `"pointer":"/debug","rule":"undeclared"`},
-		"undeclared in the body":     {send("POST", "/v1/orders", `{"item":"tea","admin":"canary-value"}`), 400, shield.InvalidInput, `"pointer":"/admin","rule":"undeclared"`},
-		"the server's to say":        {send("POST", "/v1/orders", `{"item":"tea","id":7}`), 400, shield.InvalidInput, `"pointer":"/id"`},
-		"a name twice":               {send("POST", "/v1/orders", `{"item":"tea","item":"canary-value"}`), 400, shield.InvalidInput, `"rule":"form"`},
-		"NaN":                        {send("POST", "/v1/orders", `{"item":"tea","free":NaN}`), 400, shield.InvalidInput, `"rule":"form"`},
-		"half a surrogate":           {send("POST", "/v1/orders", `{"item":"\ud800"}`), 400, shield.InvalidInput, `"rule":"form"`},
-		"a byte order mark":          {send("POST", "/v1/orders", "\xef\xbb\xbf{\"item\":\"tea\"}"), 400, shield.InvalidInput, `"rule":"form"`},
-		"UTF-16":                     {send("POST", "/v1/orders", "{\x00\"\x00"), 400, shield.InvalidInput, `"rule":"form"`},
-		"a trailing comma":           {send("POST", "/v1/orders", `{"item":"tea",}`), 400, shield.InvalidInput, `"rule":"form"`},
-		"a comment":                  {send("POST", "/v1/orders", `{"item":"tea"/*x*/}`), 400, shield.InvalidInput, `"rule":"form"`},
-		"1e400":                      {send("POST", "/v1/orders", `{"item":"tea","free":1e400}`), 400, shield.InvalidInput, `"rule":"form"`},
-		"2^53 and one":               {send("POST", "/v1/orders", `{"item":"tea","free":9007199254740993}`), 400, shield.InvalidInput, `"rule":"form"`},
-		"ten thousand deep":          {send("POST", "/v1/orders", `{"item":"tea","free":`+strings.Repeat("[", 10_000)), 400, shield.InvalidInput, `"rule":"form"`},
-		"no media type":              {send("POST", "/v1/orders", `{"item":"tea"}`, "Content-Type", ""), 415, shield.UnsupportedMedia, ""},
-		"another charset":            {send("POST", "/v1/orders", `{"item":"tea"}`, "Content-Type", "application/json; charset=utf-7"), 415, shield.UnsupportedMedia, ""},
-		"another type":               {send("POST", "/v1/orders", `item=tea`, "Content-Type", "application/x-www-form-urlencoded"), 415, shield.UnsupportedMedia, ""},
-		"compressed":                 {send("POST", "/v1/orders", gzipped(`{"item":"tea"}`), "Content-Encoding", "gzip"), 415, shield.UnsupportedMedia, ""},
-		"an unknown coding":          {send("POST", "/v1/orders", `{"item":"tea"}`, "Content-Encoding", "x-none"), 415, shield.UnsupportedMedia, ""},
-		"a body where there is none": {send("GET", "/v1/orders/7", `{"item":"tea"}`), 400, shield.InvalidInput, `"in":"body"`},
-		"no body where there is one": {send("POST", "/v1/orders", ""), 400, shield.InvalidInput, `"rule":"required"`},
-		"another verb":               {send("PUT", "/v1/orders/7", ""), 405, shield.MethodNotAllowed, ""},
-		"another path":               {send("GET", "/v1/order/7", ""), 404, shield.UnknownEndpoint, ""},
+		"a number that is none":        {send("GET", "/v1/orders/seven", ""), 400, shield.InvalidInput, `"in":"path","pointer":"/id","rule":"type"`},
+		"beyond a bound":               {send("GET", "/v1/orders/7?limit=1000000000", ""), 400, shield.InvalidInput, `"rule":"maximum"`},
+		"undeclared in the query":      {send("GET", "/v1/orders/7?debug=canary-value", ""), 400, shield.InvalidInput, `"pointer":"/debug","rule":"undeclared"`},
+		"undeclared in the body":       {send("POST", "/v1/orders", `{"item":"tea","admin":"canary-value"}`), 400, shield.InvalidInput, `"pointer":"/admin","rule":"undeclared"`},
+		"the server's to say":          {send("POST", "/v1/orders", `{"item":"tea","id":7}`), 400, shield.InvalidInput, `"pointer":"/id"`},
+		"a name twice":                 {send("POST", "/v1/orders", `{"item":"tea","item":"canary-value"}`), 400, shield.InvalidInput, `"rule":"form"`},
+		"NaN":                          {send("POST", "/v1/orders", `{"item":"tea","free":NaN}`), 400, shield.InvalidInput, `"rule":"form"`},
+		"half a surrogate":             {send("POST", "/v1/orders", `{"item":"\ud800"}`), 400, shield.InvalidInput, `"rule":"form"`},
+		"a byte order mark":            {send("POST", "/v1/orders", "\xef\xbb\xbf{\"item\":\"tea\"}"), 400, shield.InvalidInput, `"rule":"form"`},
+		"UTF-16":                       {send("POST", "/v1/orders", "{\x00\"\x00"), 400, shield.InvalidInput, `"rule":"form"`},
+		"a trailing comma":             {send("POST", "/v1/orders", `{"item":"tea",}`), 400, shield.InvalidInput, `"rule":"form"`},
+		"a comment":                    {send("POST", "/v1/orders", `{"item":"tea"/*x*/}`), 400, shield.InvalidInput, `"rule":"form"`},
+		"1e400":                        {send("POST", "/v1/orders", `{"item":"tea","free":1e400}`), 400, shield.InvalidInput, `"rule":"form"`},
+		"2^53 and one":                 {send("POST", "/v1/orders", `{"item":"tea","free":9007199254740993}`), 400, shield.InvalidInput, `"rule":"form"`},
+		"ten thousand deep":            {send("POST", "/v1/orders", `{"item":"tea","free":`+strings.Repeat("[", 10_000)), 400, shield.InvalidInput, `"rule":"form"`},
+		"no media type":                {send("POST", "/v1/orders", `{"item":"tea"}`, "Content-Type", ""), 415, shield.UnsupportedMedia, ""},
+		"another charset":              {send("POST", "/v1/orders", `{"item":"tea"}`, "Content-Type", "application/json; charset=utf-7"), 415, shield.UnsupportedMedia, ""},
+		"another type":                 {send("POST", "/v1/orders", `item=tea`, "Content-Type", "application/x-www-form-urlencoded"), 415, shield.UnsupportedMedia, ""},
+		"compressed":                   {send("POST", "/v1/orders", gzipped(`{"item":"tea"}`), "Content-Encoding", "gzip"), 415, shield.UnsupportedMedia, ""},
+		"an unknown coding":            {send("POST", "/v1/orders", `{"item":"tea"}`, "Content-Encoding", "x-none"), 415, shield.UnsupportedMedia, ""},
+		"a body where there is none":   {send("GET", "/v1/orders/7", `{"item":"tea"}`), 400, shield.InvalidInput, `"in":"body"`},
+		"no body where there is one":   {send("POST", "/v1/orders", ""), 400, shield.InvalidInput, `"rule":"required"`},
+		"ten thousand parts":           {send("POST", "/v1/orders", strings.Repeat(part(`"item"`, "tea"), 10_000)+"--b--\r\n", "Content-Type", form), 400, shield.InvalidInput, `"rule":"form"`},
+		"no boundary":                  {send("POST", "/v1/orders", part(`"item"`, "tea")+"--b--\r\n", "Content-Type", "multipart/form-data"), 400, shield.InvalidInput, `"rule":"form"`},
+		"a boundary in need of quotes": {send("POST", "/v1/orders", part(`"item"`, "tea")+"--b--\r\n", "Content-Type", `multipart/form-data; boundary="b "`), 400, shield.InvalidInput, `"rule":"form"`},
+		"a file that leads elsewhere":  {send("POST", "/v1/orders", part(`"item"`, "tea")+part(`"photo"; filename="../canary-value"`, "x")+"--b--\r\n", "Content-Type", form), 400, shield.InvalidInput, `"rule":"form"`},
+		"a part twice":                 {send("POST", "/v1/orders", part(`"item"`, "tea")+part(`"item"`, "x")+"--b--\r\n", "Content-Type", form), 400, shield.InvalidInput, `"rule":"form"`},
+		"XXE":                          {send("POST", "/v1/orders", `<!DOCTYPE order [<!ENTITY x SYSTEM "file:///etc/passwd">]><order><item>&x;</item></order>`, "Content-Type", xml), 400, shield.InvalidInput, `"rule":"form"`},
+		"billion laughs":               {send("POST", "/v1/orders", `<!DOCTYPE order [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><order><item>&b;</item></order>`, "Content-Type", xml), 400, shield.InvalidInput, `"rule":"form"`},
+		"another verb":                 {send("PUT", "/v1/orders/7", ""), 405, shield.MethodNotAllowed, ""},
+		"another path":                 {send("GET", "/v1/order/7", ""), 404, shield.UnknownEndpoint, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g.T = t

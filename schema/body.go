@@ -25,7 +25,8 @@ type media struct {
 	schema     *rule
 	shape      *shape
 	encoding   map[string]encoding
-	large      bool // whole numbers beyond 2^53
+	element    *element // how it stands in XML
+	large      bool     // whole numbers beyond 2^53
 }
 
 // encoding is how a property stands in a form.
@@ -80,6 +81,9 @@ func (d *Document) mediaAt(at, pattern string) (*media, error) {
 	if !there {
 		return m, nil
 	}
+	if isXML(name) && d.dialect.isOpaque(raw, 0) {
+		return m, nil // its form is judged
+	}
 	if !isReadable(name) {
 		if !d.dialect.isOpaque(raw, 0) {
 			return nil, d.fault(at, "bodies of type %s cannot be held to a schema; describe it as {type: string, format: binary}, or leave the schema out", name)
@@ -90,7 +94,9 @@ func (d *Document) mediaAt(at, pattern string) (*media, error) {
 	if m.encoding, err = d.encodings(at, described); err != nil {
 		return nil, err
 	}
-	m.schema, err = d.schemaAt(join(at, "schema"))
+	if m.schema, err = d.schemaAt(join(at, "schema")); err == nil && isXML(name) {
+		m.element, err = d.elementAt(join(at, "schema"))
+	}
 	return m, err
 }
 
@@ -121,7 +127,7 @@ func stars(pattern string) int { return strings.Count(pattern, "*") }
 
 // isJudged reports whether bodies of a media type are read: others pass as they are.
 func (m *media) isJudged(name string) bool {
-	return isReadable(name) && (m.schema != nil || !strings.HasPrefix(name, "text/"))
+	return isReadable(name) && (m.schema != nil || isXML(name) || !strings.HasPrefix(name, "text/"))
 }
 
 // isJudged reports whether any body is read.
@@ -133,7 +139,7 @@ func (b *body) isJudged() bool {
 
 // isReadable reports whether bodies of a media type are read.
 func isReadable(name string) bool {
-	return isJSON(name) || name == form || strings.HasPrefix(name, "text/")
+	return isJSON(name) || isXML(name) || name == form || name == multipartForm || strings.HasPrefix(name, "text/")
 }
 
 // isOpaque reports whether a schema says nothing but that there are bytes.
@@ -142,7 +148,7 @@ func (d *dialect) isOpaque(v any, depth int) bool {
 	if !ok || depth > maxReferences {
 		return v == true
 	}
-	if target := d.target(s); target != nil {
+	if target := d.target(s); target != nil && onlyRefers(s) {
 		return d.isOpaque(target, depth+1)
 	}
 	for name, said := range s {
@@ -207,8 +213,12 @@ func document(text []byte, large bool) (any, error) {
 const maxForm = 10_000
 
 // read turns a body into the value that its schema judges.
-func (m *media) read(name string, text []byte) (any, error) {
+func (m *media) read(name string, parameters map[string]string, text []byte) (any, error) {
 	switch {
+	case isXML(name) && (m.element != nil || m.schema == nil):
+		return m.xml(text)
+	case name == multipartForm:
+		return m.multipart(parameters["boundary"], text)
 	case isJSON(name):
 		return document(text, m.large)
 	case name == form:

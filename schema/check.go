@@ -192,7 +192,7 @@ func (o *Operation) checkBody(f *faults, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, err := m.read(name, text)
+	v, err := m.read(name, parameters, text)
 	if err != nil {
 		refusal := shield.Refuse(shield.InvalidInput, "the body: %v", err)
 		refusal.Fields = []shield.Field{{In: "body", Rule: "form"}}
@@ -209,8 +209,8 @@ func mediaOf(h http.Header) (name string, parameters map[string]string, _ *shiel
 		return "", nil, shield.Refuse(shield.UnsupportedMedia, "%d headers Content-Type, want one", len(values))
 	}
 	name, parameters, err := mime.ParseMediaType(values[0])
-	if err != nil {
-		return "", nil, shield.Refuse(shield.UnsupportedMedia, "Content-Type cannot be read: %v", err)
+	if err != nil || strings.Contains(values[0], "*") { // RFC 2231, which few readers follow
+		return "", nil, shield.Refuse(shield.UnsupportedMedia, "Content-Type cannot be read")
 	}
 	if charset, said := parameters["charset"]; said && !strings.EqualFold(charset, "utf-8") {
 		return "", nil, shield.Refuse(shield.UnsupportedMedia, "a charset other than UTF-8")

@@ -32,6 +32,8 @@ type shape struct {
 	properties map[string]*shape
 	more       *shape // of other properties, if that is said
 	open       bool   // other properties may be there
+	file       bool   // nothing is said of it but that there are bytes, and how many
+	sized      bool   // how many is said
 }
 
 func (s *shape) is(kind string) bool { return s != nil && slices.Contains(s.types, kind) }
@@ -47,7 +49,7 @@ func (d *dialect) shape(v any, references, depth int) *shape {
 	if !ok || references > maxReferences || depth > maxShape {
 		return &shape{open: true}
 	}
-	out := &shape{types: typesOf(s)}
+	out := &shape{types: typesOf(s), file: isFile(s), sized: s["minLength"] != nil || s["maxLength"] != nil}
 	if target := d.target(s); target != nil {
 		out.join(d.shape(target, references+1, depth))
 		if d.old {
@@ -71,8 +73,26 @@ func (d *dialect) shape(v any, references, depth int) *shape {
 		for _, one := range all {
 			out.join(d.shape(one, references+1, depth))
 		}
+		out.file = out.file && len(all) <= 1 // together, or one of several, they say more
 	}
 	return out
+}
+
+// isFile reports whether a schema says nothing but that there are bytes, and how many.
+func isFile(s map[string]any) bool {
+	binary := true
+	for name, said := range s {
+		switch name {
+		case "type":
+			binary = binary && said == "string" && (s["format"] == "binary" || s["contentMediaType"] != nil)
+		case "format":
+			binary = binary && said == "binary"
+		case "contentMediaType", "contentEncoding", "nullable", "minLength", "maxLength":
+		default:
+			binary = binary && isAnnotation(name)
+		}
+	}
+	return binary
 }
 
 // typesOf are the types that a schema names, or that its other words are about.
@@ -119,6 +139,7 @@ func typesOf(s map[string]any) (types []string) {
 
 // join adds what another schema says of the same value.
 func (s *shape) join(other *shape) {
+	s.file, s.sized = s.file || other.file, s.sized || other.sized
 	for _, kind := range other.types {
 		if !s.is(kind) {
 			s.types = append(s.types, kind)
@@ -148,7 +169,7 @@ func (s *shape) join(other *shape) {
 // property is the shape of a property.
 func (s *shape) property(name string) *shape {
 	if s == nil {
-		return &shape{}
+		return &shape{file: true}
 	}
 	if p := s.properties[name]; p != nil {
 		return p
@@ -156,7 +177,7 @@ func (s *shape) property(name string) *shape {
 	if s.more != nil {
 		return s.more
 	}
-	return &shape{}
+	return &shape{file: true}
 }
 
 // value turns a text into the value that it stands for: a number or a truth value where the

@@ -11,7 +11,8 @@
 //	              readOnly, what is not declared
 //	compile.go    operations, compiled
 //	parameter.go, query.go    texts turned into values, by style and explode
-//	body.go       bodies by media type
+//	body.go       bodies by media type; multipart.go, xml.go
+//	rule.go       a compiled schema, and what it may cost
 //	check.go      the judgement
 //
 // What is told of a fault is where it is and which rule it breaks, never a value.
