@@ -42,20 +42,34 @@ func (f *faults) one(p *parameter, v any, there bool, err error) {
 	case !there && p.required:
 		f.add(p.in, at, "required")
 	case !there || v == nothing{}:
-	case p.isAlsoText(v) && p.schema.ask(v) != nil:
-		f.judge(p.in, at, p.schema, fmt.Sprint(v))
 	default:
+		for _, other := range p.others(v) {
+			if p.schema.ask(v) == nil {
+				return
+			}
+			v = other
+		}
 		f.judge(p.in, at, p.schema, v)
 	}
 }
 
-// isAlsoText reports whether the text of a value could be a string as well, by its schema.
-func (p *parameter) isAlsoText(v any) bool {
+// others are what the text of a value stands for as well, where its schema leaves that open: a
+// list of one entry for that entry, a number for its text.
+func (p *parameter) others(v any) (all []any) {
+	if p.asJSON || len(p.shape.types) < 2 {
+		return nil
+	}
+	if list, ok := v.([]any); ok && len(list) == 1 {
+		v = p.shape.value(fmt.Sprint(list[0]))
+		all = append(all, v)
+	}
 	switch v.(type) {
 	case json.Number, bool:
-		return !p.asJSON && p.shape.is("string")
+		if p.shape.is("string") {
+			all = append(all, fmt.Sprint(v))
+		}
 	}
-	return false
+	return all
 }
 
 func (o *Operation) checkPath(f *faults, path string) {

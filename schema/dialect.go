@@ -99,9 +99,30 @@ func (t *translation) schema(v any, r reading, c surroundings) any {
 	}
 	if isPlain(s) {
 		out["additionalProperties"] = false // judged faster than what is not evaluated
+		if named := t.onlyRequired(s); len(named) > 0 {
+			properties, _ := out["properties"].(map[string]any)
+			maps.Copy(named, properties)
+			out["properties"] = named
+		}
 		return out
 	}
-	return map[string]any{"allOf": []any{out}, "unevaluatedProperties": false}
+	return map[string]any{"allOf": []any{out}, "properties": t.onlyRequired(s), "unevaluatedProperties": false}
+}
+
+// onlyRequired are properties that a schema demands, and says nothing else of: they are
+// declared, and may be anything.
+func (t *translation) onlyRequired(s map[string]any) map[string]any {
+	names := map[string]any{}
+	t.made(s, 0, func(part map[string]any) {
+		required, _ := part["required"].([]any)
+		for _, one := range required {
+			if name, ok := one.(string); ok {
+				names[name] = map[string]any{}
+			}
+		}
+	})
+	t.allProperties(s, func(name string, _ any) { delete(names, name) })
+	return names
 }
 
 func (t *translation) reference(ref string, r reading) string {
@@ -253,7 +274,7 @@ func without(v any, names map[string]bool) any {
 // in what it is made of.
 func (t *translation) around(s map[string]any, c surroundings) surroundings {
 	readOnly := maps.Clone(c.readOnly)
-	t.allProperties(s, 0, func(name string, p any) {
+	t.allProperties(s, func(name string, p any) {
 		if t.isReadOnly(p, 0) {
 			if readOnly == nil {
 				readOnly = map[string]bool{}
@@ -266,21 +287,28 @@ func (t *translation) around(s map[string]any, c surroundings) surroundings {
 }
 
 // allProperties goes through the properties of a schema and of what it is made of.
-func (t *translation) allProperties(s map[string]any, depth int, each func(name string, p any)) {
+func (t *translation) allProperties(s map[string]any, each func(name string, p any)) {
+	t.made(s, 0, func(part map[string]any) {
+		properties, _ := part["properties"].(map[string]any)
+		for name, p := range properties {
+			each(name, p)
+		}
+	})
+}
+
+// made goes through what a schema is made of: itself, what it refers to, and allOf.
+func (t *translation) made(s map[string]any, depth int, each func(map[string]any)) {
 	if depth > maxReferences {
 		return
 	}
-	properties, _ := s["properties"].(map[string]any)
-	for name, p := range properties {
-		each(name, p)
-	}
+	each(s)
 	if target := t.target(s); target != nil {
-		t.allProperties(target, depth+1, each)
+		t.made(target, depth+1, each)
 	}
 	all, _ := s["allOf"].([]any)
 	for _, one := range all {
 		if below, ok := one.(map[string]any); ok {
-			t.allProperties(below, depth+1, each)
+			t.made(below, depth+1, each)
 		}
 	}
 }
@@ -292,7 +320,7 @@ func (t *translation) declaredToo(s map[string]any, c surroundings) surroundings
 	if c.declared == nil {
 		c.declared = map[string]bool{}
 	}
-	t.allProperties(s, 0, func(name string, _ any) { c.declared[name] = true })
+	t.allProperties(s, func(name string, _ any) { c.declared[name] = true })
 	return c
 }
 

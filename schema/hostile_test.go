@@ -83,6 +83,9 @@ func TestBodiesThatGoAroundTheirSchema(t *testing.T) {
 		"nullable beside allOf": {"3.0.3", `{type: object, properties: {p: {nullable: true, allOf: [{$ref: "#/components/schemas/Cash"}]}}}`, map[string]string{
 			`{"p":null}`: "", `{"p":{"kind":"a","cash":1}}`: "", `{"p":{"kind":"a","cash":1,"x":2}}`: "body /p/x undeclared", `{"p":1}`: "body /p anyOf",
 		}},
+		"demanded, and nothing else said": {"3.1.0", `{type: object, properties: {a: {}}, required: [b]}`, map[string]string{
+			`{"b":1}`: "", `{"a":1}`: "body /b required", `{"b":1,"c":1}`: "body /c undeclared",
+		}},
 		"base64 with line ends": {"3.0.3", `{type: string, format: byte}`, map[string]string{`"YWI="`: "", `"YW\nI="`: "body  format", `"YWJ="`: "body  format"}},
 		"each level doubles the work": {"3.1.0", `{$ref: "#/components/schemas/Tree"}`, map[string]string{
 			`{"l":{"r":1}}`: "body  oneOf", strings.Repeat(`{"l":`, 60) + `{"r":"x"}` + strings.Repeat("}", 60): "body  schema",
@@ -135,6 +138,9 @@ func TestParametersThatGoAroundTheirSchema(t *testing.T) {
 		}},
 		"a text that may be either": {"3.1.0", `{name: q, in: query, schema: {anyOf: [{type: integer, maximum: 5}, {type: string, enum: ["7", "true"]}, {type: boolean}]}}`, false, map[string]string{
 			"?q=5": "", "?q=7": "", "?q=6": "query /q anyOf", "?q=true": "", "?q=x": "query /q anyOf",
+		}},
+		"a text or a list of them": {"3.1.0", `{name: q, in: query, explode: false, schema: {oneOf: [{type: string, maxLength: 1}, {type: array, items: {enum: [ab, cd]}}]}}`, false, map[string]string{
+			"?q=*": "", "?q=ab": "", "?q=ab,cd": "", "?q=ab,ef": "query /q oneOf", "?q=ef": "query /q oneOf",
 		}},
 		"a bound without a type": {"3.1.0", `{name: q, in: query, schema: {maximum: 5}}`, false, map[string]string{"?q=5": "", "?q=6": "query /q maximum"}},
 		"numbers to choose from": {"3.1.0", `{name: q, in: query, schema: {enum: [1, 2]}}`, false, map[string]string{"?q=1": "", "?q=3": "query /q enum"}},
