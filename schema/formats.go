@@ -14,8 +14,8 @@ import (
 // formats are those of OpenAPI's own registry that say something of a value.
 func formats() []*jsonschema.Format {
 	return []*jsonschema.Format{
-		{Name: "int32", Validate: integer(32)},
-		{Name: "int64", Validate: integer(64)},
+		{Name: "int32", Validate: wholeNumber(32)},
+		{Name: "int64", Validate: wholeNumber(64)},
 		{Name: "byte", Validate: func(v any) error {
 			text, ok := v.(string)
 			if !ok {
@@ -30,7 +30,7 @@ func formats() []*jsonschema.Format {
 	}
 }
 
-func integer(bits int) func(any) error {
+func wholeNumber(bits int) func(any) error {
 	return func(v any) error {
 		number, ok := v.(json.Number)
 		if !ok {

@@ -10,10 +10,15 @@ import (
 type rule struct {
 	schema    *jsonschema.Schema
 	recursive bool // it describes parts of a value by itself
+	quick     *quick
 }
 
 func newRule(s *jsonschema.Schema) *rule {
-	return &rule{schema: s, recursive: isRecursive(s, map[*jsonschema.Schema]bool{})}
+	r := &rule{schema: s, recursive: isRecursive(s, map[*jsonschema.Schema]bool{})}
+	if !r.recursive {
+		r.quick = quickOf(s)
+	}
+	return r
 }
 
 // maxSteps is how many times a value, or a part of it, is held against a schema. Where each of
@@ -25,6 +30,9 @@ var errTooMuch = errors.New("more alternatives than anybody weighs")
 
 // ask holds a value against the schema.
 func (r *rule) ask(v any) error {
+	if r.quick.look(v) == yes {
+		return nil
+	}
 	if steps := maxSteps; r.recursive && !isWithin(&steps, r.schema, v) {
 		return errTooMuch
 	}

@@ -13,6 +13,7 @@
 //	parameter.go, query.go    texts turned into values, by style and explode
 //	body.go       bodies by media type; multipart.go, xml.go
 //	rule.go       a compiled schema, and what it may cost
+//	quick.go      a quick look, which accepts what is simple; the library judges the rest
 //	check.go      the judgement
 //
 // What is told of a fault is where it is and which rule it breaks, never a value.

@@ -402,11 +402,25 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
+// A small POST with parameters in its path, query and headers.
 func BenchmarkCheck(b *testing.B) {
-	o := operation(b, open(b, orders, schema.Options{}), "POST /v1/orders")
+	text := strings.Replace(orders, "  /orders:\n    post:\n", `  /shops/{shop}/orders:
+    parameters:
+      - {name: shop, in: path, required: true, schema: {type: integer, minimum: 1}}
+      - {name: notify, in: query, schema: {type: boolean}}
+      - {name: tag, in: query, schema: {type: array, items: {type: string, maxLength: 9}, maxItems: 3}}
+      - {name: X-Trace, in: header, schema: {type: string, format: uuid}}
+    post:
+`, 1)
+	benchmarkCheck(b, operation(b, open(b, text, schema.Options{}), "POST /v1/shops/{shop}/orders"), "/v1/shops/7/orders?notify=true&tag=gift&tag=new")
+}
+
+func benchmarkCheck(b *testing.B, o *schema.Operation, target string) {
+	b.Helper()
 	text := `{"item":"A-100","count":2,"note":"leave it at the door","to":{"city":"Oslo","floor":2},"pay":{"cash":12.5}}`
-	r := httptest.NewRequest("POST", "https://api.example.com/v1/orders", nil)
+	r := httptest.NewRequest("POST", "https://api.example.com"+target, nil)
 	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Trace", "0d0e4a3c-3c1c-4c1e-8f5e-1d2c3b4a5968")
 	r.ContentLength = int64(len(text))
 	reader := strings.NewReader("")
 	b.ReportAllocs()
