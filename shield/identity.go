@@ -24,7 +24,7 @@ type Identity struct {
 	Once         []Once         // what the guard consumes before the request goes on
 	With         []*Identity    // the other proofs of an All
 	Warnings     []string       // for the event: codes such as "credential_old"
-	Revocation   func() bool    // whether it was withdrawn since, asked while a stream lasts; nil: never is. Safe for concurrent use
+	Revocation   func() bool    // whether it was withdrawn since, asked while a stream lasts; nil: never is. Safe for concurrent use; it waits for nobody
 }
 
 // Confirm is what a credential is bound to (the "cnf" of RFC 7800). The guard

@@ -94,7 +94,7 @@ func (c *Certificate) verify(s tls.ConnectionState, use x509.ExtKeyUsage) (*x509
 	if err != nil {
 		return nil, err
 	}
-	if c.options.Check != nil {
+	if err = c.isRevoked(s); err == nil && c.options.Check != nil {
 		err = c.options.Check(s)
 	}
 	return leaf, err

@@ -33,8 +33,8 @@
 //
 // A connection goes on when a certificate ends or is revoked: bound the life of connections
 // (http.Server.IdleTimeout, http.Transport.IdleConnTimeout), or use the gateway, which asks for
-// every request. Revocation is not asked about unless [Options.Check] does:
-// [Revocation] makes one that asks.
+// every request. Whether a certificate was revoked is asked where [Options.Revocation]
+// says so, at each handshake.
 package workload
 
 import (
@@ -52,6 +52,7 @@ import (
 
 	"pavise.dev/pavise/internal/pki/certfile"
 	"pavise.dev/pavise/internal/pki/renewed"
+	"pavise.dev/pavise/internal/revocation"
 )
 
 // Options say where a certificate comes from and where it is kept. Chain is required, and
@@ -75,13 +76,16 @@ type Options struct {
 	// root. Nil: nothing else.
 	ServerRoots *x509.CertPool
 
-	// Check may refuse a peer that was verified, because its certificate was revoked for
-	// example: see [Revocation]. It is asked in every handshake, also of resumed connections;
+	// Revocation says how the authority is asked whether the other end's certificates were
+	// revoked. Nil: it is not asked.
+	Revocation *Revocation
+
+	// Check may refuse a peer that was verified. It is asked in every handshake, also of resumed connections;
 	// VerifiedChains holds the chains that were found. Nil: nothing is asked.
 	Check func(tls.ConnectionState) error
 
 	// Warn learns what went wrong behind the program's back, such as a renewal that will be
-	// tried again. It is called by one goroutine. Nil: nobody is told.
+	// tried again. It may be called by several goroutines at once. Nil: nobody is told.
 	Warn func(error)
 
 	Now func() time.Time // nil: time.Now
@@ -96,9 +100,13 @@ type Certificate struct {
 	kept    *certfile.Kept
 	roots   atomic.Pointer[roots]
 	keep    func(context.Context) // what is done each second
+	revoked *revocation.Checker   // nil: nobody is asked
 
-	stop  context.CancelFunc
-	owned sync.WaitGroup
+	life   context.Context
+	stop   context.CancelFunc
+	mu     sync.Mutex
+	closed bool // nothing begins any more; guarded by mu
+	owned  sync.WaitGroup
 }
 
 // roots are what others are verified against.
@@ -115,11 +123,16 @@ func Open(ctx context.Context, o Options) (*Certificate, error) {
 	}
 	o.complete()
 	c := &Certificate{options: o}
+	c.life, c.stop = context.WithCancel(context.Background())
+	if err := c.askAbout(o.Revocation); err != nil {
+		return nil, err
+	}
 	begin := c.watch
 	if o.Server != "" {
 		begin = c.renew
 	}
 	if err := begin(ctx); err != nil {
+		c.stop()
 		return nil, fmt.Errorf("workload: %w", err)
 	}
 	c.start()
@@ -153,8 +166,6 @@ const every = time.Second
 
 // start runs the one goroutine.
 func (c *Certificate) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	c.stop = cancel
 	tick, stop := c.options.tick, func() {}
 	if tick == nil {
 		ticker := time.NewTicker(every)
@@ -164,10 +175,10 @@ func (c *Certificate) start() {
 		defer stop()
 		for {
 			select {
-			case <-ctx.Done():
+			case <-c.life.Done():
 				return
 			case <-tick:
-				c.keep(ctx)
+				c.keep(c.life)
 			}
 		}
 	})
@@ -177,6 +188,9 @@ func (c *Certificate) start() {
 // as it is in force. The error is always nil.
 func (c *Certificate) Close() error {
 	c.stop()
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 	c.owned.Wait()
 	return nil
 }

@@ -5,11 +5,13 @@ import (
 	"sync"
 )
 
-// beside runs what shields do beside requests, until their generation is closed.
+// beside runs what shields do beside requests, until their generation is closed. What runs may
+// begin more.
 type beside struct {
 	life    context.Context
 	end     context.CancelFunc
-	mu      sync.Mutex // nothing begins while close waits
+	mu      sync.Mutex
+	closed  bool // nothing begins any more; guarded by mu
 	running sync.WaitGroup
 }
 
@@ -23,7 +25,7 @@ func newBeside() *beside {
 func (b *beside) Go(f func(context.Context)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.life.Err() == nil {
+	if !b.closed {
 		b.running.Go(func() { f(b.life) })
 	}
 }
@@ -32,6 +34,7 @@ func (b *beside) Go(f func(context.Context)) {
 func (b *beside) close() {
 	b.end()
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.closed = true
+	b.mu.Unlock()
 	b.running.Wait()
 }

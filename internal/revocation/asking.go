@@ -18,7 +18,7 @@ const maxAnswer = 32 << 10
 // askResponder asks one responder about a certificate (RFC 6960 appendix A.1, GET: the
 // question is always the same, so that caches on the way serve; RFC 5019 §5).
 func (c *Checker) askResponder(ctx context.Context, l *Link, address string, now time.Time) (*word, error) {
-	return c.once(ctx, "ocsp "+address+" "+string(l.id[:]), now, func() (*word, error) {
+	return c.once(ctx, "ocsp "+address+" "+string(l.id[:]), now, func(ctx context.Context) (*word, error) {
 		if known := c.answers.find(&l.id); c.isFresh(known, now) {
 			return known, nil
 		}

@@ -51,7 +51,8 @@ func (s *lists) find(k listKey) *fetched {
 // about returns what the lists that are known say of a certificate, nil if none is known.
 func (s *lists) about(l *Link) *word {
 	for _, address := range l.cert.CRLDistributionPoints[:min(len(l.cert.CRLDistributionPoints), maxAddresses)] {
-		if list := s.find(listKey{l.signer, address}); list != nil {
+		list := s.find(listKey{l.signer, address})
+		if list != nil && list.scope.covers(l.cert, address) == nil {
 			return list.about(l)
 		}
 	}
@@ -68,7 +69,7 @@ func (f *fetched) about(l *Link) *word {
 // fetchList gets the list at an address, and says what it says of a certificate.
 func (c *Checker) fetchList(ctx context.Context, l *Link, address string, now time.Time) (*word, error) {
 	key := listKey{l.signer, address}
-	_, err := c.once(ctx, "crl "+address+" "+string(l.signer[:]), now, func() (*word, error) {
+	_, err := c.once(ctx, "crl "+address+" "+string(l.signer[:]), now, func(ctx context.Context) (*word, error) {
 		if known := c.lists.find(key); known != nil && c.isFresh(&word{from: known.From, until: known.Until, had: &known.had}, now) {
 			return &word{}, nil
 		}
@@ -108,6 +109,9 @@ func (s *lists) take(der []byte, key listKey, l *Link, now time.Time) error {
 		return fmt.Errorf("it begins at %s", list.From.UTC().Format(time.RFC3339))
 	case !now.Before(list.Until):
 		return fmt.Errorf("it ended at %s", list.Until.UTC().Format(time.RFC3339))
+	}
+	if !list.scope.isAt(key.address) {
+		return errElsewhere // whoever sits on the way may send any other list of the authority
 	}
 	if err := list.SignedBy(l.issuer); err != nil {
 		return fmt.Errorf("it is not signed by %s: %w", l.issuer.Subject, err)

@@ -31,8 +31,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
 // The sources.
@@ -53,7 +51,8 @@ type Settings struct {
 	Responder string        // asked instead of those that certificates name; empty: none
 	Fetch     Fetcher
 	Now       func() time.Time
-	// Go runs something beside the request that found out that it is due. Nil: within it.
+	// Go runs questions beside the requests that ask them, until its context ends: a list that
+	// takes longer than a request waits is there for the next one. Nil: within the request.
 	Go func(func(context.Context))
 }
 
@@ -61,7 +60,8 @@ type Settings struct {
 const (
 	DefaultRefresh = time.Hour
 	coolDown       = 10 * time.Second // a source that failed is left alone
-	waitFor        = 3 * time.Second  // for one source: one that hangs leaves time for the next
+	waitFor        = 3 * time.Second  // that a request waits for one source: one that hangs leaves time for the next
+	askFor         = 30 * time.Second // for an answer that nobody waits for any more: a list may be long
 	skew           = 5 * time.Minute  // clocks that differ
 )
 
@@ -70,10 +70,17 @@ type Checker struct {
 	settings Settings
 	answers  answers
 	lists    lists
-	flight   singleflight.Group
 
 	mu    sync.Mutex
-	tried map[string]try // by what is asked; bounded by maxTried
+	asked map[string]*question // under way, by what is asked
+	tried map[string]try       // by what is asked; bounded by maxTried
+}
+
+// question is one that is under way, for all who ask it at the same time.
+type question struct {
+	done chan struct{} // closed when there is an answer
+	word *word
+	err  error
 }
 
 // try is the last time that something was asked and failed.
@@ -100,7 +107,7 @@ func New(s Settings) (*Checker, error) {
 	if s.Refresh == 0 {
 		s.Refresh = DefaultRefresh
 	}
-	return &Checker{settings: s, tried: map[string]try{}}, nil
+	return &Checker{settings: s, asked: map[string]*question{}, tried: map[string]try{}}, nil
 }
 
 // Link is a certificate with the authority that signed it, prepared for many questions.
@@ -163,9 +170,35 @@ func (h *had) isDue(now time.Time, refresh time.Duration) bool {
 // RevokedAt returns when a certificate was revoked, zero if it was not; or an error, if no
 // source can say. The staple is the OCSP answer that came with the certificate, if any.
 //
-// It waits for a source only if there is no word that is good now.
+// It waits for a source only if there is no word that is good now, and then for a few
+// seconds.
 func (c *Checker) RevokedAt(ctx context.Context, l *Link, staple []byte) (time.Time, error) {
 	now := c.settings.Now()
+	if w := c.known(ctx, l, staple, now); w != nil {
+		return w.revoked, nil
+	}
+	return c.wait(ctx, l, now)
+}
+
+// ErrUnknown says that there is no word that is good now.
+var ErrUnknown = errors.New("nobody has said anything that is good now")
+
+// Known is RevokedAt for those who must not wait: if there is no word that is good now it
+// returns [ErrUnknown], and asks beside, so that there may be one later.
+func (c *Checker) Known(l *Link) (time.Time, error) {
+	now := c.settings.Now()
+	if w := c.known(context.Background(), l, nil, now); w != nil {
+		return w.revoked, nil
+	}
+	c.beside(context.Background(), func(ctx context.Context) { _, _ = c.wait(ctx, l, now) }) // whoever asks next finds what came of it
+	if w := c.known(context.Background(), l, nil, now); w != nil {
+		return w.revoked, nil
+	}
+	return time.Time{}, ErrUnknown
+}
+
+// known is the word of the first source that has said something good, nil if none has.
+func (c *Checker) known(ctx context.Context, l *Link, staple []byte, now time.Time) *word {
 	for _, source := range c.settings.Ask {
 		w := c.remembered(source, l)
 		isGood := w != nil && w.isGood(now)
@@ -180,10 +213,10 @@ func (c *Checker) RevokedAt(ctx context.Context, l *Link, staple []byte) (time.T
 			w = cmp.Or(c.remembered(source, l), w)
 		}
 		if isGood {
-			return w.revoked, nil
+			return w
 		}
 	}
-	return c.wait(ctx, l, now)
+	return nil
 }
 
 // wait asks the sources in turn until one can say.
@@ -268,30 +301,80 @@ func (c *Checker) isFresh(w *word, now time.Time) bool {
 // maxAddresses is how many addresses of one certificate are tried.
 const maxAddresses = 4
 
-// once runs f for all who ask for the same at the same time, and leaves alone for a while
-// what has failed.
-func (c *Checker) once(ctx context.Context, key string, now time.Time, f func() (*word, error)) (*word, error) {
-	c.mu.Lock()
-	last, known := c.tried[key]
-	c.mu.Unlock()
-	if ago := now.Sub(last.at); known && ago >= 0 && ago < coolDown {
-		return nil, fmt.Errorf("%w (%s ago)", last.why, ago.Round(time.Second))
-	}
+// once asks for all who ask for the same at the same time, and leaves alone for a while what
+// has failed. Whoever asks waits for as long as ctx allows; the question goes on without.
+func (c *Checker) once(ctx context.Context, key string, now time.Time, ask func(context.Context) (*word, error)) (*word, error) {
 	for {
-		found, err, shared := c.flight.Do(key, func() (any, error) { return f() })
-		if shared && errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		q, isNew, err := c.join(key, now)
+		if err != nil {
+			return nil, err
+		}
+		if isNew {
+			c.run(ctx, func(ctx context.Context) {
+				q.word, q.err = safely(ctx, ask)
+				c.settle(key, now, q.err)
+				close(q.done)
+			})
+		}
+		select {
+		case <-q.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no answer yet: %w", ctx.Err())
+		}
+		if !isNew && errors.Is(q.err, context.Canceled) && ctx.Err() == nil {
 			continue // who asked for all of us has left
 		}
-		w, _ := found.(*word) // f returns nothing else
-		c.settle(key, now, err)
-		return w, err
+		return q.word, q.err
 	}
 }
 
-// settle remembers a failure. That whoever asked has left says nothing about the source.
+// safely asks. What a stranger has sent must not end the program, even if it makes a reader
+// panic: nobody else would catch that beside a request.
+func safely(ctx context.Context, ask func(context.Context) (*word, error)) (w *word, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the answer could not be read: %v", p)
+		}
+	}()
+	return ask(ctx)
+}
+
+// join returns the question that is under way, or a new one; an error if it was tried a
+// moment ago.
+func (c *Checker) join(key string, now time.Time) (q *question, isNew bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if q := c.asked[key]; q != nil {
+		return q, false, nil
+	}
+	last, known := c.tried[key]
+	if ago := now.Sub(last.at); known && ago >= 0 && ago < coolDown {
+		return nil, false, fmt.Errorf("%w (%s ago)", last.why, ago.Round(time.Second))
+	}
+	q = &question{done: make(chan struct{})}
+	c.asked[key] = q
+	return q, true, nil
+}
+
+// run runs a question: beside the request, with time of its own, if that is possible.
+func (c *Checker) run(ctx context.Context, ask func(context.Context)) {
+	if c.settings.Go == nil {
+		ask(ctx)
+		return
+	}
+	c.settings.Go(func(life context.Context) {
+		ctx, cancel := context.WithTimeout(life, askFor)
+		defer cancel()
+		ask(ctx)
+	})
+}
+
+// settle ends a question, and remembers a failure. That whoever asked has left says nothing
+// about the source.
 func (c *Checker) settle(key string, now time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.asked, key)
 	switch {
 	case err == nil:
 		delete(c.tried, key)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ocsp"
@@ -210,9 +211,92 @@ func TestListsThatSayNothing(t *testing.T) {
 		"HTML":               {[]byte("<html>"), "no revocation list"},
 	} {
 		w.put(point, c.der)
-		w.want(name, w.checker(only(revocation.CRL)), leaf, c.want)
+		checker := w.checker(only(revocation.CRL))
+		w.want(name, checker, leaf, c.want)
+		w.want(name+", asked again", checker, leaf, c.want)
 	}
 	w.want("no address", w.checker(only(revocation.CRL)), w.ca.leaf(func(c *x509.Certificate) { c.CRLDistributionPoints = nil }), "does not say where")
+}
+
+// Whoever sits on the way has other lists of the authority at hand, signed and in force: none
+// of them takes the place of the one that belongs there.
+func TestAnotherListBringsNothingBack(t *testing.T) {
+	attacktest.Rows(t, 77)
+	w := newWorld(t)
+	lost := w.ca.leaf()
+	w.put(point, w.ca.list(1, w.Now(), 10*time.Hour, nil, lost))
+	c := w.checker(only(revocation.CRL))
+	w.want("on its list", c, lost, "revoked")
+	for name, change := range map[string]func(*x509.RevocationList){
+		"of another address": critical(28, where("http://crl.example/2")...),
+		"about authorities":  critical(28, 0x30, 3, 0x82, 1, 0xff),
+	} {
+		w.forward(2 * time.Hour)
+		w.put(point, w.ca.list(9, w.Now(), 10*time.Hour, change))
+		for range 3 {
+			if at, err := c.RevokedAt(t.Context(), revocation.NewLink(lost, w.ca.cert), nil); err == nil && at.IsZero() {
+				t.Errorf("a list %s takes its place", name)
+			}
+		}
+	}
+}
+
+// later is a way out whose answers take a time.
+type later struct {
+	*world
+	takes time.Duration
+}
+
+func (l *later) Get(ctx context.Context, address string, limit int64) ([]byte, http.Header, error) {
+	select {
+	case <-time.After(l.takes):
+		return l.world.Get(ctx, address, limit)
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+}
+
+// A list that takes longer than a request waits is there for the next one.
+func TestSlowListsAreHadAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		leaf := w.ca.leaf()
+		w.put(point, w.ca.list(1, w.Now(), time.Hour, nil))
+		c := w.checker(only(revocation.CRL), func(s *revocation.Settings) {
+			s.Fetch, s.Go = &later{w, 20 * time.Second}, func(f func(context.Context)) { go f(context.Background()) }
+		})
+		begin := time.Now()
+		w.want("asked first", c, leaf, "no answer yet")
+		w.want("asked again", c, leaf, "no answer yet")
+		if took := time.Since(begin); took > 7*time.Second {
+			t.Errorf("two requests have waited for %s", took)
+		}
+		time.Sleep(20 * time.Second) // of the bubble's time
+		synctest.Wait()
+		w.want("when it has come", c, leaf, "good")
+		if n := w.times("crl.example"); n != 1 {
+			t.Errorf("fetched %d times", n)
+		}
+		begin = time.Now()
+		other := w.ca.leaf(func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://hangs.example/x"} })
+		if _, err := c.Known(revocation.NewLink(other, w.ca.cert)); !errors.Is(err, revocation.ErrUnknown) || time.Since(begin) != 0 {
+			t.Errorf("who must not wait has waited for %s: %v", time.Since(begin), err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+	})
+}
+
+func TestWhatAReaderPanicsOverIsAnError(t *testing.T) {
+	w := newWorld(t)
+	c := w.checker(only(revocation.CRL), func(s *revocation.Settings) { s.Fetch = panicking{} })
+	w.want("a panic", c, w.ca.leaf(), "could not be read")
+}
+
+type panicking struct{}
+
+func (panicking) Get(context.Context, string, int64) ([]byte, http.Header, error) {
+	panic("out of range")
 }
 
 func TestSourcesAreAskedInTurn(t *testing.T) {
@@ -306,8 +390,18 @@ func TestBesideRequests(t *testing.T) {
 	leaf := w.ca.leaf()
 	w.put(responder, w.ca.answer(leaf, ocsp.Good, w.Now(), 10*time.Hour))
 	var later []func(context.Context)
-	c := w.checker(only(revocation.OCSP), func(s *revocation.Settings) { s.Go = func(f func(context.Context)) { later = append(later, f) } })
+	atOnce := true
+	c := w.checker(only(revocation.OCSP), func(s *revocation.Settings) {
+		s.Go = func(f func(context.Context)) {
+			if atOnce {
+				f(t.Context())
+				return
+			}
+			later = append(later, f)
+		}
+	})
 	w.want("asked", c, leaf, "good")
+	atOnce = false
 	w.forward(2 * time.Hour)
 	w.put(responder, w.ca.answer(leaf, ocsp.Revoked, w.Now(), 10*time.Hour))
 	w.want("nobody waits", c, leaf, "good")
@@ -315,6 +409,7 @@ func TestBesideRequests(t *testing.T) {
 	if len(later) != 1 {
 		t.Fatalf("%d questions beside", len(later))
 	}
+	atOnce = true
 	later[0](t.Context())
 	w.want("and then it is known", c, leaf, "revoked")
 }

@@ -107,8 +107,15 @@ func (s scope) covers(c *x509.Certificate, address string) error {
 		return errors.New("it is about certificates that are no authority's")
 	case s.cas && !c.IsCA:
 		return errors.New("it is about certificates of authorities")
-	case s.points != "" && !strings.Contains(s.points, "\n"+address+"\n"):
-		return errors.New("it belongs to another distribution point")
+	case !s.isAt(address):
+		return errElsewhere
 	}
 	return nil
+}
+
+var errElsewhere = errors.New("it belongs to another distribution point")
+
+// isAt reports whether a list that was had at an address is the one that belongs there.
+func (s scope) isAt(address string) bool {
+	return s.points == "" || strings.Contains(s.points, "\n"+address+"\n")
 }

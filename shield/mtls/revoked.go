@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"pavise.dev/pavise/internal/revocation"
@@ -79,10 +80,29 @@ func (r *Revocation) open(env shield.Env) (*online, error) {
 // was revoked.
 const revocationUnknown = "revocation_unknown"
 
+// asking is how a certificate is asked about.
+type asking func(l *revocation.Link, staple []byte) (time.Time, error)
+
+// waiting asks for a request, which waits for an answer if there is none yet.
+func (o *online) waiting(ctx context.Context) asking {
+	if o == nil {
+		return nil
+	}
+	return func(l *revocation.Link, staple []byte) (time.Time, error) { return o.RevokedAt(ctx, l, staple) }
+}
+
+// knowing asks for a stream that goes on: whoever watches over all of them must not wait.
+func (o *online) knowing() asking {
+	if o == nil {
+		return nil
+	}
+	return func(l *revocation.Link, _ []byte) (time.Time, error) { return o.Known(l) }
+}
+
 // notRevoked refuses a chain of which something was revoked by its authority, or about which
 // nobody can say; a warning, if that is accepted. Certificates of the own authority are
 // looked up in the registry instead.
-func (s *certificates) notRevoked(ctx context.Context, state *state, v *verdict, staple []byte, now time.Time) (warning string, err error) {
+func (s *certificates) notRevoked(ask asking, state *state, v *verdict, staple []byte, now time.Time) (warning string, err error) {
 	if v.own || len(s.crl) == 0 && s.online == nil {
 		return "", nil
 	}
@@ -93,7 +113,7 @@ func (s *certificates) notRevoked(ctx context.Context, state *state, v *verdict,
 		if i > 0 {
 			staple = nil // it is the leaf's
 		}
-		at, err := s.revokedAt(ctx, state, v, i, staple, now)
+		at, err := s.revokedAt(ask, state, v, i, staple, now)
 		if !at.IsZero() {
 			return "", shield.Refuse(shield.RevokedCredential, "revoked by its authority at %s", at.UTC().Format(time.RFC3339)).Of(v.ids[0], "", true)
 		}
@@ -109,7 +129,7 @@ func (s *certificates) notRevoked(ctx context.Context, state *state, v *verdict,
 
 // revokedAt asks about one certificate of a chain: the lists from files first, if any is of
 // its authority.
-func (s *certificates) revokedAt(ctx context.Context, state *state, v *verdict, i int, staple []byte, now time.Time) (time.Time, error) {
+func (s *certificates) revokedAt(ask asking, state *state, v *verdict, i int, staple []byte, now time.Time) (time.Time, error) {
 	l := &v.links[i]
 	var ofFiles error
 	if len(s.crl) > 0 {
@@ -119,15 +139,32 @@ func (s *certificates) revokedAt(ctx context.Context, state *state, v *verdict, 
 		}
 		ofFiles = err
 	}
-	if s.online == nil {
+	if ask == nil {
 		return time.Time{}, ofFiles
 	}
 	if i > 0 && s.online.leafOnly {
 		return time.Time{}, nil
 	}
-	at, err := s.online.RevokedAt(ctx, l.asked, staple)
+	at, err := ask(l.asked, staple)
 	if err != nil {
 		return at, errors.Join(ofFiles, fmt.Errorf("nobody says anything about the certificate that %s signed: %w", l.name, err))
 	}
 	return at, nil
+}
+
+// streamGrace is how long a stream goes on about whose certificate nobody says anything any
+// more: long enough for an answer, which is asked for beside.
+const streamGrace = 30 * time.Second
+
+// over reports whether a certificate is no longer good for a stream that was opened with it.
+// Since remembers from when on nobody could say, in Unix nanoseconds.
+func (s *certificates) over(v *verdict, state *state, since *atomic.Int64) bool {
+	now := s.now()
+	_, err := s.notRevoked(s.online.knowing(), state, v, nil, now)
+	if !errors.Is(err, revocation.ErrUnknown) {
+		since.Store(0)
+		return err != nil
+	}
+	since.CompareAndSwap(0, now.UnixNano())
+	return now.UnixNano()-since.Load() > int64(streamGrace)
 }

@@ -1,6 +1,7 @@
 package mtls
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/shield"
+	"pavise.dev/pavise/shield/shieldtest"
 )
 
 const crlAddress = "http://crl.example/ca.crl"
@@ -103,6 +105,51 @@ func TestWhatWeakensAskingIsSaid(t *testing.T) {
 	lost := between.leaf(named)
 	soft.world.AddPage(crlAddress, between.list(2, soft.world.Now().Add(4*time.Hour), lost))
 	soft.refused("revoked, though something else is unknown", shield.RevokedCredential, lost, between.cert)
+}
+
+// Streams are watched over by one who must not wait: about one whose certificate nobody
+// says anything any more is asked beside, for a while.
+func TestStreamsAboutWhichNobodyKnowsEndAfterAWhile(t *testing.T) {
+	attacktest.Rows(t, 77)
+	world := shieldtest.NewWorld()
+	ca := newAuthority(t, world.Now(), "Clients")
+	world.WriteFile("ca.pem", bundle(ca.cert))
+	env := world.Env()
+	var beside []func(context.Context)
+	queue := false
+	env.Go = func(f func(context.Context)) {
+		if queue {
+			beside = append(beside, f)
+			return
+		}
+		f(t.Context())
+	}
+	opened, err := (&Config{Trust: []string{"ca.pem"}, Revocation: &Revocation{}}).Open(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{TB: t, world: world, ca: ca, shield: opened}
+	world.AddPage(crlAddress, ca.list(1, world.Now().Add(4*time.Hour)))
+	id := s.accepted("on no list", ca.leaf(named))
+	queue = true // from now on nobody answers
+	world.Advance(5 * time.Hour)
+	if id.Revocation() || len(beside) == 0 {
+		t.Errorf("it ends at once, or nobody asks: %d questions", len(beside))
+	}
+	world.Advance(29 * time.Second)
+	if id.Revocation() {
+		t.Error("it ends too soon")
+	}
+	world.Advance(2 * time.Second)
+	if !id.Revocation() {
+		t.Error("it goes on for ever")
+	}
+	queue = false
+	world.AddPage(crlAddress, ca.list(2, world.Now().Add(4*time.Hour)))
+	world.Advance(time.Minute)
+	if id.Revocation() {
+		t.Error("there is an answer again")
+	}
 }
 
 // A list in a file counts before anybody is asked, and an old one still says what was revoked.

@@ -1,7 +1,6 @@
 package mtls
 
 import (
-	"context"
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
@@ -98,7 +97,7 @@ func (s *certificates) Verify(r *http.Request) (*shield.Identity, error) {
 	if err := v.inForce(now); err != nil {
 		return nil, err
 	}
-	warning, err := s.notRevoked(r.Context(), state, v, r.TLS.OCSPResponse, now)
+	warning, err := s.notRevoked(s.online.waiting(r.Context()), state, v, r.TLS.OCSPResponse, now)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +202,8 @@ func (s *certificates) identify(r *http.Request, state *state, v *verdict, now t
 	if state.outdated {
 		id.Warnings = append(id.Warnings, "trust_outdated")
 	}
-	id.Revocation = func() bool { return s.withdrawn(v, record, withdrawn) }
+	unknown := new(atomic.Int64)
+	id.Revocation = func() bool { return s.withdrawn(v, record, withdrawn, unknown) }
 	return id, nil
 }
 
@@ -228,12 +228,9 @@ func (s *certificates) client(v *verdict) (*shield.Record, error) {
 // withdrawn reports whether an accepted certificate is no longer good, for
 // streams that outlast the request. What the revocation lists cannot decide counts
 // as withdrawn.
-func (s *certificates) withdrawn(v *verdict, record *shield.Record, ofRecord func() bool) bool {
+func (s *certificates) withdrawn(v *verdict, record *shield.Record, ofRecord func() bool, unknown *atomic.Int64) bool {
 	state := s.state.Load()
-	if !state.trust.anchors[v.anchor] {
-		return true
-	}
-	if _, err := s.notRevoked(context.Background(), state, v, nil, s.now()); err != nil {
+	if !state.trust.anchors[v.anchor] || s.over(v, state, unknown) {
 		return true
 	}
 	if record != nil {
