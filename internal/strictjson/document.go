@@ -31,9 +31,9 @@ func (d *document) more() bool {
 
 // Document reads data as strictly as [Parse] does, within bounds. Numbers are json.Number,
 // as validators want them, within the range of float64, and no longer than readers agree
-// about.
+// about. The texts of the value share one copy of the data.
 func Document(data []byte, b Bounds) (any, error) {
-	return parse(&parser{data: data, depth: b.Depth, doc: &document{Bounds: b}})
+	return parse(&parser{data: data, copy: string(data), depth: b.Depth, doc: &document{Bounds: b}})
 }
 
 // maxDigits is the longest number, in characters. float64 has 17 significant digits.
@@ -59,6 +59,9 @@ func (d *document) number(n Number) (any, error) {
 		if exponent, err := strconv.Atoi(string(n[i+1:])); err != nil || exponent > maxExponent || exponent < -maxExponent {
 			return nil, errors.New("a number beyond the range of float64") // exact arithmetic would fill the memory
 		}
+	}
+	if !strings.ContainsAny(string(n), "eE") {
+		return json.Number(n), nil // forty digits are within float64
 	}
 	if f, err := n.Float(); err != nil || math.IsInf(f, 0) {
 		return nil, errors.New("a number beyond the range of float64")

@@ -57,6 +57,19 @@ func TestDocumentsAreBounded(t *testing.T) {
 	}
 }
 
+// Texts and prose, as bodies have them: what is measured is the scan.
+func BenchmarkDocumentOfTexts(b *testing.B) {
+	line := `{"title":"A letter from the harbour","text":"` + strings.Repeat("The ship left at dawn, and nobody waved; the gulls followed it for an hour. ", 12) + `"},`
+	text := []byte("[" + strings.Repeat(line, 50) + "{}]")
+	b.ReportAllocs()
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if _, err := strictjson.Document(text, strictjson.Bounds{Depth: 64, Entries: 10_000}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkDocument(b *testing.B) {
 	text := []byte(`{"id":7,"customer":{"name":"Ada Lovelace","mail":"ada@example.com"},"items":[{"sku":"A-100","count":2,"price":12.5},{"sku":"B-7","count":1,"price":3}],"note":"leave it at the door, please","paid":false}`)
 	b.ReportAllocs()

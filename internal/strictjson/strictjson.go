@@ -13,8 +13,10 @@
 package strictjson
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -63,6 +65,7 @@ func parse(p *parser) (any, error) {
 
 type parser struct {
 	data  []byte
+	copy  string // the data; "": pieces are copied one by one
 	at    int
 	depth int       // the deepest nesting
 	doc   *document // bounds and forms of a document; nil: of what is signed
@@ -193,24 +196,58 @@ func (p *parser) text() (string, error) {
 	if !p.take('"') {
 		return "", errors.New("a string is missing")
 	}
-	start := p.at
-	for p.at < len(p.data) {
+	start, ascii := p.at, true
+	for {
+		p.at += plainRun(p.data[p.at:])
+		if p.at >= len(p.data) {
+			return "", errors.New("a string does not end")
+		}
 		switch c := p.data[p.at]; {
 		case c == '"':
-			plain := p.data[start:p.at]
-			if !utf8.Valid(plain) {
+			if !ascii && !utf8.Valid(p.data[start:p.at]) {
 				return "", errors.New("a string is not UTF-8")
 			}
 			p.at++
-			return string(plain), nil
+			return p.slice(start, p.at-1), nil
 		case c == '\\':
 			return p.escaped(start)
 		case c < ' ':
 			return "", errors.New("a control character in a string")
 		}
+		ascii = false
 		p.at++
 	}
-	return "", errors.New("a string does not end")
+}
+
+// slice is a piece of the data. Those of a document share one copy of it.
+func (p *parser) slice(from, to int) string {
+	if p.copy != "" {
+		return p.copy[from:to]
+	}
+	return string(p.data[from:to])
+}
+
+// plainRun is how many bytes at the beginning of a text are plain: ASCII, but for controls, the
+// quote and the backslash. It looks at eight at a time; a bit at the top of a byte of stop says
+// that there is something else, and the lowest such bit is right even where the arithmetic has
+// borrowed from the next byte.
+func plainRun(text []byte) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	at := 0
+	for ; len(text)-at >= 8; at += 8 {
+		word := binary.LittleEndian.Uint64(text[at:])
+		quote, slash := word^(ones*'"'), word^(ones*'\\')
+		stop := (word | (word - ones*' ') | (quote-ones)&^quote | (slash-ones)&^slash) & tops
+		if stop != 0 {
+			return at + bits.TrailingZeros64(stop)/8
+		}
+	}
+	for ; at < len(text); at++ {
+		if c := text[at]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			break
+		}
+	}
+	return at
 }
 
 // escaped reads on at the first backslash of the string that began at start.
@@ -321,7 +358,7 @@ func (p *parser) number() (Number, error) {
 			return "", errors.New("a number without digits in its exponent")
 		}
 	}
-	return Number(p.data[start:p.at]), nil
+	return Number(p.slice(start, p.at)), nil
 }
 
 func (p *parser) digits() bool {

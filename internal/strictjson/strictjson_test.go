@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pavise.dev/pavise/internal/strictjson"
 )
@@ -115,6 +116,23 @@ func FuzzParse(f *testing.F) {
 		}
 		if fmt.Sprintf("%#v", plain(ours)) != fmt.Sprintf("%#v", theirs) {
 			t.Fatalf("read %q as %#v, encoding/json as %#v", data, ours, theirs)
+		}
+	})
+}
+
+// A run of plain bytes ends where the first other one is, wherever that stands.
+func FuzzStringsOfEveryLength(f *testing.F) {
+	f.Add("aaaaaaaaaaaaaaaa", byte('"'))
+	f.Add("aaaaaaaaaa\x1faaaa", byte(0x80))
+	f.Fuzz(func(t *testing.T, text string, other byte) {
+		for i := 0; i <= len(text) && i < 40; i++ {
+			data := []byte("\"" + text[:i] + string([]byte{other}) + text[i:] + "\"")
+			ours, err := strictjson.Parse(data)
+			var theirs string
+			fine := utf8.Valid(data) && json.Unmarshal(data, &theirs) == nil && !bytes.Contains(data, []byte(`\u`))
+			if fine && (err != nil || ours != theirs) || err == nil && !json.Valid(data) {
+				t.Fatalf("%q: %q, %v; encoding/json: %q", data, ours, err, theirs)
+			}
 		}
 	})
 }
