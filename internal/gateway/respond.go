@@ -28,6 +28,10 @@ func (x *exchange) respond(rep reply) {
 		x.limit = x.started.Add(total)
 	}
 	x.copyFields(h, rep)
+	if x.u.s.Discard != nil && x.u.s.Discard(x.w, x.r, h.status) {
+		clear(x.w.Header())
+		return
+	}
 	x.w.WriteHeader(h.status)
 	if err := x.copyBody(rep, streaming); err != nil {
 		x.abort(err)

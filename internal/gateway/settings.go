@@ -65,6 +65,11 @@ type Settings struct {
 	Fail   func(http.ResponseWriter, *http.Request, *shield.Refusal)
 	Report func(*http.Request, Result)
 
+	// Discard is asked when the head of an answer is there, before any of it is sent on; the
+	// writer's Header holds it. If it returns true, nothing is sent on, the answer's body is not
+	// read, and the header is empty again: the handler may be called once more. nil: never.
+	Discard func(w http.ResponseWriter, r *http.Request, status int) bool
+
 	Now  func() time.Time                                                  // of expiries and the breaker; nil: time.Now. Socket deadlines run on the real clock
 	Tick func(time.Duration) (ticks <-chan time.Time, stop func())         // nil: time.NewTicker
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error) // nil: net.Dialer

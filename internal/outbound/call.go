@@ -44,7 +44,7 @@ func (c *Carrier) open(one Call) (*call, error) {
 	x.upstream, err = gateway.New(gateway.Settings{
 		Name: one.Name, Addresses: []string{x.destination()}, TLS: gateway.TLS{Config: one.TLS},
 		Timeouts: gateway.Timeouts{ResponseHeader: one.Timeout}, Verbatim: true, KeepBanners: true,
-		Now: c.options.Now, Fail: x.fail, Report: x.report,
+		Now: c.options.Now, Fail: x.fail, Report: x.report, Discard: x.discard,
 	})
 	return x, err
 }
@@ -125,7 +125,7 @@ func (c *call) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			c.fail(w, r, refusal)
 			return
 		}
-		a := &answer{ResponseWriter: w, call: c, request: out, last: try == maxTries || body == nil && hasBody(r)}
+		a := &answer{ResponseWriter: w, last: try == maxTries || body == nil && hasBody(r)}
 		c.upstream.ServeHTTP(a, out)
 		if !a.dropped {
 			c.tell(r, a.status)
@@ -205,13 +205,10 @@ func (c *call) sign(out *http.Request) *shield.Refusal {
 	return nil
 }
 
-// answer is the way back. What the token's owner can mend is not handed on: the request is
-// sent again.
+// answer is the way back.
 type answer struct {
 	http.ResponseWriter
-	call    *call
-	request *http.Request
-	last    bool // it cannot be sent again
+	last    bool // the request cannot be sent again
 	status  int
 	dropped bool
 }
@@ -221,26 +218,21 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {
-	if a.dropped {
-		return
-	}
 	if status >= 200 {
 		a.status = status
-		if t := a.call.Token; t != nil && t.Answered(a.request, status, a.Header()) && !a.last {
-			a.dropped = true
-			clear(a.Header())
-			return
-		}
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// Write implements http.ResponseWriter.
-func (a *answer) Write(p []byte) (int, error) {
-	if a.dropped {
-		return len(p), nil
+// discard drops an answer that the token's owner can mend: the request is sent again. The
+// answer's head says so; whatever follows it is not waited for.
+func (c *call) discard(w http.ResponseWriter, r *http.Request, status int) bool {
+	a, ok := w.(*answer)
+	if !ok || c.Token == nil {
+		return false
 	}
-	return a.ResponseWriter.Write(p)
+	a.dropped = c.Token.Answered(r, status, a.Header()) && !a.last
+	return a.dropped
 }
 
 // fail answers for a call that was not carried, and tells of it.

@@ -664,3 +664,59 @@ func TestTokenThatIsNoLongerTakenIsReplaced(t *testing.T) {
 	}
 	nobody.tells("502", "somebody has to sign in")
 }
+
+// A 401 that streams leaves nothing behind: what the caller gets is the next answer, whole, and
+// nobody waits for the end of the first.
+func TestStreamedRefusalLeavesNothingOfItself(t *testing.T) {
+	for name, stream := range map[string]func(w http.ResponseWriter, gone <-chan struct{}){
+		"chunked": func(w http.ResponseWriter, _ <-chan struct{}) {
+			_ = http.NewResponseController(w).Flush()
+			_, _ = io.WriteString(w, "no")
+		},
+		"events with a length": func(w http.ResponseWriter, _ <-chan struct{}) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Content-Length", "2")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, "no")
+		},
+		"without an end": func(w http.ResponseWriter, gone <-chan struct{}) {
+			for {
+				_, _ = io.WriteString(w, strings.Repeat("no", 1<<10))
+				select {
+				case <-gone:
+					return
+				default:
+				}
+			}
+		},
+	} {
+		for _, status := range []int{http.StatusForbidden, http.StatusOK} {
+			for _, http2 := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, then %d, HTTP/2 %t", name, status, http2), func(t *testing.T) {
+					d := newDestination(t, http2, func(w http.ResponseWriter, r *http.Request) {
+						if r.Header.Get("Authorization") != "Bearer 1" {
+							w.Header().Set("X-First", "yes")
+							if name != "events with a length" {
+								w.WriteHeader(http.StatusUnauthorized)
+							}
+							stream(w, r.Context().Done())
+							return
+						}
+						w.Header().Set("X-Second", "yes")
+						w.WriteHeader(status)
+						_, _ = io.WriteString(w, "this is it")
+					})
+					call := d.call()
+					call.Token = &token{helps: true}
+					h := carry(t, call)
+					ctx, cancel := context.WithTimeout(t.Context(), patience)
+					defer cancel()
+					answer := send(t, request(t, http.MethodGet, h.url(), "").WithContext(ctx))
+					if answer.status != status || answer.body != "this is it" || answer.header.Get("X-First") != "" || answer.header.Get("X-Second") != "yes" {
+						t.Errorf("%+v", answer)
+					}
+				})
+			}
+		}
+	}
+}
