@@ -124,10 +124,7 @@ func (c *Carrier) Replace(calls []Call) error {
 	if err != nil {
 		return err
 	}
-	for key, d := range fresh {
-		c.doors[key] = d
-		c.owned.Go(func() { c.serve(d) })
-	}
+	maps.Copy(c.doors, fresh)
 	for key, d := range c.doors {
 		if carried, ok := next[key]; ok {
 			c.retire(d.swap(carried))
@@ -135,6 +132,9 @@ func (c *Carrier) Replace(calls []Call) error {
 		}
 		delete(c.doors, key)
 		c.owned.Go(func() { c.leave(d) })
+	}
+	for _, d := range fresh { // they have something to carry now
+		c.owned.Go(func() { c.serve(d) })
 	}
 	return nil
 }

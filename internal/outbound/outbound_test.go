@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -719,4 +720,38 @@ func TestStreamedRefusalLeavesNothingOfItself(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whoever connects while a door opens waits until there is something behind it.
+func TestCallsThatComeWhileDoorsOpenAreCarried(t *testing.T) {
+	d := newDestination(t, false, nil)
+	dir, err := os.MkdirTemp("", "doors") // a socket's path is short
+	check(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	var calls []outbound.Call
+	var callers sync.WaitGroup
+	for i := range 200 {
+		one := d.call()
+		path := filepath.Join(dir, fmt.Sprint(i))
+		one.Name, one.Listen = fmt.Sprint(i), "unix:"+path
+		calls = append(calls, one)
+		callers.Go(func() {
+			nc, err := net.Dial("unix", path)
+			for late := time.Now().Add(patience); err != nil && time.Now().Before(late); nc, err = net.Dial("unix", path) {
+				runtime.Gosched()
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = nc.Close() }()
+			_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") // the answer tells
+			answer, err := http.ReadResponse(bufio.NewReader(nc), nil)
+			if err != nil || answer.StatusCode != http.StatusOK {
+				t.Errorf("while door %s opened: %v, %v", path, answer, err)
+			}
+		})
+	}
+	carry(t, calls...)
+	callers.Wait()
 }
