@@ -37,6 +37,9 @@ func (c *Certificate) renew(ctx context.Context) error {
 		return err
 	}
 	if c.kept.Files.Exist() {
+		if err := c.kept.Files.Recover(); err != nil {
+			return err
+		}
 		if err := c.kept.Load(); err != nil {
 			return err
 		}

@@ -53,6 +53,9 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{options: o}
 	for _, files := range o.Files {
 		one := &kept{Kept: certfile.NewKept(files, renewed.Options{Source: dialing{o}, Now: o.Now, Jitter: rand.Float64()})}
+		if err := files.Recover(); err != nil {
+			return nil, err
+		}
 		if err := one.look(); err != nil {
 			return nil, err
 		}

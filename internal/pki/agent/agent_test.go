@@ -270,3 +270,17 @@ func TestFilesThatSomebodyElseReplacedAreTaken(t *testing.T) {
 		t.Error("it was renewed as if it were the one before")
 	}
 }
+
+// A death has left the new key with the old chain: programs read the pair before again.
+func TestAgentPutsBackWhatADeathHasLeft(t *testing.T) {
+	w := newWorld(t)
+	web, other := w.files("web"), w.files("other")
+	must(t, os.Link(web.Key, filepath.Join(w.dir, ".web-key.pem.before")))
+	text, err := os.ReadFile(other.Key)
+	must(t, err)
+	must(t, certfile.Replace(web.Key, text, 0o600))
+	w.agent(web)
+	if _, err := tls.LoadX509KeyPair(web.Chain, web.Key); err != nil {
+		t.Error(err)
+	}
+}

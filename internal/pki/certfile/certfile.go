@@ -5,8 +5,13 @@
 // whole. Two files cannot be replaced in one step: both are written whole before the first
 // takes its place, the key comes first, and a reader between the two finds a pair that does
 // not fit and has to read again. Who cannot do that uses one file for both. The key before
-// stays beside the files until the chain is there too, so that a death in between leaves a
-// pair ([Files.Load] puts it back).
+// stays beside the files until the chain is there too: [Files.Load] takes it where it is the
+// one that fits, and after a death in between whoever renews puts it back ([Files.Recover]).
+// Writers of a pair exclude each other by a lock, and readers write nothing.
+//
+// Links are followed, but none by which one user could have another's files replaced: a
+// link counts if it is root's, or of whoever writes, or of the owner of the folder to which
+// it leads. [Note] follows none.
 //
 // Files that are there keep their owner, group and mode: a server that runs as somebody else
 // goes on reading its key. What is new belongs to whoever runs, and a key to nobody else.
@@ -15,6 +20,7 @@ package certfile
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -23,6 +29,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"pavise.dev/pavise/internal/pki/renewed"
 )
@@ -44,24 +51,68 @@ func (f Files) Exist() bool {
 // (as the ssl-cert group of Debian), and nobody else.
 const keyMode fs.FileMode = 0o640
 
-// Load reads certificate and key. A key that everybody can read, or others can write, is
-// refused. A pair that a death has left half replaced is put back.
+// maxReads is how often a pair that is being replaced is read.
+const maxReads = 20
+
+// Load reads certificate and key, and writes nothing. A key that everybody can read, or others
+// can write, is refused. Of a pair that is half replaced, by a writer at work or by a death,
+// it returns the one before; one that changed while it was read is read again.
 func (f Files) Load() (*tls.Certificate, error) {
-	info, err := os.Stat(f.Key)
+	var seen [sha256.Size]byte
+	for try := 1; ; try++ {
+		key, err := readKey(f.Key)
+		if err != nil {
+			return nil, err
+		}
+		chain, err := os.ReadFile(f.Chain)
+		if err != nil {
+			return nil, fmt.Errorf("read the certificate: %w", err)
+		}
+		pair, err := tls.X509KeyPair(chain, key)
+		if err == nil {
+			return &pair, nil
+		}
+		if before := f.loadBefore(chain); before != nil {
+			return before, nil
+		}
+		now := sha256.Sum256(slices.Concat(chain, key))
+		if f.Chain == f.Key || now == seen || try == maxReads { // nobody is at work
+			return nil, fmt.Errorf("read the certificate %s with its key %s: %w", f.Chain, f.Key, err)
+		}
+		seen = now
+	}
+}
+
+func readKey(name string) ([]byte, error) {
+	info, err := os.Stat(name)
 	if err != nil {
 		return nil, fmt.Errorf("read the key: %w", err)
 	}
 	if info.Mode().Perm()&^(keyMode|0o100) != 0 {
-		return nil, fmt.Errorf("the key %s can be read or written by others (mode %04o): run chmod 600 on it, or 640 if its group is meant to read it; if they are strangers, get a new certificate and revoke this one", f.Key, info.Mode().Perm())
+		return nil, fmt.Errorf("the key %s can be read or written by others (mode %04o): run chmod 600 on it, or 640 if its group is meant to read it; if they are strangers, get a new certificate and revoke this one", name, info.Mode().Perm())
 	}
-	pair, err := tls.LoadX509KeyPair(f.Chain, f.Key)
-	if err != nil && f.Chain != f.Key && f.putBack() {
-		pair, err = tls.LoadX509KeyPair(f.Chain, f.Key)
-	}
+	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("read the certificate %s with its key %s: %w", f.Chain, f.Key, err)
+		return nil, fmt.Errorf("read the key: %w", err)
 	}
-	return &pair, nil
+	return text, nil
+}
+
+// loadBefore joins a chain with the key before, if that is the one that fits.
+func (f Files) loadBefore(chain []byte) *tls.Certificate {
+	at, err := filepath.EvalSymlinks(f.Key)
+	if err != nil || f.Chain == f.Key {
+		return nil
+	}
+	key, err := readKey(before(at))
+	if err != nil {
+		return nil
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil
+	}
+	return &pair
 }
 
 // Save replaces the files. Both are written whole beside their places before one of them is
@@ -94,38 +145,81 @@ func (f Files) Save(chain []*x509.Certificate, key crypto.Signer) error {
 
 // place puts key and chain in their places, and keeps the key before beside them meanwhile.
 func (f Files) place(key, chain *staged) error {
-	before := f.before()
-	if err := os.Remove(before); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	unlock, err := lock(key.name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := f.putBack(key.name); err != nil { // the key before is the one that fits
+		return err
+	}
+	kept := before(key.name)
+	if err := remove(kept); err != nil {
 		return fmt.Errorf("write %s: %w", f.Key, err)
 	}
-	if err := os.Link(target(f.Key), before); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Link(key.name, kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("keep the key before %s: %w", f.Key, err)
 	}
 	if err := key.place(); err != nil {
 		return err
 	}
 	if err := chain.place(); err != nil {
-		f.putBack()
-		return err
+		return errors.Join(err, f.putBack(key.name))
 	}
-	if err := os.Remove(before); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(kept); err != nil {
 		return fmt.Errorf("remove the key before %s: %w", f.Key, err)
 	}
 	return nil
 }
 
 // before is where the key before lies while the files are replaced.
-func (f Files) before() string {
-	key := target(f.Key)
+func before(key string) string {
 	return filepath.Join(filepath.Dir(key), "."+filepath.Base(key)+".before")
 }
 
-// putBack puts the key before back, if it is the one that fits the chain.
-func (f Files) putBack() bool {
-	if _, err := tls.LoadX509KeyPair(f.Chain, f.before()); err != nil {
-		return false
+func remove(name string) error {
+	if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return os.Rename(f.before(), target(f.Key)) == nil && syncFolder(filepath.Dir(target(f.Key))) == nil
+	return nil
+}
+
+// Recover puts back the key before, if a death has left the files half replaced, for those
+// who read them as they are. It is for whoever renews them, when it starts: others who read
+// must not write. Writers wait for each other.
+func (f Files) Recover() error {
+	if f.Chain == f.Key {
+		return nil
+	}
+	key, err := target(f.Key)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(before(key)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	unlock, err := lock(key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return f.putBack(key)
+}
+
+// putBack puts the key before back if it is the one that fits the chain, and removes it if it
+// is of no use any more. The lock is held.
+func (f Files) putBack(key string) error {
+	kept := before(key)
+	if _, err := tls.LoadX509KeyPair(f.Chain, key); err == nil {
+		return remove(kept)
+	}
+	if _, err := tls.LoadX509KeyPair(f.Chain, kept); err != nil {
+		return nil // there is none, or it fits no better
+	}
+	if err := errors.Join(os.Rename(kept, key), syncFolder(filepath.Dir(key))); err != nil {
+		return fmt.Errorf("put back the key before %s: %w", key, err)
+	}
+	return nil
 }
 
 // SaveRoots writes an authority's roots, unless the file has just these already.

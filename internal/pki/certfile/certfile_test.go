@@ -4,11 +4,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -64,8 +68,8 @@ func TestFilesAreReplacedAndReadAgain(t *testing.T) {
 			if info, err := os.Stat(files.Key); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("the key has mode %v, %v", info.Mode(), err)
 			}
-			if left, err := os.ReadDir(dir); err != nil || len(left) > 2 {
-				t.Errorf("%d files are left, %v", len(left), err)
+			if left := left(t, dir); len(left) > 2 {
+				t.Errorf("left are %v", left)
 			}
 			for _, mode := range []os.FileMode{0o644, 0o660, 0o604, 0o602} {
 				if err := os.Chmod(files.Key, mode); err != nil {
@@ -129,11 +133,11 @@ func pair(t *testing.T) (certfile.Files, string) {
 	return files, dir
 }
 
-// left are the files below a folder.
+// left are the files below a folder, without the lock.
 func left(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(name string, entry os.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
+		if err == nil && !entry.IsDir() && filepath.Ext(name) != ".lock" {
 			names = append(names, filepath.Base(name))
 		}
 		return err
@@ -171,60 +175,145 @@ func TestPairStaysAPairWhenTheChainCannotBeWritten(t *testing.T) {
 	}
 }
 
-// A death between the two leaves the new key with the old chain: the key before is put back.
+// half leaves the files as a death, or a writer at work, does between the two: the new key
+// with the old chain, and the key before beside it.
+func half(t *testing.T, files certfile.Files) {
+	t.Helper()
+	other, _ := pair(t)
+	must(t, os.Link(files.Key, beside(files.Key, ".before")))
+	text, err := os.ReadFile(other.Key)
+	must(t, err)
+	must(t, certfile.Replace(files.Key, text, 0o600))
+}
+
+func beside(key, suffix string) string {
+	return filepath.Join(filepath.Dir(key), "."+filepath.Base(key)+suffix)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whoever only reads finds the pair before, and leaves everything to whoever writes.
+func TestReaderOfAHalfReplacedPairWritesNothing(t *testing.T) {
+	files, dir := pair(t)
+	before, err := files.Load()
+	must(t, err)
+	half(t, files)
+	names := left(t, dir)
+	key, err := os.ReadFile(files.Key)
+	must(t, err)
+	after, err := files.Load()
+	if err != nil || string(after.Leaf.Raw) != string(before.Leaf.Raw) {
+		t.Errorf("the pair before: %v", err)
+	}
+	still, err := os.ReadFile(files.Key)
+	if err != nil || string(still) != string(key) || !slices.Equal(left(t, dir), names) {
+		t.Errorf("the reader has written: %v, was %v, %v", left(t, dir), names, err)
+	}
+	must(t, os.Chmod(beside(files.Key, ".before"), 0o644))
+	if _, err := files.Load(); err == nil {
+		t.Error("a key before that everybody can read was taken")
+	}
+}
+
+// A death between the two leaves the new key with the old chain: whoever renews puts the key
+// before back when it starts, and before it writes.
 func TestPairThatADeathHasLeftIsRepaired(t *testing.T) {
 	files, dir := pair(t)
 	before, err := files.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, _ := pair(t)
-	if err := os.Link(files.Key, filepath.Join(dir, ".a-key.pem.before")); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(other.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := certfile.Replace(files.Key, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	after, err := files.Load()
+	must(t, err)
+	half(t, files)
+	must(t, files.Recover())
+	after, err := tls.LoadX509KeyPair(files.Chain, files.Key)
 	if err != nil || string(after.Leaf.Raw) != string(before.Leaf.Raw) {
 		t.Fatalf("the pair before: %v", err)
 	}
 	if got := left(t, dir); len(got) != 2 {
 		t.Errorf("left are %v", got)
 	}
-	if err := os.WriteFile(filepath.Join(dir, ".a-key.pem.before"), text, 0o600); err != nil { // of an earlier death
-		t.Fatal(err)
+	half(t, files)
+	c, key := made(t)
+	chains := filepath.Dir(files.Chain)
+	must(t, os.Rename(chains, chains+"-away"))
+	if err := files.Save([]*x509.Certificate{c}, key); err == nil {
+		t.Error("saved into a folder that is not there")
+	}
+	must(t, os.Rename(chains+"-away", chains))
+	must(t, files.Save([]*x509.Certificate{c}, key))
+	if after, err := files.Load(); err != nil || string(after.Leaf.Raw) != string(c.Raw) || len(left(t, dir)) != 2 {
+		t.Errorf("the next pair: %v, left are %v", err, left(t, dir))
+	}
+	stale, _ := pair(t)
+	text, err := os.ReadFile(stale.Key)
+	must(t, err)
+	must(t, os.WriteFile(beside(files.Key, ".before"), text, 0o600)) // of a death after the two
+	must(t, files.Recover())
+	if after, err := files.Load(); err != nil || string(after.Leaf.Raw) != string(c.Raw) || len(left(t, dir)) != 2 {
+		t.Errorf("a key that is of no use: %v, left are %v", err, left(t, dir))
+	}
+}
+
+// However many read and write, the files are a pair after each writing, and readers get one.
+func TestReadersAndWritersDoNotDisturbEachOther(t *testing.T) {
+	files, _ := pair(t)
+	done := make(chan struct{})
+	var readers, writers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := files.Load(); err != nil {
+					t.Errorf("read: %v", err)
+					return
+				}
+			}
+		})
 	}
 	c, key := made(t)
-	if err := files.Save([]*x509.Certificate{c}, key); err != nil {
-		t.Error(err)
+	for range 40 {
+		must(t, files.Save([]*x509.Certificate{c}, key))
+		if _, err := tls.LoadX509KeyPair(files.Chain, files.Key); err != nil {
+			t.Fatalf("on disk: %v", err)
+		}
+		c, key = made(t)
 	}
-	if after, err = files.Load(); err != nil || string(after.Leaf.Raw) != string(c.Raw) || len(left(t, dir)) != 2 {
-		t.Errorf("the next pair: %v, left are %v", err, left(t, dir))
+	for range 2 {
+		writers.Go(func() {
+			for range 15 {
+				c, key := made(t)
+				if err := errors.Join(files.Save([]*x509.Certificate{c}, key), files.Recover()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	close(done)
+	readers.Wait()
+	if _, err := tls.LoadX509KeyPair(files.Chain, files.Key); err != nil {
+		t.Errorf("on disk, after two writers: %v", err)
 	}
 }
 
 // A server that runs as somebody else goes on reading its files.
 func TestFilesKeepTheirModeAndOwner(t *testing.T) {
 	files, _ := pair(t)
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	must(os.Chmod(files.Key, 0o640))
-	must(os.Chmod(files.Chain, 0o600))
+	must(t, os.Chmod(files.Key, 0o640))
+	must(t, os.Chmod(files.Chain, 0o600))
 	asRoot := os.Geteuid() == 0
 	if asRoot {
-		must(os.Chown(files.Key, 1234, 4321))
+		must(t, os.Chown(files.Key, 1234, 4321))
 	}
 	c, key := made(t)
-	must(files.Save([]*x509.Certificate{c}, key))
+	must(t, files.Save([]*x509.Certificate{c}, key))
 	for name, mode := range map[string]os.FileMode{files.Key: 0o640, files.Chain: 0o600} {
 		info, err := os.Stat(name)
 		if err != nil || info.Mode().Perm() != mode {
@@ -234,9 +323,82 @@ func TestFilesKeepTheirModeAndOwner(t *testing.T) {
 			t.Errorf("%s belongs to %d:%d", name, was.Uid, was.Gid)
 		}
 	}
-	must(os.Chmod(files.Key, 0o644)) // nobody meant that
-	must(files.Save([]*x509.Certificate{c}, key))
+	must(t, os.Chmod(files.Key, 0o644)) // nobody meant that
+	must(t, files.Save([]*x509.Certificate{c}, key))
 	if info, err := os.Stat(files.Key); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("a key that everybody could read has mode %v, %v", info.Mode(), err)
+	}
+}
+
+// What a link of another user's leads to stays as it is: a service that may write beside the
+// files of an agent that is root must not choose which file root replaces.
+func TestLinkOfAnotherUserIsNotFollowed(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make other users' links")
+	}
+	const service, other = 1234, 1235
+	root, own := t.TempDir(), t.TempDir()
+	must(t, os.Chown(own, service, service))
+	precious := filepath.Join(root, "precious")
+	must(t, os.WriteFile(precious, []byte("precious"), 0o644))
+	link := func(to, name string, owner int) string {
+		t.Helper()
+		name = filepath.Join(own, name)
+		must(t, os.Symlink(to, name))
+		must(t, os.Lchown(name, owner, owner))
+		return name
+	}
+	mine := filepath.Join(own, "mine")
+	for name, c := range map[string]struct {
+		path string
+		want bool
+	}{
+		"of the service, to root's":          {link(precious, "a", service), false},
+		"a folder's, to root's":              {filepath.Join(link(root, "b", service), "precious"), false},
+		"to one that is not there":           {link(filepath.Join(root, "new"), "c", service), false},
+		"by another of the service's":        {link("a", "d", service), false},
+		"of root, to root's":                 {link(precious, "e", 0), true},
+		"of the service, to the service's":   {link("mine", "f", service), true},
+		"of somebody else, to the service's": {link("mine", "g", other), false},
+		"of root, by one of the service's":   {link("a", "h", 0), false},
+	} {
+		must(t, os.WriteFile(mine, []byte("mine"), 0o644))
+		must(t, os.WriteFile(precious, []byte("precious"), 0o644))
+		if err := certfile.Replace(c.path, []byte("ours"), 0o644); (err == nil) != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if text, err := os.ReadFile(precious); !c.want && (err != nil || string(text) != "precious") {
+			t.Errorf("%s: it holds %q, %v", name, text, err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(root, "new")); err == nil {
+		t.Error("a file was made where a link of the service's leads")
+	}
+	around := link(root, "around", service)
+	c, key := made(t)
+	for _, files := range []certfile.Files{
+		{Chain: filepath.Join(around, "x.pem"), Key: filepath.Join(own, "x-key.pem")},
+		{Chain: filepath.Join(own, "x.pem"), Key: filepath.Join(around, "x-key.pem")},
+	} {
+		if err := files.Save([]*x509.Certificate{c}, key); err == nil || files.Exist() {
+			t.Errorf("%v was written by a link, %v", files, err)
+		}
+	}
+}
+
+// A note takes the place of whatever has its name.
+func TestNoteFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	precious, note := filepath.Join(dir, "precious"), filepath.Join(dir, "note")
+	must(t, os.WriteFile(precious, []byte("precious"), 0o600))
+	must(t, os.Symlink(precious, note))
+	must(t, certfile.Note(note, []byte("noted")))
+	text, err := os.ReadFile(precious)
+	if err != nil || string(text) != "precious" {
+		t.Errorf("it holds %q, %v", text, err)
+	}
+	info, err := os.Lstat(note)
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() != 0o644 {
+		t.Errorf("the note: %v, %v", info, err)
 	}
 }

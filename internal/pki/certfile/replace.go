@@ -10,9 +10,24 @@ import (
 
 // Replace writes a file in one step that survives the loss of power. One that is there keeps
 // its owner, group and mode; a new one has the mode that is given. A link is followed, so
-// that it goes on pointing to where it does.
+// that it goes on pointing to where it does, unless another user could have made it.
 func Replace(name string, text []byte, mode fs.FileMode) error {
 	return replace(name, text, mode, 0o777)
+}
+
+// Note replaces a file that only we write and that everybody may read. A link of its name is
+// replaced itself: whoever may write beside it cannot make it lead elsewhere.
+func Note(name string, text []byte) error {
+	at, err := place(name)
+	if err != nil {
+		return err
+	}
+	next, err := stageAt(at, text, 0o644, 0o777)
+	if err != nil {
+		return err
+	}
+	defer next.drop()
+	return next.place()
 }
 
 func replace(name string, text []byte, mode, most fs.FileMode) error {
@@ -27,24 +42,24 @@ func replace(name string, text []byte, mode, most fs.FileMode) error {
 // staged is a file that is written whole beside its place.
 type staged struct{ name, temporary string }
 
-// target is where a name leads.
-func target(name string) string {
-	if to, err := filepath.EvalSymlinks(name); err == nil {
-		return to
+// stage writes a file beside the place to which its name leads.
+func stage(name string, text []byte, mode, most fs.FileMode) (*staged, error) {
+	to, err := target(name)
+	if err != nil {
+		return nil, err
 	}
-	return name
+	return stageAt(to, text, mode, most)
 }
 
-// stage writes a file beside its place. It keeps the mode of the file that is there, unless
+// stageAt writes a file beside its place. It keeps the mode of the file that is there, unless
 // that has more than it may have at most: nobody meant that.
-func stage(name string, text []byte, mode, most fs.FileMode) (*staged, error) {
-	name = target(name)
+func stageAt(name string, text []byte, mode, most fs.FileMode) (*staged, error) {
 	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*") // mode 0600
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", name, err)
 	}
 	s := &staged{name, file.Name()}
-	if before, also := os.Stat(name); also == nil {
+	if before, also := os.Lstat(name); also == nil && before.Mode().IsRegular() {
 		if perm := before.Mode().Perm(); perm&^most == 0 {
 			mode = perm
 		}
