@@ -271,6 +271,23 @@ func TestFilesThatSomebodyElseReplacedAreTaken(t *testing.T) {
 	}
 }
 
+// An agent that is root, beside files of a service: what the service links to in the place of
+// our note stays as it is.
+func TestNoteOfWhatWasToldReplacesALink(t *testing.T) {
+	w := newWorld(t)
+	web := w.files("web")
+	precious, note := filepath.Join(w.dir, "precious"), filepath.Join(w.dir, ".web.pem.told")
+	must(t, os.WriteFile(precious, []byte("precious"), 0o600))
+	must(t, os.Symlink(precious, note))
+	must(t, w.agent(web).Keep(t.Context()))
+	if text, err := os.ReadFile(precious); err != nil || string(text) != "precious" {
+		t.Errorf("it holds %q, %v", text, err)
+	}
+	if info, err := os.Lstat(note); err != nil || !info.Mode().IsRegular() || w.told != 1 {
+		t.Errorf("the note: %v, %v, told %d", info, err, w.told)
+	}
+}
+
 // A death has left the new key with the old chain: programs read the pair before again.
 func TestAgentPutsBackWhatADeathHasLeft(t *testing.T) {
 	w := newWorld(t)

@@ -63,12 +63,17 @@ func (k *kept) begin() error {
 	return k.setTold()
 }
 
-// isTold reports whether the program was told of the chain that is there.
+// isTold reports whether the program was told of the chain that is there. What is no note of
+// ours says nothing.
 func (k *kept) isTold() (bool, error) {
-	text, err := os.ReadFile(k.told())
+	info, err := os.Lstat(k.told())
 	if errors.Is(err, fs.ErrNotExist) { // the folder is away, or somebody has tidied up
 		return true, k.setTold()
 	}
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > 2*sha256.BlockSize) {
+		return false, nil
+	}
+	text, err := os.ReadFile(k.told())
 	if err != nil {
 		return false, fmt.Errorf("read of what the program was told: %w", err)
 	}
@@ -76,5 +81,5 @@ func (k *kept) isTold() (bool, error) {
 }
 
 func (k *kept) setTold() error {
-	return certfile.Replace(k.told(), []byte(k.digest+"\n"), 0o644)
+	return certfile.Note(k.told(), []byte(k.digest+"\n"))
 }
