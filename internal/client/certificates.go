@@ -22,6 +22,12 @@ const (
 	certificateRow = CertificateKind + "/" + CertificatePrefix
 )
 
+// Settings of a certificate that the registry reads.
+const (
+	SettingCA   = "ca"   // pin of the issuing authority
+	SettingLine = "line" // id of the first certificate, of which this one came by renewal; empty: it is the first
+)
+
 // KeepCertificates is how long a certificate is remembered after its end.
 const KeepCertificates = 7 * 24 * time.Hour
 
@@ -141,7 +147,7 @@ func (r *Registry) RevokeIssuedBy(ctx context.Context, ca, reason string) (Chang
 		batch := 0
 		change, err := r.revoke(ctx, reason, Change{Action: "authority.revoke", Target: ca}, func() ([]stored, error) {
 			known, err := all[stored](ctx, r.rows, tableCredential, func(row string) bool { return isRemovable(tableCredential, row) })
-			known = slices.DeleteFunc(known, func(s stored) bool { return s.Settings["ca"] != ca || !s.Revoked.IsZero() })
+			known = slices.DeleteFunc(known, func(s stored) bool { return s.Settings[SettingCA] != ca || !s.Revoked.IsZero() })
 			batch = min(len(known), revokeAtOnce)
 			return known[:batch], err
 		})
@@ -167,25 +173,40 @@ func (r *Registry) RevokeWithRenewals(ctx context.Context, id, reason string) (C
 	return change, err
 }
 
-// descendants are a credential, those that replaced it, and those that replaced them.
+// descendants are a credential and all that came of it by renewal: those that replaced it,
+// and those that replaced them. What stands between may be forgotten: of what came of the
+// same first certificate, later, by a way that is not known any more, it is assumed that it
+// came of this one.
 func descendants(known []stored, id string) (family []stored) {
-	next := map[string][]stored{}
+	byID := make(map[string]*stored, len(known))
+	for i := range known {
+		byID[known[i].ID] = &known[i]
+	}
+	from := byID[id]
 	for _, s := range known {
-		if s.Replaces != "" {
-			next[s.Replaces] = append(next[s.Replaces], s)
-		}
-		if s.ID == id {
+		if s.ID == id || comesOf(byID, s, id, from) {
 			family = append(family, s)
 		}
 	}
-	seen := map[string]bool{id: true}
-	for queue := []string{id}; len(queue) > 0; queue = queue[1:] {
-		for _, s := range next[queue[0]] {
-			if !seen[s.ID] {
-				seen[s.ID] = true
-				family, queue = append(family, s), append(queue, s.ID)
-			}
-		}
-	}
 	return family
+}
+
+// comesOf reports whether a certificate came of another by renewal; from is nil if that one
+// is forgotten itself.
+func comesOf(byID map[string]*stored, s stored, id string, from *stored) bool {
+	line := s.Settings[SettingLine]
+	if line == id && id != "" {
+		return true
+	}
+	for at, steps := &s, 0; at.Replaces != "" && steps <= len(byID); steps++ {
+		if at.Replaces == id {
+			return true
+		}
+		next := byID[at.Replaces]
+		if next == nil { // forgotten
+			return from != nil && line != "" && line == from.Settings[SettingLine] && s.Created.After(from.Created) && at.Replaces != line
+		}
+		at = next
+	}
+	return false
 }

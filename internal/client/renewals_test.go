@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,61 @@ func TestRevocationFollowsRenewals(t *testing.T) {
 	}
 	if _, err := r.RevokeWithRenewals(t.Context(), "serial:0a", "lost"); err == nil {
 		t.Error("nothing was left, and nobody was told")
+	}
+}
+
+// Certificates between may be forgotten before those that came of them: these end all the same.
+func TestRevocationFollowsRenewalsThroughWhatIsForgotten(t *testing.T) {
+	for revoked, want := range map[string][]string{
+		"serial:0a": {"serial:0a", "serial:0b", "serial:0d", "serial:0e", "serial:1b"},
+		"serial:0b": {"serial:0b", "serial:0d", "serial:0e"}, // it is not known that 0d came of it, and may be
+		"serial:1b": {"serial:1b", "serial:0d", "serial:0e"},
+		"serial:0d": {"serial:0d", "serial:0e"},
+		"serial:ff": {"serial:fe"}, // forgotten itself
+	} {
+		t.Run(revoked, func(t *testing.T) {
+			r, v := live(t, memory.New(), func(err error) { t.Error(err) })
+			defer func() { _ = v.Close() }()
+			for _, c := range []struct {
+				id, before, line string
+				life             time.Duration
+			}{
+				{"serial:0a", "", "", 90},
+				{"serial:0b", "serial:0a", "serial:0a", 90},
+				{"serial:1b", "serial:0a", "serial:0a", 90},
+				{"serial:0c", "serial:0b", "serial:0a", 1},
+				{"serial:0d", "serial:0c", "serial:0a", 90},
+				{"serial:0e", "serial:0d", "serial:0a", 90},
+				{"serial:ff", "", "", 1},
+				{"serial:fe", "serial:ff", "serial:ff", 90},
+			} {
+				one := client.Credential{Kind: "mtls", Client: "shop", Expires: time.Now().Add(c.life * time.Hour), Replaces: c.before, Settings: map[string]string{}}
+				if c.line != "" {
+					one.Settings[client.SettingLine] = c.line
+				}
+				_, _, err := r.AddCredential(t.Context(), one, shield.Issued{ID: c.id})
+				must(t, err)
+			}
+			must(t, v.Refresh(t.Context()))
+			if n, err := v.ForgetCertificates(t.Context(), time.Now().Add(2*time.Hour)); err != nil || n != 2 {
+				t.Fatalf("%d forgotten, %v", n, err)
+			}
+			_, err := r.RevokeWithRenewals(t.Context(), revoked, "lost")
+			must(t, err)
+			all, err := r.Credentials(t.Context(), "shop", "mtls")
+			must(t, err)
+			var ended []string
+			for _, c := range all {
+				if !c.Revoked.IsZero() {
+					ended = append(ended, c.ID)
+				}
+			}
+			slices.Sort(ended)
+			slices.Sort(want)
+			if !slices.Equal(ended, want) {
+				t.Errorf("ended are %v, want %v", ended, want)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/sha256"
@@ -20,8 +21,8 @@ import (
 // Settings of the credential that a certificate is.
 const (
 	SettingProfile     = "profile"
-	SettingNames       = "names"  // separated by spaces
-	SettingCA          = "ca"     // pin of the issuing authority
+	SettingNames       = "names" // separated by spaces
+	SettingCA          = client.SettingCA
 	SettingLife        = "life"   // that was asked for, also if the authority ended sooner
 	SettingFingerprint = "sha256" // of the certificate, hexadecimal: no other one of this number counts
 )
@@ -35,6 +36,8 @@ type Request struct {
 	Scopes   []string      // within the client's; empty: all of them
 	Networks []netip.Prefix
 	Replaces string // id of the credential that is renewed
+
+	line string // id of the first certificate of which this one comes by renewal
 }
 
 // Issued is a certificate with its record.
@@ -267,13 +270,17 @@ func verify(chain, roots []*x509.Certificate, profile Profile, now time.Time) er
 
 func credentialOf(n Request, leaf *x509.Certificate, by *member) client.Credential {
 	fingerprint := sha256.Sum256(leaf.Raw)
-	return client.Credential{
+	c := client.Credential{
 		Kind: client.CertificateKind, Client: n.Client, Scopes: n.Scopes, Networks: n.Networks, Expires: leaf.NotAfter, Replaces: n.Replaces,
 		Settings: map[string]string{
 			SettingProfile: n.Profile, SettingNames: strings.Join(n.Names, " "), SettingCA: Pin(by.cert),
 			SettingFingerprint: hex.EncodeToString(fingerprint[:]), SettingLife: n.Life.String(),
 		},
 	}
+	if n.line != "" {
+		c.Settings[client.SettingLine] = n.line
+	}
+	return c
 }
 
 // Renew makes the successor of a certificate in force: for the same client, with the same
@@ -301,6 +308,7 @@ func (a *Authority) Renew(ctx context.Context, id string, csr *SigningRequest) (
 	issued, done, err := a.Issue(ctx, Request{
 		Client: old.Client, Profile: old.Settings[SettingProfile], Names: strings.Fields(old.Settings[SettingNames]),
 		Life: life, Scopes: old.Scopes, Networks: old.Networks, Replaces: id,
+		line: cmp.Or(old.Settings[client.SettingLine], id),
 	}, csr)
 	if err == nil {
 		change.Target, change.Text = done.Target, done.Text+", instead of "+id

@@ -174,6 +174,11 @@ func TestRenewalKeepsWhatTheCertificateWas(t *testing.T) {
 		next.Leaf().NotAfter.Sub(w.Now()).Round(time.Second) != 2*time.Hour || change.Target != c.ID {
 		t.Errorf("%+v, %+v", c, change)
 	}
+	again, _, err := w.pki.Renew(t.Context(), next.Credential.ID, w.csr())
+	must(t, err)
+	if first, line := old.Credential.Settings[client.SettingLine], again.Credential.Settings[client.SettingLine]; first != "" || line != old.Credential.ID {
+		t.Errorf("the first is of line %q, the third of %q, want %q", first, line, old.Credential.ID)
+	}
 	w.forward(time.Hour)
 	if _, _, err := w.pki.Renew(t.Context(), old.Credential.ID, w.csr()); err == nil || !strings.Contains(err.Error(), "ended") {
 		t.Errorf("after its end: %v", err)
