@@ -18,6 +18,7 @@ import (
 func (s *State) openAuthority(ctx context.Context, f *config.File, o StateOptions) (err error) {
 	s.Authority, err = pki.Open(ctx, pki.Options{
 		Records: s.Registry.AuthorityRecords(), Registry: s.Registry, Refresh: s.View.Refresh, Now: o.Now, Rand: rand.Reader,
+		InForce: s.View.CertificatesInForce,
 		Changed: func(action, target, text string) {
 			e := audit.Event{
 				Class: audit.Admin, Decision: audit.Noted, Time: o.Now(), ID: newID(rand.Reader),

@@ -19,9 +19,12 @@ import (
 	"pavise.dev/pavise/shield/public"
 )
 
-// enrolPerMinute is how often one address may ask for certificates: behind one stand many
+// How often one address may ask for certificates, and one client: behind one stand many
 // services, each of which renews once a day.
-const enrolPerMinute = 600
+const (
+	enrolPerMinute = 600
+	renewPerMinute = 300
+)
 
 // addEnrolment puts the addresses at which programs get certificates behind the guard.
 func (a *App) addEnrolment(f *config.File, p *pavise.Policy) error {
@@ -41,12 +44,14 @@ func (a *App) addEnrolment(f *config.File, p *pavise.Policy) error {
 	api := pavise.API{Name: config.EnrolAPI, Hosts: []string{f.PKI.Host}}
 	for _, e := range server.Endpoints() {
 		s := open
+		limits := []limit.Limit{{Name: "enrolment", Rate: limit.Rate{Count: enrolPerMinute, Per: time.Minute}, Per: limit.PerAddress}}
 		if e.Mutual { // the configuration sees to it that the host asks for certificates
 			s = inForce{a.lookup, a.State.Authority.Trusts, a.now}
+			limits = append(limits, limit.Limit{Name: "renewal", Rate: limit.Rate{Count: renewPerMinute, Per: time.Minute}, Per: limit.PerClient})
 		}
 		api.Endpoints = append(api.Endpoints, pavise.Endpoint{
 			Pattern: e.Pattern, Shield: s, AnyScope: true, Handler: e.Handler, MaxBody: est.MaxBody, Judges: []string{"Authorization"},
-			Limits: []limit.Limit{{Name: "enrolment", Rate: limit.Rate{Count: enrolPerMinute, Per: time.Minute}, Per: limit.PerAddress}},
+			Limits: limits,
 		})
 	}
 	p.APIs = append(p.APIs, api)

@@ -18,9 +18,11 @@ import (
 	"testing"
 	"time"
 
+	"pavise.dev/pavise"
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/pki"
+	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 )
 
@@ -211,6 +213,32 @@ func TestOnlyACertificateInForceRenews(t *testing.T) {
 	c.forward(25 * time.Hour)
 	c.must(c.a.State.View.Refresh(t.Context()))
 	refused("ended", verify(good.Leaf(), here), shield.ExpiredCredential)
+}
+
+// One client that renews is bounded wherever it asks from, beside each address.
+func TestRenewalsAreLimitedPerClient(t *testing.T) {
+	c := newCA(t)
+	f := *c.a.current().file
+	f.PKI.Host = "a.example.com"
+	var p pavise.Policy
+	c.must(c.a.addEnrolment(&f, &p))
+	perClient := 0
+	for _, e := range p.APIs[0].Endpoints {
+		subjects := map[limit.Subject]bool{}
+		for _, l := range e.Limits {
+			subjects[l.Per] = true
+		}
+		_, renews := e.Shield.(inForce)
+		if !subjects[limit.PerAddress] || subjects[limit.PerClient] != renews {
+			t.Errorf("%s counts for %v", e.Pattern, subjects)
+		}
+		if renews {
+			perClient++
+		}
+	}
+	if perClient == 0 {
+		t.Error("nothing renews")
+	}
 }
 
 // A certificate of a year is told 30 days, 7 days and a day before its end, once each; one

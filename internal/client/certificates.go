@@ -68,6 +68,28 @@ func (v *View) ForgetCertificates(ctx context.Context, before time.Time) (int, e
 	return forgotten, nil
 }
 
+// CertificatesInForce counts the certificates of a client that are in force at a moment, and
+// those among them that replaced another one.
+func (v *View) CertificatesInForce(clientID, replaced string, at time.Time) (all, successors int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	o := v.clients[clientID]
+	if o == nil {
+		return 0, 0
+	}
+	for _, s := range o.slots {
+		r := s.record.Load()
+		if r.Settings[SettingCA] == "" || !r.Revoked.IsZero() || !at.Before(r.Expires) {
+			continue
+		}
+		all++
+		if replaced != "" && s.replaces == replaced {
+			successors++
+		}
+	}
+	return all, successors
+}
+
 func (v *View) endedCertificates(before time.Time) (over []credentialKey) {
 	for r := range v.Each(CertificateKind) {
 		if isRemovable(tableCredential, credentialRow(r.Kind, r.ID)) && !r.Expires.IsZero() && r.Expires.Before(before) {

@@ -142,7 +142,7 @@ func (a *applying) credential(row Row) error {
 	if err != nil {
 		return err
 	}
-	s.scopes = c.Scopes
+	s.scopes, s.replaces = c.Scopes, c.Replaces
 	owned(record, o.client, c.Scopes)
 	if isWithdrawn(record) != (known && isWithdrawn(s.record.Load())) {
 		a.withdrawals = true

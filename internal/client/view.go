@@ -49,6 +49,8 @@ type slot struct {
 	record atomic.Pointer[shield.Record]
 	used   atomic.Int64  // unix seconds of the last use that is not kept yet; 0: none
 	scopes shield.Scopes // its own, of which the record has those that the client has too; guarded by View.mu
+
+	replaces string // the id of the credential that it came after; guarded by View.mu
 }
 
 type credentialKey struct{ kind, id string }

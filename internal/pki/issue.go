@@ -57,6 +57,11 @@ func (a *Authority) Issue(ctx context.Context, n Request, csr *SigningRequest) (
 	if err != nil {
 		return nil, change, err
 	}
+	release, err := a.reserve(n)
+	if err != nil {
+		return nil, change, err
+	}
+	defer release()
 	now := a.options.Now().UTC()
 	by, err := h.active(Issuing, now)
 	if err != nil {
@@ -82,6 +87,7 @@ func (a *Authority) Issue(ctx context.Context, n Request, csr *SigningRequest) (
 		}
 		return nil, change, errors.Join(err, also)
 	}
+	_ = a.options.Refresh(ctx) // so that it is counted; whoever asked refreshes for itself, and tells
 	change.Target = issued.Credential.ID
 	change.Text = fmt.Sprintf("for client %s, profile %s, %s, until %s", n.Client, profile.Name, strings.Join(n.Names, " "), leaf.NotAfter.Format(time.RFC3339))
 	return issued, change, nil
@@ -113,7 +119,13 @@ func (a *Authority) confirm(ctx context.Context, by *member, n Request) error {
 
 // Check returns what [Authority.Issue] would refuse at once.
 func (a *Authority) Check(ctx context.Context, n Request, csr *SigningRequest) error {
-	_, _, err := a.checked(ctx, &n, csr)
+	if _, _, err := a.checked(ctx, &n, csr); err != nil {
+		return err
+	}
+	release, err := a.reserve(n)
+	if err == nil {
+		release()
+	}
 	return err
 }
 

@@ -55,13 +55,18 @@ type Registry interface {
 	RevokeIssuedBy(ctx context.Context, ca, reason string) (client.Change, error)
 }
 
-// Options are what an [Authority] needs. All but Changed are required.
+// Options are what an [Authority] needs. All but InForce, MaxPerClient and Changed are required.
 type Options struct {
 	Records  Records
 	Registry Registry
 	Refresh  func(context.Context) error // makes a change of the registry bite at once
 	Now      func() time.Time
 	Rand     io.Reader
+
+	// InForce counts the certificates of a client that are in force, and those among them that
+	// replaced another one; a [client.View] does. nil: nothing is bounded.
+	InForce      func(client, replaced string, at time.Time) (all, successors int)
+	MaxPerClient int // certificates in force of one client; 0: 10,000
 
 	// Changed is told what the authority did by itself, for the event log.
 	Changed func(action, target, text string)
@@ -78,6 +83,7 @@ type Authority struct {
 	clock    steadiness
 	changing sync.Mutex // one change of the hierarchy at a time
 	state    atomic.Pointer[hierarchy]
+	pending  pending
 
 	changes atomic.Uint64
 	told    atomic.Pointer[func()]
@@ -87,6 +93,9 @@ type Authority struct {
 func Open(ctx context.Context, o Options) (*Authority, error) {
 	if o.Records == nil || o.Registry == nil || o.Refresh == nil || o.Now == nil || o.Rand == nil {
 		return nil, errors.New("an authority needs records, a registry, a clock and randomness")
+	}
+	if o.MaxPerClient == 0 {
+		o.MaxPerClient = maxPerClient
 	}
 	if o.Changed == nil {
 		o.Changed = func(string, string, string) {}
