@@ -97,7 +97,7 @@ func (s *Server) openly() http.Handler {
 		g := s.app.current()
 		plain := edge.Plain{
 			Challenges: g.certs.ChallengeHandler(http.NotFoundHandler()), Credentials: g.carriers,
-			Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand,
+			Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand, Blocked: s.app.blockedBut(g.trusted),
 		}
 		plain.Open, plain.IsOpen = s.app.statusOf(g.file)
 		plain.ServeHTTP(w, r)

@@ -52,6 +52,7 @@ const (
 	HeadersTooLarge Code = "headers_too_large"  // 431: bytes or number of fields; also of HTTP/2
 	Incomplete      Code = "incomplete_request" // 400: the connection ended inside a head
 	TLSRequired     Code = "tls_required"       // 403: a request without TLS
+	BlockedNetwork  Code = "blocked_network"    // 403: an operator keeps the network out; without TLS, over which the guard says so
 )
 
 // Codes of HTTP/2. The client sees RST_STREAM, GOAWAY or a closed connection.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +208,18 @@ func TestPlainListener(t *testing.T) {
 	p.send("GET /crl/a.crl HTTP/1.1\r\n" + host + "\r\n")
 	if r, body := p.answer(); r.StatusCode != 200 || body != "a list" {
 		t.Errorf("what is signed by itself: %d %q", r.StatusCode, body)
+	}
+	blocked := start(t, edge.Config{Handler: &edge.Plain{
+		Challenges: challenges, Open: open, IsOpen: isOpen, Fault: told.add,
+		Blocked: func(addr netip.Addr) (time.Time, bool) { return time.Now().Add(time.Hour), addr.IsLoopback() },
+	}})
+	for _, target := range []string{token, "/crl/a.crl", "/v1/orders"} {
+		p = dial(t, blocked.Addr)
+		p.send("GET " + target + " HTTP/1.1\r\n" + host + "Cookie: a=b\r\n\r\n")
+		r, body := p.answer()
+		if doc, f := problemOf(t, r, body), told.next(t); r.StatusCode != 403 || doc.Code != "blocked_network" || f.Code != edge.BlockedNetwork || f.Exposed != "Cookie" || f.ID != doc.RequestID {
+			t.Errorf("%s from a network that is kept out: %d %+v, fault %+v", target, r.StatusCode, doc, f)
+		}
 	}
 	for name, c := range map[string]struct{ request, exposed string }{
 		"a key with a list":           {"GET /crl/a.crl HTTP/1.1\r\n" + host + "X-Api-Key: s3cret-t0ken\r\n\r\n", "X-Api-Key"},

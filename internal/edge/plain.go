@@ -14,12 +14,16 @@ import (
 
 // Plain is the handler of a listener without TLS. It serves the challenges by
 // which a certificate is got, and what is signed and had without TLS (revocation
-// lists, OCSP), and refuses everything else: a redirect would teach clients to go on
+// lists, OCSP), to those whom no operator keeps out, and refuses everything else: a redirect would teach clients to go on
 // sending their credentials in the clear first.
 type Plain struct {
-	Challenges  http.Handler // answers ACME HTTP-01 (RFC 8555 §8.3); nil: there are none
-	Open        http.Handler // answers what is signed by itself; nil: nothing is
-	IsOpen      func(*http.Request) bool
+	Challenges http.Handler // answers ACME HTTP-01 (RFC 8555 §8.3); nil: there are none
+	Open       http.Handler // answers what is signed by itself; nil: nothing is
+	IsOpen     func(*http.Request) bool
+	// Blocked reports whether an operator keeps whoever is at an address out, and until when;
+	// nil: nobody is.
+	Blocked func(netip.Addr) (until time.Time, blocked bool)
+
 	Credentials []string    // header names that carry credentials, besides Authorization, Proxy-Authorization and Cookie
 	Fault       func(Fault) // told of every refusal
 
@@ -32,6 +36,16 @@ const challengePath = "/.well-known/acme-challenge/"
 // ServeHTTP implements http.Handler.
 func (p *Plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	exposed := p.exposed(r.Header)
+	remote := addrPortOf(r.RemoteAddr)
+	if p.Blocked != nil {
+		if until, blocked := p.Blocked(remote.Addr()); blocked {
+			p.refuse(w, r, Fault{
+				Remote: remote, Code: BlockedNetwork, Exposed: exposed,
+				Detail: "an operator keeps the network out until " + until.UTC().Format(time.RFC3339),
+			})
+			return
+		}
+	}
 	if exposed == "" && p.Challenges != nil && isChallenge(r) {
 		p.Challenges.ServeHTTP(w, r)
 		return
@@ -40,13 +54,16 @@ func (p *Plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.Open.ServeHTTP(w, r)
 		return
 	}
-	f := Fault{
-		ID: newID(p.random()), Time: p.now(), Remote: addrPortOf(r.RemoteAddr), Step: StepPlain,
-		Code: TLSRequired, Status: http.StatusForbidden, Detail: "a request without TLS", Exposed: exposed,
-	}
+	f := Fault{Remote: remote, Code: TLSRequired, Detail: "a request without TLS", Exposed: exposed}
 	if exposed != "" {
 		f.Detail = "a request without TLS carried a credential in " + exposed
 	}
+	p.refuse(w, r, f)
+}
+
+// refuse tells of a fault, and answers with it.
+func (p *Plain) refuse(w http.ResponseWriter, r *http.Request, f Fault) {
+	f.ID, f.Time, f.Step, f.Status = newID(p.random()), p.now(), StepPlain, http.StatusForbidden
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(interface{ String() string }); ok {
 		f.Local = addrPortOf(local.String())
 	}
