@@ -37,13 +37,14 @@ func TestDemoCommandsDoWhatTheDemoSays(t *testing.T) {
 	if err := demo.Start(); err != nil {
 		t.Fatal(err)
 	}
-	attempts := readAttempts(t, out)
+	attempts, explain := readAttempts(t, out)
 	if len(attempts) < 14 {
 		t.Errorf("the demo printed %d commands, want two for each of seven endpoints", len(attempts))
 	}
 	for _, a := range attempts {
 		t.Run(a.name, func(t *testing.T) { a.run(ctx, t) })
 	}
+	t.Run("explain", func(t *testing.T) { askDemo(ctx, t, program, explain, attempts[0].command) })
 	if err := demo.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +62,9 @@ type attempt struct{ name, command, want string }
 
 var refusedLine = regexp.MustCompile(`^ +(\d{3} [a-z_]+)$`)
 
-// readAttempts parses what the demo prints, up to its last line.
-func readAttempts(t *testing.T, out io.Reader) []attempt {
+// readAttempts parses what the demo prints, up to its last line, which explains a request.
+func readAttempts(t *testing.T, out io.Reader) (attempts []attempt, explain string) {
 	t.Helper()
-	var attempts []attempt
 	var endpoint string
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
@@ -82,13 +82,37 @@ func readAttempts(t *testing.T, out io.Reader) []attempt {
 		if m := refusedLine.FindStringSubmatch(line); m != nil && len(attempts) > 0 {
 			attempts[len(attempts)-1].want = m[1]
 		}
-		if strings.Contains(line, " explain ") {
+		if command, ok := strings.CutPrefix(line, "  $ "); ok && strings.Contains(line, " explain ") {
 			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return attempts
+			return attempts, command
 		}
 	}
 	t.Fatalf("the demo ended after %d commands: %v", len(attempts), lines.Err())
-	return nil
+	return nil, ""
+}
+
+var requestID = regexp.MustCompile(`(?i)x-request-id: (\S+)`)
+
+// askDemo runs the demo's last command, for a request that passed, and what else asks a
+// gateway that runs.
+func askDemo(ctx context.Context, t *testing.T, program, explain, passes string) {
+	out, err := exec.CommandContext(ctx, "sh", "-c", strings.Replace(passes, "curl ", "curl -i ", 1)).CombinedOutput()
+	m := requestID.FindSubmatch(out)
+	if err != nil || m == nil {
+		t.Fatalf("%s: %v\n%s", passes, err, out)
+	}
+	_, rest, _ := strings.Cut(explain, " -c ")
+	configuration, _, _ := strings.Cut(rest, " ")
+	for command, want := range map[string]string{
+		strings.Replace(explain, "REQUEST-ID", string(m[1]), 1):     "decision    accepted",
+		program + " status -c " + configuration:                     "",
+		program + " log search -c " + configuration + " --limit 50": string(m[1]),
+		program + " client list -c " + configuration:                "shop",
+	} {
+		if out, err := exec.CommandContext(ctx, "sh", "-c", command).CombinedOutput(); err != nil || !bytes.Contains(out, []byte(want)) {
+			t.Errorf("%s\n%v\n%s\nwant %q", command, err, out, want)
+		}
+	}
 }
 
 func (a attempt) run(ctx context.Context, t *testing.T) {

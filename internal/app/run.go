@@ -28,8 +28,14 @@ func Start(ctx context.Context, f *config.File, o Options) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.Serve(ctx)
+}
+
+// Serve lets an installation listen that was opened: to callers, and to its administration.
+// What comes back closes it; so does a failure.
+func (a *App) Serve(ctx context.Context) (_ *Running, err error) {
 	r := &Running{app: a}
-	if r.admin, err = a.administer(f); err != nil {
+	if r.admin, err = a.administer(a.current().file); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	if r.server, err = a.Listen(); err != nil {

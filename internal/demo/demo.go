@@ -65,8 +65,8 @@ func Run(ctx context.Context, s Settings) (err error) {
 // drainTime is how long requests under way have when the demo ends.
 const drainTime = 5 * time.Second
 
-// serve runs the gateway, and the app before it.
-func (s *Settings) serve(ctx context.Context, upstream string, p *provider, ben person) (err error) {
+// serve runs the gateway as `pavise serve` does, and the app before it.
+func (s *Settings) serve(ctx context.Context, upstream string, p *provider, ben person) error {
 	token, err := s.writeFiles(upstream, p)
 	if err != nil {
 		return err
@@ -75,33 +75,27 @@ func (s *Settings) serve(ctx context.Context, upstream string, p *provider, ben 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, gateway.Close()) }()
 	held, err := s.makeCredentials(ctx, gateway, token)
 	if err != nil {
-		return err
+		return errors.Join(err, gateway.Close())
 	}
 	held.ann, held.ben = person{"ann", "Ann Example", rand.Text()}, ben
 	if err := held.ann.join(ctx, gateway); err != nil {
-		return err
+		return errors.Join(err, gateway.Close())
 	}
-	server, err := gateway.Listen()
+	running, err := gateway.Serve(ctx)
 	if err != nil {
 		return err
 	}
-	held.address = server.HTTPS.String()
+	held.address = running.HTTPS()
 	visitor, err := s.visit(ctx, gateway, held)
-	if err == nil {
-		held.app = visitor.address
-		s.print(held)
-		select {
-		case <-ctx.Done():
-		case err = <-server.Failed():
-		}
-		err = errors.Join(err, visitor.Close())
+	if err != nil {
+		return errors.Join(err, running.Close(drainTime))
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	return errors.Join(err, server.Shutdown(drain))
+	held.app = visitor.address
+	s.print(held)
+	err = running.Until(ctx, nil, nil, drainTime)
+	return errors.Join(err, visitor.Close())
 }
 
 // visit starts the app of somebody else, as a client of the demo's authorization server.
