@@ -19,6 +19,7 @@ import (
 
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/store/lock"
 	"pavise.dev/pavise/internal/tlsconf"
 	"pavise.dev/pavise/shield"
 )
@@ -39,12 +40,14 @@ const issuerURL = "https://issuer.demo.example"
 // Run starts the orders API and the gateway before it, an app of somebody else and a
 // second provider, prints what to try, and serves until ctx ends.
 func Run(ctx context.Context, s Settings) (err error) {
-	if err := s.makeFolder(); err != nil {
-		return err
-	}
 	if s.Listen, err = settled(s.Listen); err != nil {
 		return fmt.Errorf("address to listen on: %w", err)
 	}
+	held, err := s.makeFolder()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, held.Close()) }()
 	orders, err := startOrders()
 	if err != nil {
 		return err
@@ -115,25 +118,37 @@ func (s *Settings) visit(ctx context.Context, gateway *app.App, h *held) (*visit
 
 func (s *Settings) path(name string) string { return filepath.Join(s.Folder, name) }
 
-// makeFolder empties the folder of an earlier run, and refuses to touch any other.
-func (s *Settings) makeFolder() error {
-	var err error
+// makeFolder empties the folder of an earlier run, and refuses to touch any other, and that
+// of a demo that runs. The folder is this demo's until the lock is closed.
+func (s *Settings) makeFolder() (held *lock.Lock, err error) {
 	if s.Folder, err = filepath.Abs(s.Folder); err != nil {
-		return fmt.Errorf("demo folder: %w", err)
+		return nil, fmt.Errorf("demo folder: %w", err)
 	}
 	entries, err := os.ReadDir(s.Folder)
 	if err == nil && len(entries) > 0 {
 		if _, err := os.Stat(s.path(marker)); err != nil {
-			return fmt.Errorf("demo folder %s holds something else; name another one with --folder", s.Folder)
-		}
-		if err := os.RemoveAll(s.Folder); err != nil {
-			return fmt.Errorf("empty the demo folder: %w", err)
+			return nil, fmt.Errorf("demo folder %s holds something else; name another one with --folder", s.Folder)
 		}
 	}
-	if err := os.MkdirAll(s.Folder, 0o700); err != nil {
-		return fmt.Errorf("make the demo folder: %w", err)
+	if held, err = lock.Take(s.Folder); errors.Is(err, lock.ErrLocked) {
+		return nil, fmt.Errorf("a demo runs in %s already: %w; end it, or start this one with another --folder and another address with --listen", s.Folder, lock.ErrLocked)
+	} else if err != nil {
+		return nil, fmt.Errorf("demo folder: %w", err)
 	}
-	return os.WriteFile(s.path(marker), nil, 0o600)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, held.Close())
+		}
+	}()
+	for _, e := range entries {
+		if e.Name() == lock.FileName || e.Name() == marker {
+			continue
+		}
+		if err := os.RemoveAll(s.path(e.Name())); err != nil {
+			return nil, fmt.Errorf("empty the demo folder: %w", err)
+		}
+	}
+	return held, os.WriteFile(s.path(marker), nil, 0o600)
 }
 
 // upstream is the orders API, listening.

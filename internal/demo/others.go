@@ -112,10 +112,17 @@ func freePort() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// settled is an address whose port is known: that of the issuer is a part of its name.
+// settled is an address whose port is known, that of the issuer being a part of its name,
+// and on which nobody listens.
 func settled(address string) (string, error) {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil || port != "0" {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", fmt.Errorf("%w; is another program there? Name another one with --listen", err)
+	}
+	if err := l.Close(); err != nil {
+		return "", err
+	}
+	if _, port, err := net.SplitHostPort(address); err != nil || port != "0" {
 		return address, err
 	}
 	return freePort()

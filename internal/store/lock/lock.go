@@ -21,7 +21,8 @@ var ErrLocked = errors.New("another process uses it")
 // Lock is held until [Lock.Close].
 type Lock struct{ file *os.File }
 
-const fileName = "lock"
+// FileName is that of the lock within its folder.
+const FileName = "lock"
 
 // Take locks a folder, which it makes with mode 0700 if it is missing, without
 // waiting.
@@ -29,7 +30,7 @@ func Take(folder string) (*Lock, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w; name another folder, or make it for the user that Pavise runs as", err)
 	}
-	file, err := os.OpenFile(filepath.Join(folder, fileName), os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(filepath.Join(folder, FileName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the data folder: %w; see that the user that Pavise runs as may write into it", err)
 	}
