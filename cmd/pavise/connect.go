@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,6 +72,9 @@ func despite(command *cobra.Command, wrong error, do func(context.Context, *admi
 
 func offline(command *cobra.Command, file *config.File, do func(context.Context, *admin.Client) error) (err error) {
 	ctx := command.Context()
+	if err := mayAct(file.State.Folder, os.Geteuid()); err != nil {
+		return err
+	}
 	state, err := app.OpenState(ctx, file, app.StateOptions{Now: time.Now, Warn: func(warning error) {
 		_, _ = fmt.Fprintln(command.ErrOrStderr(), "warning:", printable(warning.Error()))
 	}})

@@ -76,8 +76,32 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), reloadCommand(), statusCommand(),
 		callCommand(), tokenCommand(), explainCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
 	)
+	refuseUnknown(root)
 	root.SetHelpCommand(helpCommand(root))
 	return root
+}
+
+// refuseUnknown makes a command within a command that there is not an error: help, and an
+// exit that says all went well, would let a script believe that it has revoked something.
+func refuseUnknown(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		refuseUnknown(c)
+		if !c.HasSubCommands() || c.Runnable() {
+			continue
+		}
+		c.Args = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			c.SuggestionsMinimumDistance = 2
+			hint := "`" + c.CommandPath() + " --help` lists what there is"
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "did you mean " + strings.Join(near, " or ") + "? " + hint
+			}
+			return &usageError{fmt.Sprintf("%s has no command %.40q", c.CommandPath(), args[0]), hint}
+		}
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
 }
 
 func configPath(c *cobra.Command) string {
@@ -174,7 +198,7 @@ func hintFor(err error) string {
 	case errors.Is(err, client.ErrCorrupt), errors.Is(err, seal.ErrTampered):
 		return "restore the data folder from a backup; nothing was written"
 	case errors.Is(err, os.ErrPermission):
-		return "run it as the user that the gateway runs as"
+		return "run it as the user whom the file or folder belongs to; commands about the installation, as the one that the gateway runs as"
 	case strings.Contains(err.Error(), "can be read by others"):
 		return "chmod 600 the file; if others could read it for long, rotate what it protects"
 	}

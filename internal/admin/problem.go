@@ -66,6 +66,8 @@ func problemOf(err error) *Problem {
 		status, code = http.StatusConflict, "authority_exists"
 	case errors.Is(err, pki.ErrOffline):
 		status, code = http.StatusConflict, "root_key_elsewhere"
+	case errors.Is(err, client.ErrNotBlocked):
+		status, code = http.StatusNotFound, "not_blocked"
 	case errors.Is(err, client.ErrMissing):
 		status, code = http.StatusNotFound, "missing"
 	case errors.Is(err, errNoRecord):
@@ -95,6 +97,8 @@ func hintOf(code string) string {
 		return "compare the id with X-Request-Id of the answer. Of a flood of refusals of strangers most are only counted: `pavise log search --code CODE` shows how many; and old records end with log.keep"
 	case "missing":
 		return "`pavise client list` and `pavise key list` show what there is"
+	case "not_blocked":
+		return "`pavise block list` shows what is blocked"
 	case "unknown_user":
 		return "`pavise user list` shows them"
 	case "no_authorization_server":

@@ -38,7 +38,7 @@ func (b *Block) Validate() error {
 	case b.Network.Bits() < widest:
 		return fmt.Errorf("network %s is wider than /%d: it would shut out a good part of everybody", b.Network, widest)
 	case life < time.Second || life > maxBlockLife:
-		return fmt.Errorf("a block of %s: want up to %s", life, maxBlockLife)
+		return fmt.Errorf("a block of %s: want up to 90d", life)
 	}
 	return checkTexts(map[string]string{"reason": b.Reason})
 }
@@ -69,21 +69,27 @@ func (r *Registry) Block(ctx context.Context, network netip.Prefix, life time.Du
 	return change, err
 }
 
-// Unblock lets a network in again; [ErrMissing] if it is not blocked.
+// Unblock lets a network in again; [ErrNotBlocked] if it is not blocked.
 func (r *Registry) Unblock(ctx context.Context, network netip.Prefix) (Change, error) {
-	change := Change{Action: "network.unblock", Target: network.String(), Text: "requests from " + network.String() + " are judged again"}
+	change := Change{Action: "network.unblock", Target: network.String()}
 	err := r.retry(func() error {
 		row, err := r.rows.read(ctx, tableBlock, network.String(), &Block{})
 		switch {
 		case err != nil:
 			return err
 		case row.Body == nil:
-			return fmt.Errorf("network %s is not blocked: %w", network, ErrMissing)
+			return fmt.Errorf("network %s: %w", network, ErrNotBlocked)
 		}
 		return r.rows.write(ctx, entry{tableBlock, network.String(), row.Version, nil})
 	})
+	if err == nil {
+		change.Text = "requests from " + network.String() + " are judged again"
+	}
 	return change, err
 }
+
+// ErrNotBlocked says that a network is not blocked.
+var ErrNotBlocked = errors.New("it is not blocked")
 
 // Blocks returns what is blocked now, the soonest to end first.
 func (r *Registry) Blocks(ctx context.Context) ([]Block, error) {

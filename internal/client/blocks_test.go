@@ -50,7 +50,7 @@ func TestNetworksAreKeptOutForATime(t *testing.T) {
 	must(t, err)
 	refresh(t, v)
 	is("203.0.113.7", false)
-	if _, err := r.Unblock(t.Context(), netip.MustParsePrefix("203.0.113.7/32")); !errors.Is(err, client.ErrMissing) {
+	if _, err := r.Unblock(t.Context(), netip.MustParsePrefix("203.0.113.7/32")); !errors.Is(err, client.ErrNotBlocked) {
 		t.Errorf("twice: %v", err)
 	}
 	must(t, block("203.0.113.0/24", time.Hour)) // again
@@ -81,7 +81,7 @@ func TestBlocksThatHaveEndedAreForgotten(t *testing.T) {
 		time.Sleep(25 * time.Hour) // of the bubble's time
 		synctest.Wait()
 		_, err := r.Unblock(t.Context(), netip.MustParsePrefix("203.0.113.0/24"))
-		if !errors.Is(err, client.ErrMissing) {
+		if !errors.Is(err, client.ErrNotBlocked) {
 			t.Errorf("the one that has ended is still kept: %v", err)
 		}
 		must(t, second(r.Unblock(t.Context(), netip.MustParsePrefix("198.51.100.0/24"))))
