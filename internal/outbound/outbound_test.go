@@ -722,8 +722,9 @@ func TestStreamedRefusalLeavesNothingOfItself(t *testing.T) {
 	}
 }
 
-// Whoever connects while a door opens waits until there is something behind it.
-func TestCallsThatComeWhileDoorsOpenAreCarried(t *testing.T) {
+// Whoever connects while a door opens waits until there is something behind it: here, what
+// refuses what a browser sends.
+func TestCallsThatComeWhileDoorsOpenAreAnswered(t *testing.T) {
 	d := newDestination(t, false, nil)
 	dir, err := os.MkdirTemp("", "doors") // a socket's path is short
 	check(t, err)
@@ -745,9 +746,9 @@ func TestCallsThatComeWhileDoorsOpenAreCarried(t *testing.T) {
 				return
 			}
 			defer func() { _ = nc.Close() }()
-			_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") // the answer tells
+			_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\nOrigin: x\r\nConnection: close\r\n\r\n") // the answer tells
 			answer, err := http.ReadResponse(bufio.NewReader(nc), nil)
-			if err != nil || answer.StatusCode != http.StatusOK {
+			if err != nil || answer.StatusCode != http.StatusForbidden {
 				t.Errorf("while door %s opened: %v, %v", path, answer, err)
 			}
 		})
