@@ -287,7 +287,7 @@ func (k *asking) linkRows() []pages.LinkRow {
 		row := pages.LinkRow{Name: p.Title, ID: p.Name, Address: k.wayTo(k.base+connectPath, p.Name)}
 		for _, id := range k.user.Federated {
 			if id.Issuer == p.Issuer {
-				row.Joined, row.Since = true, dayText(id.Since)
+				row.Joined, row.Since, row.Last = true, dayText(id.Since), !k.user.HasPassword && len(k.user.Federated) == 1
 			}
 		}
 		all = append(all, row)
@@ -295,14 +295,17 @@ func (k *asking) linkRows() []pages.LinkRow {
 	return all
 }
 
-// part disconnects an identity, unless nothing would be left to sign in with.
+// textLast is what is said to who wants to do without their only way in.
+const textLast = "This is your only way to sign in: without it nobody could reach this account. It stays connected."
+
+// part disconnects an identity; [account.ErrLast] if nothing would be left to sign in with.
 func (k *asking) part(ctx context.Context, name string) error {
 	p := k.provider(name)
 	if p == nil {
 		return nil
 	}
 	_, err := k.accounts.Part(ctx, k.user.Subject, p.Issuer)
-	if errors.Is(err, account.ErrUnknown) || errors.Is(err, account.ErrLast) {
+	if errors.Is(err, account.ErrUnknown) {
 		return nil
 	}
 	if err != nil {

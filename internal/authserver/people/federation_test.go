@@ -638,3 +638,25 @@ func TestRequiredClaims(t *testing.T) {
 	b, p = w.start("three")
 	b.through(l, p, "corp").want(http.StatusForbidden)
 }
+
+// Who has nothing else to sign in with is offered no way to lose it, and told why.
+func TestTheOnlyWayInStays(t *testing.T) {
+	l := newLookalike(t)
+	w := withProviders(t, l)
+	b, p := w.start("one")
+	b.submit(b.through(l, p, "corp"), "allow")
+	p = b.get("/account").want(http.StatusOK, "your only way to sign in")
+	if strings.Contains(p.text, "Disconnect") {
+		t.Errorf("the only way in can be disconnected:\n%s", p.text)
+	}
+	_, form := p.form("withdraw")
+	form.Set("do", "part")
+	form.Set("id", "corp")
+	b.post("/account", form).want(http.StatusOK, `role="status"`, "nobody could reach this account", "Connected since")
+	_, err := w.service.JoinIdentity(t.Context(), w.answered("one").Person.Subject, "https://codehub.example", "4711")
+	must(t, err)
+	p = b.get("/account").want(http.StatusOK, "Connected since") // there are two, and either can go
+	if strings.Contains(p.text, "your only way") || !strings.Contains(p.text, "Disconnect Corp") || !strings.Contains(p.text, "Disconnect CodeHub") {
+		t.Errorf("two ways in:\n%s", p.text)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"pavise.dev/pavise/internal/authserver/people/account"
 	"pavise.dev/pavise/internal/authserver/people/pages"
 	"pavise.dev/pavise/internal/authserver/people/sessions"
 )
@@ -181,7 +182,10 @@ func (k *asking) actAccount() error {
 			return err
 		}
 	case "part":
-		if err := k.part(ctx, id); err != nil {
+		switch err := k.part(ctx, id); {
+		case errors.Is(err, account.ErrLast):
+			return k.showAccount(textLast)
+		case err != nil:
 			return err
 		}
 	case "end":

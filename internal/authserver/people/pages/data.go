@@ -121,6 +121,7 @@ type SessionRow struct {
 type LinkRow struct {
 	Name, Since, Address, ID string
 	Joined                   bool
+	Last                     bool // the only way in: it cannot be disconnected
 }
 
 // AccountData is a person's own page.
@@ -173,7 +174,7 @@ func samples(name string) []any {
 			form, "Ada", "ada", "a@example.com",
 			[]GrantRow{{"id", "App", "host", "s", "u", "u", []string{"a"}}},
 			[]SessionRow{{"id", "Browser", "192.0.2.1", "s", "s", true}},
-			[]LinkRow{{"Other", "s", "/x", "id", true}, {Name: "O"}},
+			[]LinkRow{{"Other", "s", "/x", "id", true, false}, {"Last", "s", "/x", "id", true, true}, {Name: "O"}},
 			true, true, 3, "/sign-out", "/p", "/t",
 		}},
 		TOTP:  {TOTPData{}, TOTPData{form, "proof", "ABCD EFGH", "otpauth://totp/x", "<svg></svg>"}},
