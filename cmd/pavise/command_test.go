@@ -19,6 +19,7 @@ import (
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/app"
+	"pavise.dev/pavise/internal/config"
 )
 
 // pavise runs the program in this process.
@@ -144,7 +145,10 @@ func TestAsksTheGatewayThatRuns(t *testing.T) {
 	}
 	service := app.Administration(file, state, time.Now)
 	reloaded := 0
-	service.Running, service.Reload = true, func(context.Context) error { reloaded++; return nil }
+	service.Running, service.Reload = true, func(context.Context) ([]config.Change, error) {
+		reloaded++
+		return []config.Change{{Path: "limits.connections", Old: "10000", New: "777", Restart: true}}[:reloaded-1], nil
+	}
 	server := admin.NewServer(service)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
@@ -162,7 +166,8 @@ func TestAsksTheGatewayThatRuns(t *testing.T) {
 		{"key create --client shop --quiet", "pvs_live_"},
 		{"key list", "in force"},
 		{"status", "running     true"},
-		{"reload", "in force"},
+		{"reload", "the configuration is in force\n"},
+		{"reload", "waits for the next start of pavise serve:\n  limits.connections: 10000 → 777\n"},
 		{"explain --as shop GET /things", "accepted"},
 		{"log search --class admin", "credential.create"},
 		{"log verify", "the log is whole"},
@@ -190,7 +195,7 @@ func TestAsksTheGatewayThatRuns(t *testing.T) {
 	if code, _, _ := pavise(t, "check", "-c", name); code != exitUsage {
 		t.Errorf("check of such a file: %d", code)
 	}
-	if reloaded != 1 {
+	if reloaded != 2 {
 		t.Errorf("reloaded %d times", reloaded)
 	}
 	if code, _, errs := pavise(t, "client", "show", "nobody", "-c", name); code != exitRefused || !strings.Contains(errs, "hint: ") {

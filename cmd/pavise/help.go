@@ -72,10 +72,19 @@ func reloadCommand() *cobra.Command {
 		Use: "reload", Short: "Have the gateway read its configuration again", Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
-				if err := a.Reload(ctx); err != nil {
+				done, err := a.Reload(ctx)
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(command.OutOrStdout(), "the configuration is in force")
+				text := "the configuration is in force\n"
+				if len(done.Waiting) > 0 {
+					text = "the configuration is in force, but for what waits for the next start of pavise serve:\n"
+				}
+				for _, c := range done.Waiting {
+					c.Restart = false // said once is enough
+					text += "  " + c.String() + "\n"
+				}
+				_, err = fmt.Fprint(command.OutOrStdout(), text)
 				return err
 			})
 		},

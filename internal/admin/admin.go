@@ -26,6 +26,7 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/pki/est"
 	"pavise.dev/pavise/shield"
@@ -50,15 +51,15 @@ type Service struct {
 	KeptDir      string // where checkpoints are kept beside the log's own; empty: nowhere
 	ChainKey     []byte
 	Public       ed25519.PublicKey
-	Flush        func() error                         // before the log is read; nil: nothing is under way
-	Reload       func(context.Context) error          // nil: nothing runs that could
-	Explain      func(WhatIf) (Answer, error)         // nil: nothing runs that could
-	Running      bool                                 // a gateway serves, not just this call
-	Healthy      func() map[string]error              // parts by name, nil when well; may be nil
-	Certificates func() []CertificateEnd              // those that may end; nil: nothing runs that has any
-	Installed    string                               // path of the configuration, for status
-	Users        func(context.Context) (Users, error) // accounts of people; nil, or nothing returned: there is no authorization server
-	Identity     []byte                               // JWK Set of the keys that sign Pavise-Identity
+	Flush        func() error                                   // before the log is read; nil: nothing is under way
+	Reload       func(context.Context) ([]config.Change, error) // what waits for the next start; nil: nothing runs that could
+	Explain      func(WhatIf) (Answer, error)                   // nil: nothing runs that could
+	Running      bool                                           // a gateway serves, not just this call
+	Healthy      func() map[string]error                        // parts by name, nil when well; may be nil
+	Certificates func() []CertificateEnd                        // those that may end; nil: nothing runs that has any
+	Installed    string                                         // path of the configuration, for status
+	Users        func(context.Context) (Users, error)           // accounts of people; nil, or nothing returned: there is no authorization server
+	Identity     []byte                                         // JWK Set of the keys that sign Pavise-Identity
 
 	Authority *pki.Authority                                       // of certificates; it may not have been made yet
 	Enrolment *est.Tokens                                          // by which programs elsewhere get certificates
@@ -297,10 +298,16 @@ func (s *Service) reload(r *http.Request) (any, client.Change, error) {
 	if s.Reload == nil {
 		return nil, change, problem(http.StatusConflict, "not_running", "no gateway runs that could reload")
 	}
-	if err := s.Reload(r.Context()); err != nil {
+	waiting, err := s.Reload(r.Context())
+	if err != nil {
 		return nil, change, wrapped("bad_configuration", err, "the configuration in force stays")
 	}
-	return struct{}{}, change, nil
+	return Reloaded{waiting}, change, nil
+}
+
+// Reloaded says how a reload went that was not refused.
+type Reloaded struct {
+	Waiting []config.Change `json:"waiting,omitempty"` // for the next start
 }
 
 var errNoRecord = errors.New("there is no such event in the log")

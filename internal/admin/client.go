@@ -126,8 +126,9 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 }
 
 // Reload puts the configuration file in force.
-func (c *Client) Reload(ctx context.Context) error {
-	return c.call(ctx, http.MethodPost, "/v1/reload", struct{}{}, &struct{}{})
+func (c *Client) Reload(ctx context.Context) (r Reloaded, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/reload", struct{}{}, &r)
+	return r, err
 }
 
 // Clients lists clients by id.

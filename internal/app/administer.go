@@ -132,13 +132,13 @@ func (a *App) live(service *admin.Service) {
 	service.Explain = func(q admin.WhatIf) (admin.Answer, error) {
 		return admin.Foresee(context.Background(), a.current().file, a.State.Registry, a.now(), q)
 	}
-	service.Reload = func(context.Context) error {
+	service.Reload = func(context.Context) ([]config.Change, error) {
 		next, err := Load(a.installed.Path)
 		if err != nil {
 			a.noteChange("reload_refused", a.installed.Path, err.Error())
-			return err
+			return nil, err
 		}
-		return a.Reload(next)
+		return a.reload(next)
 	}
 	service.Healthy, service.Certificates = a.healthy, a.certificates
 }

@@ -178,24 +178,45 @@ func (a *App) Guard() *pavise.Guard { return a.current().guard }
 // event with the difference. Requests under way end under the old one. The operator
 // is told which of the changes wait for the next start.
 func (a *App) Reload(f *config.File) error {
+	_, err := a.reload(f)
+	return err
+}
+
+func (a *App) reload(f *config.File) (waiting []config.Change, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	old := a.current()
 	next, err := a.build(f, old)
 	if err != nil {
 		a.noteChange("reload_refused", f.Path, err.Error())
-		return err
+		return nil, err
 	}
 	a.tries.Trust(next.trusted)
 	a.State.Authority.SetPolicy(pkiPolicy(f))
 	a.generation.Store(next)
-	changes := config.Diff(a.installed, f)
-	a.noteChange("reload", f.Path, written(config.Diff(old.file, f)))
-	if waiting := slices.DeleteFunc(changes, func(c config.Change) bool { return !c.Restart }); len(waiting) > 0 {
+	waiting = a.waiting(f)
+	changes := config.Diff(old.file, f)
+	for i := range changes {
+		changes[i].Restart = slices.ContainsFunc(waiting, func(c config.Change) bool { return c.Path == changes[i].Path })
+	}
+	a.noteChange("reload", f.Path, written(changes))
+	if len(waiting) > 0 {
 		a.warn(fmt.Errorf("restart pavise serve for what cannot change while it runs: %s", written(waiting)))
 	}
 	a.retire(old)
-	return nil
+	return waiting, nil
+}
+
+// waiting are the settings of a configuration that this process cannot put in force. Those
+// of the authorization server are as they were when it was added, be that at a reload; where
+// there is none, nothing waits.
+func (a *App) waiting(f *config.File) []config.Change {
+	is := *a.installed
+	is.OAuth = f.OAuth
+	if f.OAuth.Issuer != "" {
+		is.OAuth = a.lasting
+	}
+	return slices.DeleteFunc(config.Diff(&is, f), func(c config.Change) bool { return !c.Restart })
 }
 
 // drainFor is how long requests, streams and upgraded connections that began under

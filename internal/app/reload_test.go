@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/config"
 )
 
@@ -164,6 +165,64 @@ func TestAReloadSaysWhatWaitsForTheNextStart(t *testing.T) {
 			t.Errorf("after %d reloads told %q", i+2, heard.all())
 		}
 	}
+}
+
+// An authorization server that is added is there at once; one that is there keeps its issuer
+// and what its tokens and keys are made of.
+func TestAReloadAddsAnAuthorizationServer(t *testing.T) {
+	dir := t.TempDir()
+	a, _, heard := serve(t, dir, onPorts)
+	service := Administration(a.current().file, a.State, time.Now)
+	a.live(service)
+	c := admin.Connect(admin.InProcess(service))
+	for _, s := range []struct{ oauth, issuer, waiting string }{
+		{"oauth: {issuer: https://127.0.0.1:8443}\n", "https://127.0.0.1:8443", ""},
+		{"oauth: {issuer: https://127.0.0.1:9443, access_token: 5m}\n", "https://127.0.0.1:8443", "oauth.issuer: https://127.0.0.1:8443 → https://127.0.0.1:9443 (with the next start); oauth.access_token: 10m → 5m (with the next start)"},
+		{"", "", ""},
+		{"oauth: {issuer: https://127.0.0.1:8443}\n", "https://127.0.0.1:8443", ""},
+	} {
+		before := heard.all()
+		configureIn(t, dir, onPorts+s.oauth)
+		done, err := c.Reload(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := written(done.Waiting); text != s.waiting {
+			t.Errorf("%q: %q waits, want %q", s.oauth, text, s.waiting)
+		}
+		if told := heard.all() != before; told != (s.waiting != "") {
+			t.Errorf("%q: the operator heard %q", s.oauth, strings.TrimPrefix(heard.all(), before))
+		}
+		issuer := ""
+		if o := a.server(); o != nil {
+			issuer = o.Issuer
+		}
+		if issuer != s.issuer {
+			t.Errorf("%q: the issuer is %q, want %q", s.oauth, issuer, s.issuer)
+		}
+		if text := lastReload(t, a); strings.Contains(text, "next start") != (s.waiting != "") {
+			t.Errorf("%q: the event says %q", s.oauth, text)
+		}
+	}
+}
+
+// lastReload is the difference that the newest event of a reload holds.
+func lastReload(t *testing.T, a *App) string {
+	t.Helper()
+	if err := a.State.Log.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := audit.Search(t.Context(), a.current().file.Log.Folder, audit.Query{Class: audit.Admin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last audit.Event
+	for _, f := range found {
+		if f.Event.Action == "reload" && f.Event.Time.After(last.Time) {
+			last = f.Event
+		}
+	}
+	return last.Change
 }
 
 // A pair that went bad is told of once, not at each look, and again after it was

@@ -110,7 +110,7 @@ type Introspection struct {
 
 // OAuth is the authorization server of this installation.
 type OAuth struct {
-	Issuer       string   `yaml:"issuer" doc:"Its address, https://host or https://host:port, where host is one of hosts. It is what tokens name as iss. Default: no server." pattern:"^https://[^/?#@]+$" hint:"write https://login.example.com, without a path" restart:"yes"`
+	Issuer       string   `yaml:"issuer" doc:"Its address, https://host or https://host:port, where host is one of hosts. It is what tokens name as iss. Default: no server; one that is added, or taken away, is so at the reload." pattern:"^https://[^/?#@]+$" hint:"write https://login.example.com, without a path" restart:"yes"`
 	Algorithm    string   `yaml:"algorithm" doc:"What tokens are signed with. A change takes effect when the new key has been published for a day." default:"ES256" enum:"ES256,EdDSA,PS256,RS256" restart:"yes"`
 	AccessToken  Duration `yaml:"access_token" doc:"Life of an access token." default:"10m" min:"10s" max:"24h" restart:"yes"`
 	RefreshToken Duration `yaml:"refresh_token" doc:"How long a client may go on without asking the person again." default:"30d" min:"10s" max:"365d"`
