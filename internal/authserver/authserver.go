@@ -181,6 +181,7 @@ func (b *Base) Open(o Options) (*Server, error) {
 	s.People, err = people.New(people.Options{
 		Issuer: b.issuer, Records: b.registry.Records(), Now: b.now, Rand: b.rand, Fetch: o.Fetch,
 		Grants: personal{b, o.Lookup}, Key: b.Keys.Current, SignIn: o.SignIn, Templates: o.Theme, Tries: o.Tries,
+		ScopeText: func(scope string) string { return protocol.TextOf(o.Scopes, scope) },
 		Record: func(e people.Event) {
 			o.Record(Event{Action: e.Action, Client: e.Client, Subject: e.Subject, Target: e.Method, Detail: e.Detail, Remote: e.Remote})
 		},

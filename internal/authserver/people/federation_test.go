@@ -660,3 +660,21 @@ func TestTheOnlyWayInStays(t *testing.T) {
 		t.Errorf("two ways in:\n%s", p.text)
 	}
 }
+
+// Who has no password is not asked for it.
+func TestNobodyIsAskedForAPasswordThatIsNot(t *testing.T) {
+	l := newLookalike(t)
+	w := withProviders(t, l)
+	l.change(func() { l.claims = map[string]any{"auth_time": w.clock.Now().Unix()} })
+	b, p := w.start("one")
+	b.submit(b.through(l, p, "corp"), "allow")
+	p = b.get("/account/password")
+	if strings.Contains(p.text, "<h1>Sign in</h1>") {
+		p = b.through(l, p, "corp")
+		p = b.get("/account/password")
+	}
+	p.want(http.StatusOK, "You have no password here", `href="/account"`)
+	if strings.Contains(p.text, "Present password") || strings.Contains(p.text, "<form") {
+		t.Errorf("asked all the same:\n%s", p.text)
+	}
+}

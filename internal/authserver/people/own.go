@@ -147,9 +147,13 @@ func (k *asking) grantRows(ctx context.Context) ([]pages.GrantRow, error) {
 	slices.SortFunc(granted, func(a, b Grant) int { return b.Created.Compare(a.Created) })
 	var all []pages.GrantRow
 	for _, g := range granted {
+		when := dayText
+		if !g.Ends.IsZero() && g.Ends.Sub(g.Created) < 48*time.Hour {
+			when = momentText
+		}
 		all = append(all, pages.GrantRow{
-			ID: "grant " + g.ID, Name: cut(cmp.Or(g.Application, g.Client), 80), Host: cut(g.Host, 253), Scopes: texts(g.Scopes),
-			Since: dayText(g.Created), Until: dayText(g.Ends), Used: dayText(g.Used),
+			ID: "grant " + g.ID, Name: cut(cmp.Or(g.Application, g.Client), 80), Host: cut(g.Host, 253), Scopes: k.scopeTexts(g.Scopes),
+			Since: when(g.Created), Until: when(g.Ends), Used: when(g.Used),
 		})
 	}
 	kept, err := k.consents.All(ctx)
@@ -162,10 +166,19 @@ func (k *asking) grantRows(ctx context.Context) ([]pages.GrantRow, error) {
 			continue
 		}
 		all = append(all, pages.GrantRow{
-			ID: "consent " + c.Client, Name: cut(cmp.Or(c.Name, c.Client), 80), Host: cut(c.Host, 253), Scopes: texts(c.allowed()), Since: dayText(c.given()),
+			ID: "consent " + c.Client, Name: cut(cmp.Or(c.Name, c.Client), 80), Host: cut(c.Host, 253), Scopes: k.scopeTexts(c.allowed()), Since: dayText(c.given()),
 		})
 	}
 	return all, nil
+}
+
+// scopeTexts say what was allowed in the words of the question.
+func (s *Service) scopeTexts(names []string) []string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = textOf(Scope{Name: name, Text: s.scopeText(name)})
+	}
+	return all
 }
 
 func sessionRow(one sessions.Session, this string) pages.SessionRow {

@@ -239,6 +239,24 @@ func TestOwnPages(t *testing.T) {
 	}
 }
 
+// The account page speaks as the consent page did, and of a grant of minutes by the clock.
+func TestGrantsAreToldInWordsAndTimes(t *testing.T) {
+	w := newWorld(t, func(o *people.Options) {
+		o.ScopeText = func(scope string) string { return map[string]string{"orders:read": "See your orders"}[scope] }
+	})
+	u, now := w.person("ada"), w.clock.Now()
+	w.grants.all[u.Subject] = []people.Grant{
+		{ID: "g1", Client: "quick", Scopes: []string{"openid", "orders:read", "odd"}, Created: now, Ends: now.Add(10 * time.Minute)},
+		{ID: "g2", Client: "slow", Created: now, Ends: now.AddDate(0, 1, 0)},
+	}
+	b := w.browser()
+	p := b.signIn(b.get("/account"), "ada", goodPassword)
+	p.want(http.StatusOK, "Know who you are here · See your orders · odd", "since 24 Nov 2026, 12:00 UTC · until 24 Nov 2026, 12:10 UTC", "since 24 November 2026 · until 24 December 2026")
+	if strings.Contains(p.text, "orders:read") {
+		t.Errorf("the name of a scope that has words:\n%s", p.text)
+	}
+}
+
 func TestOtherSessionsCanBeEnded(t *testing.T) {
 	w := newWorld(t)
 	w.person("ada")

@@ -16,6 +16,11 @@ import (
 )
 
 func (k *asking) showPassword(wrong string) error {
+	if !k.user.HasPassword {
+		return k.pages.Write(k.w, http.StatusOK, pages.Done, pages.DoneData{
+			Form: k.pageForm("You have no password here", ""), Text: "You sign in through others: there is nothing to change.", Next: k.base + "/account", More: "Your account",
+		}, "")
+	}
 	status := http.StatusOK
 	if wrong != "" {
 		status = http.StatusUnprocessableEntity
@@ -28,6 +33,9 @@ func (k *asking) showPassword(wrong string) error {
 // actPassword changes the password. Whoever sits at an unlocked computer does not know the
 // present one.
 func (k *asking) actPassword() error {
+	if !k.user.HasPassword {
+		return k.showPassword("")
+	}
 	ctx := k.r.Context()
 	right, wait, err := k.checkPassword(k.visit, k.user, k.value("current"))
 	switch {

@@ -102,6 +102,7 @@ type Options struct {
 	Fetch     func() *http.Client // bounded, for providers
 	Grants    Grants
 	Key       func() (id, algorithm string, key crypto.Signer) // signs requests to a page of the operator's own
+	ScopeText func(scope string) string                        // what people read of it; nil: words of ours
 	Record    func(Event)
 	Fault     func(r *http.Request, err error) (requestID string) // hears of what went wrong on our own pages; may be nil
 	Templates fs.FS                                               // a theme
@@ -123,6 +124,7 @@ type Service struct {
 	page      *handover.Page // the operator's own; nil: ours
 	pages     *pages.Set
 	grants    Grants
+	scopeText func(string) string
 	record    func(Event)
 	fault     func(*http.Request, error) string
 	tries     Tries
@@ -151,6 +153,9 @@ func New(o Options) (*Service, error) {
 		issuer: o.Issuer, origin: at.Scheme + "://" + at.Host, base: strings.TrimSuffix(at.EscapedPath(), "/"),
 		records: o.Records, grants: o.Grants, record: o.Record, now: o.Now, random: o.Rand, settings: o.SignIn,
 		fault: o.Fault, consents: rows.NewTable[consent](o.Records, "consent"), flows: rows.NewTable[flow](o.Records, "handover"),
+	}
+	if s.scopeText = o.ScopeText; s.scopeText == nil {
+		s.scopeText = func(string) string { return "" }
 	}
 	if s.fault == nil {
 		s.fault = func(*http.Request, error) string { return "" }

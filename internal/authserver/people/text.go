@@ -79,7 +79,12 @@ func dayText(t time.Time) string {
 	return t.UTC().Format("2 January 2006")
 }
 
-func momentText(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+func momentText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2 Jan 2006, 15:04 UTC")
+}
 
 // groups writes a key in groups of four.
 func groups(text string) string {

@@ -103,8 +103,11 @@ func (s *Server) asked(r *http.Request, as *goidc.AuthnSession) (people.Asked, e
 	return asked, nil
 }
 
-// textOf says what a scope allows, in words for the person who is asked.
-func (s *Server) textOf(scope string) string {
+// textOf are the words for a scope that a person is asked to allow.
+func (s *Server) textOf(scope string) string { return TextOf(s.options.Scopes, scope) }
+
+// TextOf are the words for a scope, of which a person reads when they are asked and later.
+func TextOf(scopes []Scope, scope string) string {
 	switch scope {
 	case "openid":
 		return "Know who you are"
@@ -115,7 +118,7 @@ func (s *Server) textOf(scope string) string {
 	case "offline_access":
 		return "Go on when you are not there, until you withdraw this"
 	}
-	for _, known := range s.options.Scopes {
+	for _, known := range scopes {
 		if known.Name == scope {
 			return known.Text
 		}
