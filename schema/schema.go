@@ -33,6 +33,8 @@ import (
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 )
 
 // Options say how strict a document is taken. The zero value is the strictest.
@@ -115,6 +117,10 @@ func (d *Document) schemaAt(pointer string) (*rule, error) {
 func reason(err error) (pointer, why string) {
 	if invalid, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
 		_, pointer, _ = pointerOf(invalid.URL)
+		if wrong, ok := errors.AsType[*jsonschema.ValidationError](invalid.Err); ok {
+			wrong = deepest(wrong)
+			return join(pointer, wrong.InstanceLocation...), wrong.ErrorKind.LocalizedString(message.NewPrinter(language.English))
+		}
 		return pointer, strings.ReplaceAll(invalid.Err.Error(), invalid.URL, pointer)
 	}
 	if load, ok := errors.AsType[*jsonschema.LoadURLError](err); ok {
@@ -125,6 +131,18 @@ func reason(err error) (pointer, why string) {
 	return "", text
 }
 
+// deepest is the cause that lies deepest in the document: what stands above it is wrong
+// because of it.
+func deepest(wrong *jsonschema.ValidationError) *jsonschema.ValidationError {
+	best := wrong
+	for i, cause := range wrong.Causes {
+		if below := deepest(cause); i == 0 || len(below.InstanceLocation) > len(best.InstanceLocation) {
+			best = below
+		}
+	}
+	return best
+}
+
 // Operations are the patterns of all operations of the document: "GET /v1/orders/{id}".
 func (d *Document) Operations() []string {
 	all := make([]string, len(d.places))
@@ -133,6 +151,9 @@ func (d *Document) Operations() []string {
 	}
 	return all
 }
+
+// ErrNotDeclared says that a document has no such operation.
+var ErrNotDeclared = errors.New("declares no")
 
 // Operation finds and compiles the operation for an endpoint's pattern ("GET /v1/orders/{id}",
 // as http.ServeMux reads it): names of parameters may differ, what is fixed may not.
@@ -146,7 +167,7 @@ func (d *Document) Operation(pattern string) (*Operation, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("%s declares no %s %s", d.name, method, path)
+		return nil, fmt.Errorf("%s %w %s %s", d.name, ErrNotDeclared, method, path)
 	case 1:
 		d.compiling.Lock()
 		defer d.compiling.Unlock()

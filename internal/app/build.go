@@ -203,6 +203,11 @@ func (a *App) api(f *config.File, g *generation, name string, endpoints []config
 	if err != nil {
 		return api, err
 	}
+	if described := settings.OpenAPI; described != nil {
+		if _, err := g.document(name, described); err != nil {
+			return api, fmt.Errorf("openapi (%s:%d): %w", described.Pos.File, described.Pos.Line, err)
+		}
+	}
 	for _, e := range endpoints {
 		endpoint, err := a.endpoint(f, g, e)
 		if err != nil {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 
 	"pavise.dev/pavise"
@@ -19,8 +20,11 @@ func (g *generation) described(from config.Resolved) (pavise.Layer, error) {
 		return nil, err
 	}
 	operation, err := document.Operation(from.Pattern)
-	if err != nil {
+	if errors.Is(err, schema.ErrNotDeclared) {
 		return nil, fmt.Errorf("%w: describe it there, or say why it is outside with insecure_undescribed", err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return operation, nil
 }
@@ -32,11 +36,11 @@ func (g *generation) document(api string, from *config.OpenAPI) (*schema.Documen
 	}
 	text, err := g.files.Read(from.File)
 	if err != nil {
-		return nil, fmt.Errorf("openapi: %w", err)
+		return nil, err
 	}
 	opened, err := schema.Open(from.File, text, schema.Options{Undeclared: from.Undeclared != "", LargeIntegers: from.LargeIntegers})
 	if err != nil {
-		return nil, fmt.Errorf("openapi: %w", err)
+		return nil, err
 	}
 	if g.documents == nil {
 		g.documents = map[string]*schema.Document{}

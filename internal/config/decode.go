@@ -133,6 +133,7 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, path string) bool {
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind == yaml.ScalarNode {
 		if scalar, ok := v.Addr().Interface().(shield.Scalar); ok {
+			stand(v, d.pos(n))
 			if err := scalar.SetScalar(n.Value); err != nil {
 				d.problem(n, path, "", "%v", err)
 			}
