@@ -237,6 +237,10 @@ func TestAPersonLetsAnAppReadTheirOrders(t *testing.T) {
 		t.Errorf("the app shows %s", text)
 	}
 
+	// So is who leaves out what the app is for.
+	b.run(chromedp.Navigate(demo.app), press("Connect the Orders Shop"), reads("See your orders"), chromedp.Click(chromedp.CSS(`input[name="scope"][value="orders:read"]`)),
+		press("Allow"), reads("You did not allow Parcel Pal to see your orders"), reads("Begin again"))
+
 	// What was allowed is seen on the person's own page, and taken back there.
 	b.run(chromedp.Navigate(demo.account), reads("Parcel Pal"))
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,5 +90,19 @@ func TestAFolderOfSomebodyElseStays(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
 		t.Errorf("it left %v, %v", entries, err)
+	}
+}
+
+// Who loads the app's result again, or has begun in another tab since, can begin again.
+func TestTheAppOffersToBeginAgain(t *testing.T) {
+	v := &visitor{pending: map[string]pending{"mine": {}, "other": {}}}
+	for name, c := range map[string]struct{ state, cookie string }{"loaded again": {"used", "used"}, "begun in another tab since": {"other", "mine"}} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/callback?code=c&state="+c.state, http.NoBody)
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: c.cookie})
+		w := httptest.NewRecorder()
+		v.callback(w, r)
+		if text := w.Body.String(); w.Code != http.StatusBadRequest || !strings.Contains(text, `<a href="/connect">Begin again</a>`) {
+			t.Errorf("%s: %d\n%s", name, w.Code, text)
+		}
 	}
 }

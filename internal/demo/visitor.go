@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +46,9 @@ type pending struct {
 	verifier, nonce string
 	begun           time.Time
 }
+
+// ordersScope is what the app cannot do without.
+const ordersScope = "orders:read"
 
 // bounds of the app.
 const (
@@ -81,7 +87,7 @@ func startVisitor(ctx context.Context, l net.Listener, s visitorSettings) (*visi
 	v.verifier = found.VerifierContext(oidc.ClientContext(ctx, v.client), &oidc.Config{ClientID: s.id, SupportedSigningAlgs: []string{"ES256"}})
 	v.oauth = oauth2.Config{
 		ClientID: s.id, ClientSecret: s.secret, Endpoint: found.Endpoint(), RedirectURL: callbackOf(l),
-		Scopes: []string{oidc.ScopeOpenID, "profile", "orders:read"},
+		Scopes: []string{oidc.ScopeOpenID, "profile", ordersScope},
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", v.home)
@@ -110,12 +116,12 @@ type page struct {
 func looks() *template.Template {
 	return template.Must(template.New("page").Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Parcel Pal</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;color-scheme:light dark}pre{overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;padding:1rem;border:1px solid #8888;border-radius:.5rem}a.button{display:inline-block;padding:.6rem 1rem;border-radius:.5rem;background:#1d4ed8;color:#fff;text-decoration:none}</style></head>
+<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}pre{overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;padding:1rem;border:1px solid #8888;border-radius:.5rem}a.button{display:inline-block;padding:.6rem 1rem;border-radius:.5rem;background:#1d4ed8;color:#fff;text-decoration:none}</style></head>
 <body><h1>Parcel Pal</h1>
-{{if .Error}}<p role="alert">{{.Error}}</p><p><a href="/">Back</a></p>
-{{else if .Who}}<p>Hello {{.Who}}. With your leave the orders API was asked, and said:</p><pre>{{.Order}}</pre>
+{{if .Error}}<p role="alert">{{.Error}}</p><p><a href="/connect">Begin again</a> · <a href="/">Back</a></p>
+{{else if .Who}}<p>Hello {{.Who}}. You allowed it, so the orders API was asked, and said:</p><pre>{{.Order}}</pre>
 <p>What it was asked with: an access token, for your orders only, that ends in minutes.</p><pre>{{.Token}}</pre>
-<p><a href="{{.Account}}">Take the leave back</a> · <a href="/">Back</a></p>
+<p><a href="{{.Account}}">Withdraw</a> · <a href="/">Back</a></p>
 {{else}}<p>An app of somebody else, which tracks your parcels. It wants to read your orders, and asks you first.</p>
 <p><a class="button" href="/connect">Connect the Orders Shop</a></p>{{end}}
 </body></html>
@@ -161,7 +167,7 @@ func (v *visitor) callback(w http.ResponseWriter, r *http.Request) {
 	v.mu.Unlock()
 	switch {
 	case err != nil || !known || cookie.Value != q.Get("state"):
-		show(w, http.StatusBadRequest, page{Error: "This is not the answer to a question of this browser."})
+		show(w, http.StatusBadRequest, page{Error: "This page shows an answer once, and in the browser that asked. It was loaded again, or another tab has begun since."})
 		return
 	case q.Get("iss") != v.settings.issuer: // RFC 9207
 		show(w, http.StatusBadRequest, page{Error: "Somebody else answered."})
@@ -184,6 +190,9 @@ func (v *visitor) fetch(ctx context.Context, code string, p pending) (page, erro
 	if err != nil {
 		return page{}, errors.New("the code was not taken")
 	}
+	if scope, ok := token.Extra("scope").(string); ok && !slices.Contains(strings.Fields(scope), ordersScope) { // RFC 6749 §5.1
+		return page{Error: "You did not allow Parcel Pal to see your orders. Nothing was read."}, nil
+	}
 	raw, _ := token.Extra("id_token").(string)
 	id, err := v.verifier.Verify(ctx, raw)
 	if err != nil || id.Nonce != p.nonce {
@@ -204,5 +213,5 @@ func (v *visitor) fetch(ctx context.Context, code string, p pending) (page, erro
 	if err != nil {
 		return page{}, err
 	}
-	return page{Who: claims.Name, Order: fmt.Sprintf("%s\n%s", answer.Status, text), Token: token.AccessToken[:24] + "…", Account: v.settings.issuer + "/account"}, nil
+	return page{Who: cmp.Or(claims.Name, "there"), Order: fmt.Sprintf("%s\n%s", answer.Status, text), Token: token.AccessToken[:24] + "…", Account: v.settings.issuer + "/account"}, nil
 }
