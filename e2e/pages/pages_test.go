@@ -217,6 +217,9 @@ func TestAPersonLetsAnAppReadTheirOrders(t *testing.T) {
 
 	b.run(chromedp.Navigate(demo.app))
 	b.picture("demo-app")
+	if scheme, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("getComputedStyle(document.documentElement).colorScheme")); err != nil || scheme != "light dark" {
+		t.Errorf("by night the app is %q, %v", scheme, err)
+	}
 	b.run(press("Connect the Orders Shop"))
 	b.signIn(demo.ann, demo.annPassword)
 	b.run(reads("See your orders"))

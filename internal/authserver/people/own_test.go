@@ -218,7 +218,7 @@ func TestOwnPages(t *testing.T) {
 	b := w.browser()
 	w.ask("one")
 	b.submit(b.signIn(b.get(authorize("one")), "ada", goodPassword), "allow")
-	p := b.get("/account").want(http.StatusOK, "Photo &lt;b&gt;Prints", "orders:read", "this one", "Where you are signed in")
+	p := b.get("/account").want(http.StatusOK, "Photo &lt;b&gt;Prints", "See your orders", "this one", "Where you are signed in")
 	_, form := p.form("withdraw")
 	form.Set("id", "grant g2")
 	b.post("/account", form).want(http.StatusOK)
@@ -241,9 +241,7 @@ func TestOwnPages(t *testing.T) {
 
 // The account page speaks as the consent page did, and of a grant of minutes by the clock.
 func TestGrantsAreToldInWordsAndTimes(t *testing.T) {
-	w := newWorld(t, func(o *people.Options) {
-		o.ScopeText = func(scope string) string { return map[string]string{"orders:read": "See your orders"}[scope] }
-	})
+	w := newWorld(t)
 	u, now := w.person("ada"), w.clock.Now()
 	w.grants.all[u.Subject] = []people.Grant{
 		{ID: "g1", Client: "quick", Scopes: []string{"openid", "orders:read", "odd"}, Created: now, Ends: now.Add(10 * time.Minute)},

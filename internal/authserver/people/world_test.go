@@ -114,6 +114,7 @@ func newWorld(t testing.TB, change ...func(*people.Options)) *world {
 	o := people.Options{
 		Issuer: w.server.URL, Records: w.records, Now: w.clock.Now, Rand: rand.Reader, Grants: w.grants,
 		Record: w.record, Fetch: func() *http.Client { return w.server.Client() },
+		ScopeText: func(scope string) string { return map[string]string{"orders:read": "See your orders"}[scope] },
 	}
 	for _, c := range change {
 		c(&o)
