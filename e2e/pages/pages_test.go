@@ -245,7 +245,7 @@ func TestAPersonLetsAnAppReadTheirOrders(t *testing.T) {
 		press("Allow"), reads("You did not allow Parcel Pal to see your orders"), reads("Begin again"))
 
 	// What was allowed is seen on the person's own page, and taken back there.
-	b.run(chromedp.Navigate(demo.account), reads("Parcel Pal"))
+	b.run(chromedp.Navigate(demo.account), reads("Parcel Pal"), reads("Know who you are · See your name · See your orders")) // as at consent
 }
 
 func TestAPersonSignsInAtTheOtherProvider(t *testing.T) {
