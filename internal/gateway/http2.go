@@ -270,6 +270,9 @@ func (a *answer2) readHead() error {
 
 func (a *answer2) failed(err error) *fault {
 	if a.body != nil {
+		if a.x.r.Context().Err() != nil {
+			a.body.stop() // as in conn1.failed
+		}
 		if f := a.body.bad.Load(); f != nil {
 			return f
 		}
