@@ -107,16 +107,21 @@ the certificate is written to --out, or to standard output.`,
 			return issueInto(command, n, files, asJSON)
 		},
 	}
-	flags := command.Flags()
-	flags.StringVar(&n.Profile, "profile", "service", "service, server, person or device")
-	flags.StringSliceVar(&n.Names, "name", nil, "dns:…, uri:…, ip:… or email:…; may be repeated")
-	flags.StringVar(&life, "life", "", "how long it lives, like 12h or 7d; default: the profile's")
-	flags.StringSliceVar(&n.Scopes, "scope", nil, "scopes within the client's; default all of them; may be repeated")
-	flags.StringSliceVar(&networks, "network", nil, "addresses it may be used from, like 192.0.2.0/24; may be repeated")
-	flags.StringVar(&request, "csr", "", "file with a signing request, whose key is certified instead of a new one")
+	certificateFlags(command, &n, &life, &networks)
+	command.Flags().StringVar(&request, "csr", "", "file with a signing request, whose key is certified instead of a new one")
 	out.register(command)
 	jsonFlag(command, &asJSON)
 	return command
+}
+
+// certificateFlags are those that say what a certificate is to be, for certificateRequest.
+func certificateFlags(command *cobra.Command, n *admin.NewCertificate, life *string, networks *[]string) {
+	flags := command.Flags()
+	flags.StringVar(&n.Profile, "profile", "service", "service, server, person or device")
+	flags.StringSliceVar(&n.Names, "name", nil, "dns:…, uri:…, ip:… or email:…; may be repeated")
+	flags.StringVar(life, "life", "", "how long the certificate lives, like 12h or 7d; default: the profile's")
+	flags.StringSliceVar(&n.Scopes, "scope", nil, "scopes within the client's; default all of them; may be repeated")
+	flags.StringSliceVar(networks, "network", nil, "addresses the certificate may be used from, like 192.0.2.0/24; may be repeated")
 }
 
 func certificateRequest(n *admin.NewCertificate, life string, networks []string) error {

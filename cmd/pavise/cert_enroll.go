@@ -63,12 +63,8 @@ the authority is known, so that nothing else has to be carried there.`,
 			})
 		},
 	}
+	certificateFlags(command, &n, &life, &networks)
 	flags := command.Flags()
-	flags.StringVar(&n.Profile, "profile", "service", "service, server, person or device")
-	flags.StringSliceVar(&n.Names, "name", nil, "dns:…, uri:…, ip:… or email:…; may be repeated")
-	flags.StringVar(&life, "life", "", "how long the certificate lives, like 12h or 7d; default: the profile's")
-	flags.StringSliceVar(&n.Scopes, "scope", nil, "scopes within the client's; default all of them; may be repeated")
-	flags.StringSliceVar(&networks, "network", nil, "addresses the certificate may be used from; may be repeated")
 	flags.StringVar(&expires, "expires", "", "how long the token may be used, like 10m; default 1h, 7d at most")
 	flags.BoolVarP(&quiet, "quiet", "q", false, "write the token alone")
 	jsonFlag(command, &asJSON)

@@ -237,9 +237,6 @@ func (c *conn1) answerDespite(err error) *fault {
 // failed makes a fault of an error of the connection.
 func (c *conn1) failed(err error) *fault {
 	if up := c.upload; up != nil {
-		if c.x.r.Context().Err() != nil {
-			up.stop() // net/http ends the context before the read of the body has said why
-		}
 		if f := up.callersFault(); f != nil {
 			return f
 		}

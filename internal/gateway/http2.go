@@ -214,6 +214,14 @@ func (b *body2) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// callersFault returns what the caller did wrong with his body, if he did.
+func (b *body2) callersFault() *fault {
+	if b.x.r.Context().Err() != nil {
+		b.stop() // net/http ends the context before the read of the body has said why
+	}
+	return b.bad.Load()
+}
+
 // Close implements io.Closer. net/http calls it from goroutines of its own; the
 // exchange itself ends the reading, in stop.
 func (b *body2) Close() error { return nil }
@@ -270,10 +278,7 @@ func (a *answer2) readHead() error {
 
 func (a *answer2) failed(err error) *fault {
 	if a.body != nil {
-		if a.x.r.Context().Err() != nil {
-			a.body.stop() // as in conn1.failed
-		}
-		if f := a.body.bad.Load(); f != nil {
+		if f := a.body.callersFault(); f != nil {
 			return f
 		}
 	}

@@ -123,6 +123,9 @@ func (up *upload) headSeen() {
 
 // callersFault returns what the caller did wrong with his body, if he did.
 func (up *upload) callersFault() *fault {
+	if up.x.r.Context().Err() != nil {
+		up.stop() // net/http ends the context before the read of the body has said why
+	}
 	up.mu.Lock()
 	defer up.mu.Unlock()
 	return up.caller
