@@ -43,9 +43,10 @@ type answer struct {
 	mu         sync.Mutex // of what follows, and of the exchange's event while the handler runs
 	exchange   *exchange  // nil: ended
 	status     int
-	began      bool // a final status was given
-	begunEvent bool // the sink has the event
-	refused    bool // the event could not be kept; the handler's bytes go nowhere
+	began      bool  // a final status was given
+	begunEvent bool  // the sink has the event
+	refused    bool  // the event could not be kept; the handler's bytes go nowhere
+	held       *held // the answer waits until it is judged; nil: it does not
 }
 
 // Header implements http.ResponseWriter.
@@ -73,6 +74,16 @@ func (a *answer) WriteHeader(status int) {
 	case status >= 100 && status < 200 && status != http.StatusSwitchingProtocols:
 		a.under.WriteHeader(status)
 	default:
+		a.start(status)
+	}
+}
+
+// start gives the final status, or holds the answer back to be judged. The lock is held.
+func (a *answer) start(status int) {
+	if a.held == nil && !a.began {
+		a.held = a.exchange.hold(status, a.under.Header())
+	}
+	if a.held == nil {
 		a.begin(status)
 	}
 }
@@ -92,18 +103,22 @@ func (a *answer) begin(status int) {
 	a.under.WriteHeader(status)
 }
 
-// ready begins the answer if need be, and reports whether a body may follow.
-func (a *answer) ready() error {
+// take begins the answer if need be, and keeps p of one that is held back. It reports
+// whether the answer is held; else a body may follow.
+func (a *answer) take(p []byte) (isHeld bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.exchange == nil {
-		return errEnded
+		return false, errEnded
 	}
-	a.begin(http.StatusOK)
-	if a.refused {
-		return errUnrecorded
+	a.start(http.StatusOK)
+	switch {
+	case a.refused:
+		return false, errUnrecorded
+	case a.held != nil:
+		return true, a.held.keep(p)
 	}
-	return nil
+	return false, nil
 }
 
 // keepEvent makes the event safe, once. The lock is held.
@@ -135,8 +150,11 @@ func (a *answer) end() {
 
 // Write implements http.ResponseWriter.
 func (a *answer) Write(p []byte) (int, error) {
-	if err := a.ready(); err != nil {
+	switch isHeld, err := a.take(p); {
+	case err != nil:
 		return 0, err
+	case isHeld:
+		return len(p), nil
 	}
 	n, err := a.under.Write(p)
 	a.bytes.Add(int64(n))
@@ -145,8 +163,11 @@ func (a *answer) Write(p []byte) (int, error) {
 
 // ReadFrom lets the layer below copy without a buffer of ours (sendfile).
 func (a *answer) ReadFrom(source io.Reader) (int64, error) {
-	if err := a.ready(); err != nil {
+	switch isHeld, err := a.take(nil); {
+	case err != nil:
 		return 0, err
+	case isHeld:
+		return io.Copy(struct{ io.Writer }{a}, source)
 	}
 	n, err := io.Copy(a.under, source)
 	a.bytes.Add(n)
@@ -156,9 +177,9 @@ func (a *answer) ReadFrom(source io.Reader) (int64, error) {
 // Flush implements http.Flusher.
 func (a *answer) Flush() { _ = a.FlushError() }
 
-// FlushError sends what was written so far.
+// FlushError sends what was written so far, unless it is held back.
 func (a *answer) FlushError() error {
-	if err := a.ready(); err != nil {
+	if isHeld, err := a.take(nil); err != nil || isHeld {
 		return err
 	}
 	return http.NewResponseController(a.under).Flush()
@@ -172,7 +193,7 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	switch {
 	case a.exchange == nil:
 		return nil, nil, errEnded
-	case a.began:
+	case a.began, a.held != nil:
 		return nil, nil, fmt.Errorf("hijack: the answer has begun")
 	}
 	a.exchange.event.Note, a.exchange.event.Status = "upgraded", http.StatusSwitchingProtocols

@@ -189,6 +189,8 @@ func headingOf(name string) string {
 		name = "trusted_proxies"
 	case "allowance":
 		name = "insecure_allow"
+	case "trial":
+		name = "insecure_report_only"
 	case "kept":
 		name = "insecure_keep_headers"
 	case "reason":

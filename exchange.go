@@ -108,6 +108,7 @@ func Fail(w http.ResponseWriter, r *http.Request, refusal *shield.Refusal) {
 	}
 	p.record(func(e *audit.Event) {
 		e.Decision, e.Code, e.Detail = audit.Failed, string(refusal.Code), refusal.Detail
+		p.answer.held = nil // whatever was held back is not sent
 	})
 	problem.Write(w, refusal, p.requestID)
 }
@@ -240,6 +241,7 @@ func (x *exchange) note(fault any) (abort bool) {
 		_ = a.keepEvent() // nothing of an answer is sent any more
 		return true
 	}
+	a.held = nil
 	e.Decision, e.Code = audit.Failed, string(shield.Internal)
 	e.Detail = fmt.Sprintf("panic (%T) at %s", fault, panicSite())
 	if a.began {

@@ -92,10 +92,12 @@ func (x *exchange) decide() error {
 		{"shield", (*exchange).shield},
 		{"access", (*exchange).access},
 		{"admit", (*exchange).admit},
+		{"sanitise", (*exchange).sanitise},
 		{"validate", (*exchange).validate},
 		{"policy", (*exchange).policy},
 		{"consume", (*exchange).consume},
 		{"harm", (*exchange).harm},
+		{"candidate", (*exchange).candidates},
 	} {
 		x.event.Step = step.name
 		if err := step.run(x); err != nil {
@@ -109,11 +111,16 @@ func (x *exchange) decide() error {
 func (x *exchange) accept(next http.Handler) {
 	x.event.Step, x.event.Decision = "proxy", audit.Accepted
 	x.stripClaims()
+	x.askWhole()
 	x.handed = true
 	if x.endpoint.Handler != nil {
 		next = x.endpoint.Handler
 	}
 	next.ServeHTTP(x.writer(), x.request)
+	if x.endpoint.Outgoing != nil {
+		x.writer().WriteHeader(http.StatusOK) // of a handler that said nothing
+		x.judge()
+	}
 }
 
 // stripClaims removes credentials, and what only we may say of the caller: a handler
@@ -342,11 +349,7 @@ func (g *Guard) compile(api *API, e Endpoint) (*endpoint, error) {
 		Endpoint: e, api: api, name: e.Pattern, pattern: patternOf(e.Pattern), guarded: len(needs.Carries) > 0 || needs.ClientCert,
 		body: needs.Body, origins: api.Origins, headers: needs.Carries,
 	}
-	for _, layer := range []Layer{e.Validate, e.Policy, e.Harm} {
-		if reader, ok := layer.(BodyReader); ok {
-			compiled.body = max(compiled.body, min(reader.Body(), e.MaxBody))
-		}
-	}
+	compiled.body = max(compiled.body, min(bodyOf(e), e.MaxBody))
 	for _, l := range e.Limits {
 		compiled.limitKey = append(compiled.limitKey, api.Name+"\x00"+l.Name+"\x00"+string(l.Per)+"\x00")
 	}
@@ -356,4 +359,18 @@ func (g *Guard) compile(api *API, e Endpoint) (*endpoint, error) {
 		}
 	}
 	return compiled, nil
+}
+
+// bodyOf is how many bytes of a body the layers of an endpoint read.
+func bodyOf(e Endpoint) (most int64) {
+	layers := []any{e.Sanitise, e.Validate, e.Policy, e.Harm}
+	for _, c := range e.Candidates {
+		layers = append(layers, c)
+	}
+	for _, layer := range layers {
+		if reader, ok := layer.(BodyReader); ok {
+			most = max(most, reader.Body())
+		}
+	}
+	return most
 }

@@ -61,9 +61,12 @@ type Endpoint struct {
 	Limits      []limit.Limit
 	Concurrency *limit.Concurrency // of each client; nil: unlimited
 	MaxBody     int64              // bytes; 0: 10 MiB
+	Sanitise    Sanitiser          // cleans the input before it is judged; nil: it is judged as it came
 	Validate    Layer              // is the input well formed? nil: not asked
 	Policy      Layer              // further conditions; nil: none
 	Harm        Layer              // injection rules; nil: none
+	Candidates  []*Trial           // asked when everything else accepts
+	Outgoing    Outgoing           // judges answers before they are sent; nil: they pass as they come
 	Judges      []string           // headers of credentials that Handler judges itself, and gets: those of an authorization server. All others are removed
 	Handler     http.Handler       // nil: the handler that was given to [Guard.Wrap]
 }
@@ -85,9 +88,41 @@ type Layer interface {
 	Check(r *http.Request, id *shield.Identity) error
 }
 
-// BodyReader is a [Layer] that reads up to Body bytes of the body.
+// BodyReader is a [Layer] or a [Sanitiser] that reads up to Body bytes of the body.
 type BodyReader interface {
 	Body() int64
+}
+
+// Sanitiser cleans the input of a request where refusing it is not wanted. Whatever
+// stands behind it on the path, the upstream too, gets the cleaned request.
+type Sanitiser interface {
+	// Sanitise changes query and body, by [shield.ReplaceQuery] and
+	// [shield.ReplaceBody] alone. It returns what it changed and how often, for the
+	// event: "trim=2 html=1"; "" for nothing. Errors are those of a [Layer].
+	Sanitise(r *http.Request, id *shield.Identity) (changed string, err error)
+}
+
+// Outgoing judges the answers of an endpoint's handler. It is safe for concurrent use.
+//
+// Requests of such an endpoint reach the handler without Accept-Encoding, Range and
+// If-Range: a piece, or what cannot be read, cannot be judged. Trailers of an answer
+// that was held back are dropped.
+type Outgoing interface {
+	// Hold returns how many bytes of an answer's body are held back at most, to be
+	// judged as a whole; 0: the answer passes as it comes. A longer body is not sent:
+	// the caller gets 502 [shield.BadAnswer].
+	Hold(r *http.Request, status int, h http.Header) int64
+	// Judge returns the body to send, which may be the one it was given, and what it
+	// changed or found, for the event. It may change the header. A *shield.Refusal
+	// is sent instead of the answer; after any other error the caller gets 503.
+	Judge(r *http.Request, id *shield.Identity, status int, h http.Header, body []byte) (Judged, error)
+}
+
+// Judged is what became of an answer.
+type Judged struct {
+	Body    []byte
+	Changed string // what was changed, and how often: "card=2 email=1"; "" for nothing
+	Would   string // why it would have been refused if the rule were not on trial; "" for nothing
 }
 
 // OnceStore uses up what may be used once.

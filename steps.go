@@ -250,16 +250,19 @@ func (x *exchange) subject(per limit.Subject) string {
 	return "address\x00" + limit.AddressKey(x.event.Remote.Addr())
 }
 
+// sanitise cleans the input before anybody judges it.
+func (x *exchange) sanitise() error {
+	if x.endpoint.Sanitise == nil {
+		return nil
+	}
+	changed, err := x.endpoint.Sanitise.Sanitise(x.request, x.identity)
+	x.event.Changed = changed
+	return err
+}
+
 func (x *exchange) validate() error { return x.layer(x.endpoint.Validate) }
 func (x *exchange) policy() error   { return x.layer(x.endpoint.Policy) }
 func (x *exchange) harm() error     { return x.layer(x.endpoint.Harm) }
-
-func (x *exchange) layer(l Layer) error {
-	if l == nil {
-		return nil
-	}
-	return l.Check(x.request, x.identity)
-}
 
 // consume uses up what the credentials of this request allow only once, all in
 // one step. Whatever was read of the body is handed on from its start.

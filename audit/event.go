@@ -75,6 +75,10 @@ type Event struct {
 	UpstreamDuration time.Duration
 	Note             string // "upgraded", "aborted", "interrupted"
 
+	// What layers did beside the decision.
+	Would   string // why rules on trial would have refused: "contract invalid_input body minimum /count; injection …"
+	Changed string // what was changed in request or answer, and how often: "trim=2; card=1"
+
 	// Administrative acts and the system's own events.
 	Actor, Action, Target, Change string
 

@@ -263,7 +263,7 @@ func TestRingOfAnotherSizeIsReplacedWhenItIsEmpty(t *testing.T) {
 func TestLongestTailHasRoom(t *testing.T) {
 	long := strings.Repeat("\x01", 2000)
 	e := &Event{
-		Step: long, Decision: Decision(long), Code: long, Detail: long, Upstream: long, Note: long, Status: 1 << 62,
+		Step: long, Decision: Decision(long), Code: long, Detail: long, Upstream: long, Note: long, Would: long, Changed: long, Status: 1 << 62,
 		UpstreamStatus: 1 << 62, BytesIn: 1 << 62, BytesOut: 1 << 62, Duration: 1 << 62, UpstreamDuration: 1 << 62, Count: 1 << 62,
 	}
 	if n := len(appendTail(nil, e)); n > maxTail {

@@ -18,8 +18,8 @@ const (
 	maxDetail = 512
 	maxAgent  = 192
 
-	maxTail  = 1472
-	maxEvent = 6592 // with the tail; TestHostileTextStaysInItsField adds it up
+	maxTail  = 1920
+	maxEvent = 7040 // with the tail; TestHostileTextStaysInItsField adds it up
 )
 
 // AppendJSON appends the event as one JSON object without line breaks or other
@@ -80,6 +80,8 @@ func appendTail(dst []byte, e *Event) []byte {
 	dst = field(dst, "detail", e.Detail, maxDetail)
 	dst = field(dst, "upstream", e.Upstream, maxName)
 	dst = field(dst, "note", e.Note, maxWord)
+	dst = field(dst, "would", e.Would, maxName)
+	dst = field(dst, "changed", e.Changed, maxName)
 	dst = positive(dst, "status", int64(e.Status))
 	dst = positive(dst, "upstream_status", int64(e.UpstreamStatus))
 	dst = positive(dst, "bytes_in", e.BytesIn)

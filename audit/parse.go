@@ -175,6 +175,10 @@ func (e *Event) word(name string) *string {
 		return &e.Upstream
 	case "note":
 		return &e.Note
+	case "would":
+		return &e.Would
+	case "changed":
+		return &e.Changed
 	}
 	return nil
 }

@@ -26,12 +26,12 @@ import (
 //
 // The file:
 //
-//	0     "PAVISER2"
+//	0     "PAVISER3"
 //	8     the counter of references, which numbers events across restarts
 //	16    the number of slots
 //	64    the head of the chain, twice: written in turns, so that one is always whole
 //	4096  the slots' states, 4 bytes each
-//	…     from the next multiple of 4096, the slots, 8128 bytes each
+//	…     from the next multiple of 4096, the slots, 9024 bytes each
 //
 // A slot: reference (8 bytes), count (4), lengths of the head, of the whole text and
 // of the tail (4 each), then from byte 64 the texts. Numbers are little endian.
@@ -41,11 +41,11 @@ import (
 
 const (
 	ringName   = "ring"
-	ringMagic  = "PAVISER2"
+	ringMagic  = "PAVISER3"
 	ringHeader = 4096
 	headAt     = 64 // two of them, headSpan apart
 	headSpan   = 512
-	slotSize   = slotText + maxEvent + maxTail // 8128: no power of two, whose slots would share few lines of a cache
+	slotSize   = slotText + maxEvent + maxTail // 9024: no power of two, whose slots would share few lines of a cache
 	refAt      = 0
 	countAt    = 8
 	headLenAt  = 12

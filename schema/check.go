@@ -212,6 +212,7 @@ func (o *Operation) checkBody(f *faults, r *http.Request) error {
 		refusal.Fields = []shield.Field{{In: "body", Rule: "form"}}
 		return refusal
 	}
+	kept.Understood(v)
 	f.judge("body", "", m.schema, v)
 	return nil
 }

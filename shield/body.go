@@ -6,6 +6,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 )
 
 // Body is a request's body that a shield may look at before the upstream gets
@@ -18,6 +20,7 @@ type Body struct {
 	loaded bool
 	err    error
 	offset int
+	value  any
 }
 
 // NewBody wraps source; [Body.Bytes] reads at most limit bytes of it.
@@ -88,6 +91,48 @@ func (b *Body) Rewind() bool {
 
 // Close closes the stream below.
 func (b *Body) Close() error { return b.source.Close() }
+
+// Value is what a layer read the body as ([Body.Understood]): a value as encoding/json makes
+// them with UseNumber, shared, not to be changed. nil: nobody has.
+func (b *Body) Value() any { return b.value }
+
+// Understood keeps the value that the body was read as, for layers that come after.
+func (b *Body) Understood(value any) { b.value = value }
+
+// ReplaceBody gives the request another body, which whoever comes after reads and the
+// upstream gets. Fields that tell of the earlier bytes are removed: digests, and the coding.
+// The body must be one that was read ([Body.Bytes]).
+func ReplaceBody(r *http.Request, text []byte) error {
+	b, err := BodyOf(r)
+	if err != nil {
+		return err
+	}
+	if !b.loaded || b.err != nil {
+		return fmt.Errorf("the body is replaced before it was read")
+	}
+	b.kept, b.offset, b.value = text, 0, nil
+	r.ContentLength, r.TransferEncoding = int64(len(text)), nil
+	for _, name := range []string{"Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Content-Encoding", "Transfer-Encoding"} {
+		delete(r.Header, name)
+	}
+	if _, ok := r.Header["Content-Length"]; ok {
+		r.Header["Content-Length"] = []string{strconv.Itoa(len(text))}
+	}
+	return nil
+}
+
+// ReplaceQuery gives the request another query, escaped, which whoever comes after reads and
+// the upstream gets.
+func ReplaceQuery(r *http.Request, raw string) {
+	r.URL.RawQuery, r.URL.ForceQuery = raw, false
+	if r.RequestURI == "" {
+		return // a request of a client
+	}
+	r.RequestURI, _, _ = strings.Cut(r.RequestURI, "?")
+	if raw != "" {
+		r.RequestURI += "?" + raw
+	}
+}
 
 // maxForm is the longest form that [FormOf] looks at, in bytes.
 const maxForm = 64 << 10

@@ -60,6 +60,7 @@ const (
 	StalePolicy       Code = "stale_state"        // 503: revocations are too old to be trusted
 	Unrecorded        Code = "unrecorded"         // 503: the event could not be kept safe
 	Internal          Code = "internal_error"     // 500
+	BadAnswer         Code = "invalid_answer"     // 502: the service's answer is not what the API's description allows, or may not leave
 	UpstreamFailed    Code = "upstream_failed"    // 502
 	UpstreamTimeout   Code = "upstream_timeout"   // 504
 	UpstreamDown      Code = "upstream_down"      // 503: no healthy address, or the circuit is open
@@ -94,7 +95,7 @@ func (c Code) Status() int {
 		return http.StatusServiceUnavailable
 	case Internal:
 		return http.StatusInternalServerError
-	case UpstreamFailed:
+	case UpstreamFailed, BadAnswer:
 		return http.StatusBadGateway
 	case UpstreamTimeout:
 		return http.StatusGatewayTimeout

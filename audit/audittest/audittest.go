@@ -46,7 +46,7 @@ func Event(id string) *audit.Event {
 		Shield: "api_key", CredentialID: "k1", Issuer: "corp", Subject: "s1", Client: "shop", User: "ann", Tenant: "t1",
 		With: "k2 k3", Proved: true, Exposed: true, Warning: "credential_old", Upstream: "127.0.0.1:9000",
 		UpstreamStatus: 204, BytesIn: 1, BytesOut: 2, Duration: 1500 * time.Microsecond,
-		UpstreamDuration: time.Millisecond, Note: "upgraded", Actor: "root", Action: "rotate", Target: "k1",
+		UpstreamDuration: time.Millisecond, Note: "upgraded", Would: "contract invalid_input body minimum /count", Changed: "trim=2", Actor: "root", Action: "rotate", Target: "k1",
 		Change: "a became b", Count: 3,
 	}
 }

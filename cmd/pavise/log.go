@@ -201,6 +201,12 @@ func eventLine(e *audit.Event, color bool) string {
 		parts = append(parts, paint(color, tone, strings.TrimPrefix(e.Step+": ", ": ")+e.Code))
 	}
 	parts = append(parts, e.Detail, e.Warning, e.Note)
+	if e.Would != "" {
+		parts = append(parts, "would refuse: "+e.Would)
+	}
+	if e.Changed != "" {
+		parts = append(parts, "changed: "+e.Changed)
+	}
 	if e.Count > 1 {
 		parts = append(parts, fmt.Sprintf("(%d times)", e.Count))
 	}

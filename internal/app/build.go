@@ -204,7 +204,7 @@ func (a *App) api(f *config.File, g *generation, name string, endpoints []config
 		return api, err
 	}
 	if described := settings.OpenAPI; described != nil {
-		if _, err := g.document(name, described); err != nil {
+		if _, err := g.document(described); err != nil {
 			return api, fmt.Errorf("openapi (%s:%d): %w", described.Pos.File, described.Pos.Line, err)
 		}
 	}
@@ -257,7 +257,11 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	if e.Validate, err = g.described(from); err != nil {
 		return e, err
 	}
-	e.Policy, err = a.conditions(f, g, from)
+	e.Validate = tried(&from, config.TrialContract, e.Validate)
+	if e.Policy, err = a.conditions(f, g, from); err != nil {
+		return e, err
+	}
+	e.Candidates, err = a.candidates(f, g, from)
 	return e, err
 }
 

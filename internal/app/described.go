@@ -12,10 +12,19 @@ import (
 // described is the layer that holds an endpoint's requests to the API's description, nil if
 // there is none.
 func (g *generation) described(from config.Resolved) (pavise.Layer, error) {
+	operation, err := g.operation(from)
+	if operation == nil {
+		return nil, err
+	}
+	return operation, err
+}
+
+// operation is an endpoint as the API's description has it, nil if there is none.
+func (g *generation) operation(from config.Resolved) (*schema.Operation, error) {
 	if from.OpenAPI == nil {
 		return nil, nil
 	}
-	document, err := g.document(from.API, from.OpenAPI)
+	document, err := g.document(from.OpenAPI)
 	if err != nil {
 		return nil, err
 	}
@@ -29,9 +38,11 @@ func (g *generation) described(from config.Resolved) (pavise.Layer, error) {
 	return operation, nil
 }
 
-// document opens the description of an API, once for all its endpoints.
-func (g *generation) document(api string, from *config.OpenAPI) (*schema.Document, error) {
-	if known := g.documents[api]; known != nil {
+// document opens a description, once for all the endpoints that are held to it alike.
+func (g *generation) document(from *config.OpenAPI) (*schema.Document, error) {
+	as := *from
+	as.Pos = config.Pos{}
+	if known := g.documents[as]; known != nil {
 		return known, nil
 	}
 	text, err := g.files.Read(from.File)
@@ -43,8 +54,8 @@ func (g *generation) document(api string, from *config.OpenAPI) (*schema.Documen
 		return nil, err
 	}
 	if g.documents == nil {
-		g.documents = map[string]*schema.Document{}
+		g.documents = map[config.OpenAPI]*schema.Document{}
 	}
-	g.documents[api] = opened
+	g.documents[as] = opened
 	return opened, nil
 }

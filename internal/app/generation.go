@@ -38,7 +38,7 @@ type generation struct {
 	signed *fetch.Client // gets what is signed by itself, for shields
 	beside *beside       // what shields do beside requests; nil: nothing
 
-	documents map[string]*schema.Document // descriptions of APIs, by API
+	documents map[config.OpenAPI]*schema.Document // descriptions of APIs
 
 	ailing string // what was wrong with certificates when they were last looked at
 

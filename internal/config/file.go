@@ -140,6 +140,8 @@ type API struct {
 	Resource    string              `yaml:"resource" doc:"Its resource identifier (RFC 8707, RFC 9728): what clients ask tokens for, and an accepted audience. On one of its hosts. Default: the address that was asked, without a path; that is no audience." pattern:"^https://[^?#@ ]+$" hint:"write https://api.example.com or https://api.example.com/orders, without a query"`
 	CORS        Words               `yaml:"cors" doc:"Origins whose scripts may call, exact: https://app.example.com. Default: none."`
 	OpenAPI     *OpenAPI            `yaml:"openapi" doc:"The API's description, to which every request is held. A word is the file."`
+	Trials      []Trial             `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason. Inherited; an endpoint's own come first."`
+	Candidate   *Candidate          `yaml:"candidate" doc:"A stricter policy that is tried beside this one: what it would refuse is only recorded. Inherited; an endpoint's own stands in its place."`
 	MaxBody     Size                `yaml:"max_body" doc:"Longest accepted body." default:"10MiB" min:"1" max:"1024GiB"`
 	Timeout     Duration            `yaml:"timeout" doc:"Until the upstream's answer begins." default:"30s" min:"100ms" max:"1h"`
 	Identity    IdentityOut         `yaml:"identity" doc:"How the upstream learns who called."`
@@ -159,7 +161,11 @@ type Endpoint struct {
 	MaxBody Size     `yaml:"max_body" doc:"Instead of the API's." min:"1" max:"1024GiB"`
 	Outside string   `yaml:"insecure_undescribed" doc:"Why the endpoint is not in the API's description, so that its input is held to nothing."`
 	Timeout Duration `yaml:"timeout" doc:"Instead of the API's." min:"100ms" max:"1h"`
-	Pos     Pos      `yaml:"-"`
+
+	Trials    []Trial    `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason."`
+	Candidate *Candidate `yaml:"candidate" doc:"Instead of the API's."`
+
+	Pos Pos `yaml:"-"`
 }
 
 // OpenAPI is an API's description.

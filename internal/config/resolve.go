@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,6 +52,8 @@ type Resolved struct {
 	When        string        // a Cedar condition; empty: none
 	Audit       string        // local or required
 	OpenAPI     *OpenAPI      // the description to which requests are held; nil: none
+	Trials      []Trial       // layers that are only recorded, the endpoint's own first
+	Candidate   *Candidate    // what is tried beside; nil: nothing
 
 	Pos       Pos // of the pattern
 	ShieldPos Pos // of the shield, where it was written
@@ -81,6 +84,7 @@ func (f *File) resolve() ([]Resolved, Problems) {
 			r.at("apis."+name+".scopes", "remove the scopes, or name another shield", "who calls a public endpoint has no scopes")
 		}
 		r.checkNamed("apis."+name+".scopes", api.Scopes)
+		r.checkTrials("apis."+name, api.Trials, api.Candidate)
 		for _, pattern := range sortedKeys(api.Endpoints) {
 			e := r.endpoint(name, &api, pattern, api.Endpoints[pattern])
 			e.Limits = slices.Concat(shared, r.name(name, pattern, api.Endpoints[pattern].Limit))
@@ -117,6 +121,9 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 	if e.Outside == "" {
 		resolved.OpenAPI = api.OpenAPI
 	}
+	r.checkTrials(path, e.Trials, e.Candidate)
+	resolved.Trials = slices.Concat(e.Trials, api.Trials)
+	resolved.Candidate = cmp.Or(e.Candidate, api.Candidate)
 	if e.MaxBody > 0 {
 		resolved.MaxBody = int64(e.MaxBody)
 	}

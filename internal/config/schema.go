@@ -128,6 +128,9 @@ func (b *schemaBuilder) value(t reflect.Type, s setting, space string) object {
 	case reflect.Pointer:
 		return b.value(t.Elem(), s, space)
 	case reflect.Struct:
+		if reflect.PointerTo(t).Implements(reflect.TypeFor[shield.Scalar]()) {
+			return object{"anyOf": []any{object{"type": "string"}, b.ref(t, space)}}
+		}
 		return b.ref(t, space)
 	case reflect.Map:
 		return b.mapping(t, s, space)

@@ -188,6 +188,8 @@ func title(code shield.Code) (string, bool) {
 		return "The request could not be recorded; try again", true
 	case shield.Internal:
 		return "Something went wrong here", true
+	case shield.BadAnswer:
+		return "The service's answer may not leave", true
 	case shield.UpstreamFailed:
 		return "The service behind gave no usable answer", true
 	case shield.UpstreamTimeout:

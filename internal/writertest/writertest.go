@@ -50,6 +50,24 @@ func Run(t *testing.T, wrap Wrap) {
 	}
 }
 
+// RunHeld holds a wrapper to its promises that keeps answers back until they are whole: when
+// bytes leave, trailers, and connections that are given away are not among them.
+func RunHeld(t *testing.T, wrap Wrap) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(protocol, func(t *testing.T) {
+			s := suite{wrap: wrap, http2: protocol == "HTTP/2.0"}
+			t.Run("passes status, headers and body", s.plain)
+			t.Run("answers 200 for a handler that says nothing", s.silent)
+			t.Run("keeps the first status", s.firstStatus)
+			t.Run("passes informational answers and does not take them for the final one", s.informational)
+			t.Run("copies from a reader", s.readsFrom)
+			t.Run("has no body for HEAD", s.head)
+			t.Run("has no body for 204 and 304", s.bodiless)
+			t.Run("refuses to give the connection away once an answer is held", s.refusesHijackOfHeld)
+		})
+	}
+}
+
 type suite struct {
 	wrap  Wrap
 	http2 bool
@@ -324,5 +342,17 @@ func (s suite) refusesHijack(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func (s suite) refusesHijackOfHeld(t *testing.T) {
+	response, body, err := s.get(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "begun")
+		if _, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			t.Error("the connection was given away")
+		}
+	})
+	if err != nil || response.StatusCode != http.StatusOK || body != "begun" {
+		t.Errorf("%v %q %v", response, body, err)
 	}
 }

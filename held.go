@@ -1,0 +1,163 @@
+package pavise
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/problem"
+	"pavise.dev/pavise/shield"
+)
+
+// held is an answer that waits until it is judged. The answer's lock is held for it.
+type held struct {
+	status  int
+	header  http.Header // as it was when the answer began: what comes later are trailers
+	body    []byte
+	most    int64
+	over    bool // the body is longer than that
+	judging bool // nothing more is taken
+}
+
+// keep takes a piece of the body. What is beyond the bound is not kept.
+func (h *held) keep(p []byte) error {
+	switch {
+	case h.judging:
+		return errEnded
+	case h.over || int64(len(h.body)+len(p)) > h.most:
+		h.over, h.body = true, nil
+	default:
+		h.body = append(h.body, p...)
+	}
+	return nil
+}
+
+// hold says whether an answer is to be held back. The guard's own refusals, and those of a
+// handler, are not judged.
+func (x *exchange) hold(status int, h http.Header) *held {
+	if x.endpoint == nil || x.endpoint.Outgoing == nil || !x.handed || x.event.Decision != audit.Accepted {
+		return nil
+	}
+	if x.request.Method == http.MethodHead {
+		for _, name := range describing() {
+			delete(h, name) // of a body that was not judged
+		}
+	}
+	most := x.endpoint.Outgoing.Hold(x.request, status, h)
+	if most == 0 {
+		return nil
+	}
+	return &held{status: status, header: h.Clone(), most: most}
+}
+
+// describing are fields that tell of the very bytes of a body.
+func describing() []string {
+	return []string{"Content-Length", "Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Accept-Ranges"}
+}
+
+// askWhole has the handler answer in one piece that can be read.
+func (x *exchange) askWhole() {
+	if x.endpoint.Outgoing == nil {
+		return
+	}
+	h := x.request.Header
+	for _, name := range [...]string{"Range", "If-Range"} { // may be ignored (RFC 9110 §14.2)
+		delete(h, name)
+	}
+	h["Accept-Encoding"] = []string{"identity"}
+}
+
+// judge sends an answer that was held back, or what takes its place.
+func (x *exchange) judge() {
+	h := x.passage.answer.stopHolding()
+	if h == nil {
+		return
+	}
+	out := unheld{&x.passage.answer}
+	header := out.Header()
+	clear(header)
+	judged, err := x.judgeHeld(h)
+	x.event.Would = joined(x.event.Would, judged.Would)
+	x.event.Changed = joined(x.event.Changed, judged.Changed)
+	if err != nil {
+		x.refuseAnswer(out, err)
+		return
+	}
+	for name, values := range h.header {
+		header[name] = values
+	}
+	if judged.Changed != "" {
+		for _, name := range describing() {
+			delete(header, name)
+		}
+	}
+	if hasBody(h.status) {
+		header["Content-Length"] = []string{strconv.Itoa(len(judged.Body))}
+	}
+	out.WriteHeader(h.status)
+	if hasBody(h.status) {
+		_, _ = out.Write(judged.Body) // the caller may be gone
+	}
+}
+
+// stopHolding takes nothing more of an answer that is held back, and returns it.
+func (a *answer) stopHolding() *held {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.held != nil {
+		a.held.judging = true
+	}
+	return a.held
+}
+
+// unheld writes an answer past its being held back.
+type unheld struct{ *answer }
+
+// WriteHeader implements http.ResponseWriter.
+func (u unheld) WriteHeader(status int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.begin(status)
+}
+
+// Write implements http.ResponseWriter.
+func (u unheld) Write(p []byte) (int, error) {
+	u.mu.Lock()
+	refused := u.refused
+	u.mu.Unlock()
+	if refused {
+		return 0, errUnrecorded
+	}
+	n, err := u.under.Write(p)
+	u.bytes.Add(int64(n))
+	return n, err
+}
+
+func (x *exchange) judgeHeld(h *held) (Judged, error) {
+	if h.over {
+		return Judged{}, shield.Refuse(shield.BadAnswer, "the answer is longer than the %d bytes that are judged", h.most)
+	}
+	return x.endpoint.Outgoing.Judge(x.request, x.identity, h.status, h.header, h.body)
+}
+
+// refuseAnswer answers in the place of a handler whose answer may not leave.
+func (x *exchange) refuseAnswer(w http.ResponseWriter, err error) {
+	refusal := problem.Classify(err)
+	e := &x.event
+	e.Step, e.Decision, e.Code, e.Detail = "response", audit.Failed, string(refusal.Code), maskText(refusal.Detail)
+	if refusal.Fields != nil {
+		shown := *refusal
+		shown.Fields = nil // what the service got wrong is the operator's affair
+		refusal = &shown
+	}
+	problem.Write(w, refusal, x.passage.requestID)
+}
+
+func hasBody(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified && status >= 200
+}
+
+func joined(a, b string) string {
+	return strings.Trim(a+"; "+b, "; ")
+}
