@@ -189,6 +189,8 @@ func headingOf(name string) string {
 		name = "trusted_proxies"
 	case "allowance":
 		name = "insecure_allow"
+	case "bodyschema":
+		name = "body_schema"
 	case "trial":
 		name = "insecure_report_only"
 	case "kept":

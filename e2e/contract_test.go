@@ -184,3 +184,35 @@ func gzipped(text string) string {
 	_ = z.Close()
 	return b.String()
 }
+
+const bodySchemaYAML = `
+hosts: {127.0.0.1: {certificate: local}}
+apis:
+  hooks:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    shield: api_key
+    scopes: [hooks:write]
+    endpoints:
+      POST /v1/hooks: {body_schema: hook.schema.json}
+      POST /v1/others: {}
+scopes: {hooks:write: Send hooks}
+`
+
+func TestAPlainSchemaHoldsTheBodiesOfOneEndpoint(t *testing.T) {
+	attacktest.Rows(t, 108)
+	const hook = `{"type": "object", "required": ["kind"], "properties": {"kind": {"enum": ["made", "gone"]}}}`
+	g := harness.Start(t, harness.Config{YAML: bodySchemaYAML, Files: map[string]string{"hook.schema.json": hook}})
+	key := g.Issue("api_key", "shop")
+	send := func(target, body string) harness.Answer {
+		r := g.Request("POST", target, body)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-API-Key", key.Secret)
+		return g.Do(r)
+	}
+	g.Accepted(send("/v1/hooks", `{"kind":"made"}`))
+	g.Accepted(send("/v1/others", `{"kind":"lost"}`))
+	g.Refused(send("/v1/hooks", `{"kind":"lost"}`), 400, shield.InvalidInput)
+	g.Refused(send("/v1/hooks", `{"kind":"made","admin":true}`), 400, shield.InvalidInput)
+	g.Refused(send("/v1/hooks", ``), 400, shield.InvalidInput)
+}

@@ -206,7 +206,11 @@ const (
 
 // document reads a JSON text.
 func document(text []byte, large bool) (any, error) {
-	return strictjson.Document(text, strictjson.Bounds{Depth: maxDepth, Entries: maxEntries, LargeIntegers: large})
+	return strictjson.Document(text, within(large))
+}
+
+func within(large bool) strictjson.Bounds {
+	return strictjson.Bounds{Depth: maxDepth, Entries: maxEntries, LargeIntegers: large}
 }
 
 // maxForm is how many fields a form may have.
@@ -219,6 +223,8 @@ func (m *media) read(name string, parameters map[string]string, text []byte) (an
 		return m.xml(text)
 	case name == multipartForm:
 		return m.multipart(parameters["boundary"], text)
+	case isJSON(name) && m.schema == nil:
+		return nil, strictjson.Scan(text, within(m.large))
 	case isJSON(name):
 		return document(text, m.large)
 	case name == form:

@@ -12,8 +12,10 @@ import (
 )
 
 // Body is how much of a body is read: the guard bounds it by the endpoint's own limit.
-func (o *Operation) Body() int64 {
-	if o.body == nil || !o.body.isJudged() {
+func (o *Operation) Body() int64 { return o.body.most() }
+
+func (b *body) most() int64 {
+	if b == nil || !b.isJudged() {
 		return 1 // to see whether there is one
 	}
 	return 1 << 40
@@ -27,7 +29,7 @@ func (o *Operation) Check(r *http.Request, _ *shield.Identity) error {
 		return err
 	}
 	o.checkHeaders(&f, r)
-	if err := o.checkBody(&f, r); err != nil {
+	if err := o.body.check(&f, r); err != nil {
 		return err
 	}
 	return f.refusal()
@@ -170,20 +172,21 @@ func (o *Operation) checkText(f *faults, p *parameter, text string, there, escap
 	f.one(p, v, true, err)
 }
 
-// checkBody reads the body, if there is one that a schema judges.
-func (o *Operation) checkBody(f *faults, r *http.Request) error {
+// check reads the body of a request, if there is one that a schema judges; nil: there should
+// be none.
+func (b *body) check(f *faults, r *http.Request) error {
 	kept, err := shield.BodyOf(r)
 	if err != nil {
 		return err
 	}
-	if o.body == nil {
+	if b == nil {
 		if text, err := kept.Bytes(); err != nil || len(text) > 0 {
 			f.add("body", "", "undeclared")
 		}
 		return nil
 	}
 	if r.ContentLength == 0 {
-		if o.body.required {
+		if b.required {
 			f.add("body", "", "required")
 		}
 		return nil
@@ -192,7 +195,7 @@ func (o *Operation) checkBody(f *faults, r *http.Request) error {
 	if refusal != nil {
 		return refusal
 	}
-	m := o.body.find(name, parameters)
+	m := b.find(name, parameters)
 	if m == nil {
 		return shield.Refuse(shield.UnsupportedMedia, "no body of type %s is declared", name)
 	}

@@ -12,6 +12,9 @@ import (
 // described is the layer that holds an endpoint's requests to the API's description, nil if
 // there is none.
 func (g *generation) described(from config.Resolved) (pavise.Layer, error) {
+	if from.Schema != nil {
+		return g.bodySchema(from.Schema)
+	}
 	operation, err := g.operation(from)
 	if operation == nil {
 		return nil, err
@@ -57,5 +60,18 @@ func (g *generation) document(from *config.OpenAPI) (*schema.Document, error) {
 		g.documents = map[config.OpenAPI]*schema.Document{}
 	}
 	g.documents[as] = opened
+	return opened, nil
+}
+
+// bodySchema is the layer that holds bodies to a plain JSON Schema.
+func (g *generation) bodySchema(from *config.BodySchema) (pavise.Layer, error) {
+	text, err := g.files.Read(from.File)
+	if err != nil {
+		return nil, fmt.Errorf("body_schema: %w", err)
+	}
+	opened, err := schema.OpenBody(from.File, text, schema.Options{Undeclared: from.Undeclared != "", LargeIntegers: from.LargeIntegers})
+	if err != nil {
+		return nil, fmt.Errorf("body_schema: %w", err)
+	}
 	return opened, nil
 }

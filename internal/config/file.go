@@ -154,13 +154,14 @@ type API struct {
 
 // Endpoint is a method and path pattern with its policy.
 type Endpoint struct {
-	Shield  *Shield  `yaml:"shield" doc:"Instead of the API's."`
-	Scopes  Words    `yaml:"scopes" doc:"All of these, or any: no scope at all is demanded. Access is stated, never implied."`
-	Limit   []Limit  `yaml:"limit" doc:"In addition to the API's."`
-	When    string   `yaml:"when" doc:"A Cedar condition over principal, resource and context. Any error denies."`
-	MaxBody Size     `yaml:"max_body" doc:"Instead of the API's." min:"1" max:"1024GiB"`
-	Outside string   `yaml:"insecure_undescribed" doc:"Why the endpoint is not in the API's description, so that its input is held to nothing."`
-	Timeout Duration `yaml:"timeout" doc:"Instead of the API's." min:"100ms" max:"1h"`
+	Shield  *Shield     `yaml:"shield" doc:"Instead of the API's."`
+	Scopes  Words       `yaml:"scopes" doc:"All of these, or any: no scope at all is demanded. Access is stated, never implied."`
+	Limit   []Limit     `yaml:"limit" doc:"In addition to the API's."`
+	When    string      `yaml:"when" doc:"A Cedar condition over principal, resource and context. Any error denies."`
+	MaxBody Size        `yaml:"max_body" doc:"Instead of the API's." min:"1" max:"1024GiB"`
+	Schema  *BodySchema `yaml:"body_schema" doc:"A plain JSON Schema to which bodies are held, where no OpenAPI document describes the endpoint. A word is the file."`
+	Outside string      `yaml:"insecure_undescribed" doc:"Why the endpoint is not in the API's description, so that its input is held to nothing."`
+	Timeout Duration    `yaml:"timeout" doc:"Instead of the API's." min:"100ms" max:"1h"`
 
 	Trials    []Trial    `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason."`
 	Candidate *Candidate `yaml:"candidate" doc:"Instead of the API's."`
@@ -179,6 +180,19 @@ type OpenAPI struct {
 // SetScalar takes the short form: the file.
 func (o *OpenAPI) SetScalar(value string) error {
 	o.File = value
+	return nil
+}
+
+// BodySchema is a plain JSON Schema for bodies.
+type BodySchema struct {
+	File          string `yaml:"file" doc:"JSON Schema 2020-12, JSON or YAML, in one piece, relative to this file. Read when the configuration is." required:"yes"`
+	LargeIntegers bool   `yaml:"large_integers" doc:"Accept whole numbers beyond 2^53, which many readers round."`
+	Undeclared    string `yaml:"insecure_undeclared" doc:"Why properties may pass that the schema does not name. Default: they are refused."`
+}
+
+// SetScalar takes the short form: the file.
+func (b *BodySchema) SetScalar(value string) error {
+	b.File = value
 	return nil
 }
 

@@ -51,6 +51,7 @@ type Resolved struct {
 	Timeout     time.Duration // until the upstream's answer begins
 	When        string        // a Cedar condition; empty: none
 	Audit       string        // local or required
+	Schema      *BodySchema   // the schema of its bodies; nil: none
 	OpenAPI     *OpenAPI      // the description to which requests are held; nil: none
 	Trials      []Trial       // layers that are only recorded, the endpoint's own first
 	Candidate   *Candidate    // what is tried beside; nil: nothing
@@ -120,6 +121,9 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 	}
 	if e.Outside == "" {
 		resolved.OpenAPI = api.OpenAPI
+	}
+	if resolved.Schema = e.Schema; e.Schema != nil && resolved.OpenAPI != nil {
+		r.atKey(path+".body_schema", "put the schema into the document, or say with insecure_undescribed why the endpoint is not in it", "the API's description says already what bodies hold")
 	}
 	r.checkTrials(path, e.Trials, e.Candidate)
 	resolved.Trials = slices.Concat(e.Trials, api.Trials)

@@ -46,25 +46,32 @@ const maxExponent = 400
 const maxExact = 1 << 53
 
 func (d *document) number(n Number) (any, error) {
+	if n.isShort() {
+		return json.Number(n), nil
+	}
+	return json.Number(n), d.bounds(n)
+}
+
+// bounds refuses a number about which readers differ.
+func (d *document) bounds(n Number) error {
 	if len(n) > maxDigits {
-		return nil, errors.New("a number with more digits than anybody reads")
+		return errors.New("a number with more digits than anybody reads")
 	}
 	if !strings.ContainsAny(string(n), ".eE") {
 		if whole, err := strconv.ParseInt(string(n), 10, 64); err == nil && (d.LargeIntegers || whole <= maxExact && whole >= -maxExact) {
-			return json.Number(n), nil
+			return nil
 		}
-		return nil, errors.New("a whole number beyond 2^53, about which readers differ")
+		return errors.New("a whole number beyond 2^53, about which readers differ")
 	}
-	if i := strings.IndexAny(string(n), "eE"); i >= 0 {
-		if exponent, err := strconv.Atoi(string(n[i+1:])); err != nil || exponent > maxExponent || exponent < -maxExponent {
-			return nil, errors.New("a number beyond the range of float64") // exact arithmetic would fill the memory
-		}
+	i := strings.IndexAny(string(n), "eE")
+	if i < 0 {
+		return nil // forty digits are within float64
 	}
-	if !strings.ContainsAny(string(n), "eE") {
-		return json.Number(n), nil // forty digits are within float64
+	if exponent, err := strconv.Atoi(string(n[i+1:])); err != nil || exponent > maxExponent || exponent < -maxExponent {
+		return errors.New("a number beyond the range of float64") // exact arithmetic would fill the memory
 	}
 	if f, err := n.Float(); err != nil || math.IsInf(f, 0) {
-		return nil, errors.New("a number beyond the range of float64")
+		return errors.New("a number beyond the range of float64")
 	}
-	return json.Number(n), nil
+	return nil
 }

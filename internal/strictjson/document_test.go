@@ -16,35 +16,41 @@ func TestDocumentsAreBounded(t *testing.T) {
 		text string
 		ok   bool
 	}{
-		"plain":                   {`{"a":[1,2.5,-1e3,"x",null,true]}`, true},
-		"ten deep":                {strings.Repeat("[", 10) + "1" + strings.Repeat("]", 10), true},
-		"eleven deep":             {strings.Repeat("[", 11) + "1" + strings.Repeat("]", 11), false},
-		"ten thousand deep":       {strings.Repeat("[", 10_000), false},
-		"a hundred entries":       {"[" + strings.Repeat("1,", 99) + "1]", true},
-		"a hundred and one":       {"[" + strings.Repeat("1,", 100) + "1]", false},
-		"a name twice":            {`{"a":1,"a":2}`, false},
-		"a name twice, escaped":   {`{"a":1,"\u0061":2}`, false},
-		"NaN":                     {`NaN`, false},
-		"Infinity":                {`-Infinity`, false},
-		"half a surrogate":        {`"\ud800"`, false},
-		"a byte order mark":       {"\xef\xbb\xbf{}", false},
-		"UTF-16":                  {"{\x00}\x00", false},
-		"a trailing comma":        {`[1,]`, false},
-		"a comment":               {`[1/*x*/]`, false},
-		"something behind":        {`{} {}`, false},
-		"2^53":                    {`9007199254740992`, true},
-		"2^53 and one":            {`9007199254740993`, false},
-		"-2^53 less one":          {`-9007199254740993`, false},
-		"1e400":                   {`1e400`, false},
-		"1e-400000000":            {`1e-400000000`, false},
-		"1e308":                   {`1e308`, true},
-		"a hundred digits":        {strings.Repeat("1", 100), false},
-		"a hundred digits behind": {"0." + strings.Repeat("1", 100), false},
-		"a leading zero":          {`01`, false},
-		"a plus":                  {`+1`, false},
+		"plain":                       {`{"a":[1,2.5,-1e3,"x",null,true]}`, true},
+		"ten deep":                    {strings.Repeat("[", 10) + "1" + strings.Repeat("]", 10), true},
+		"eleven deep":                 {strings.Repeat("[", 11) + "1" + strings.Repeat("]", 11), false},
+		"ten thousand deep":           {strings.Repeat("[", 10_000), false},
+		"a hundred entries":           {"[" + strings.Repeat("1,", 99) + "1]", true},
+		"a hundred and one":           {"[" + strings.Repeat("1,", 100) + "1]", false},
+		"a name twice":                {`{"a":1,"a":2}`, false},
+		"the thirteenth name twice":   {`{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1,"l":1,"m":1,"m":1}`, false},
+		"the first name twice, later": {`{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1,"l":1,"m":1,"a":1}`, false},
+		"thirteen names":              {`{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1,"l":1,"m":1}`, true},
+		"a name twice, escaped":       {`{"a":1,"\u0061":2}`, false},
+		"NaN":                         {`NaN`, false},
+		"Infinity":                    {`-Infinity`, false},
+		"half a surrogate":            {`"\ud800"`, false},
+		"a byte order mark":           {"\xef\xbb\xbf{}", false},
+		"UTF-16":                      {"{\x00}\x00", false},
+		"a trailing comma":            {`[1,]`, false},
+		"a comment":                   {`[1/*x*/]`, false},
+		"something behind":            {`{} {}`, false},
+		"2^53":                        {`9007199254740992`, true},
+		"2^53 and one":                {`9007199254740993`, false},
+		"-2^53 less one":              {`-9007199254740993`, false},
+		"1e400":                       {`1e400`, false},
+		"1e-400000000":                {`1e-400000000`, false},
+		"1e308":                       {`1e308`, true},
+		"a hundred digits":            {strings.Repeat("1", 100), false},
+		"a hundred digits behind":     {"0." + strings.Repeat("1", 100), false},
+		"a leading zero":              {`01`, false},
+		"a plus":                      {`+1`, false},
 	} {
 		if _, err := strictjson.Document([]byte(c.text), bounds); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
+		}
+		if err := strictjson.Scan([]byte(c.text), bounds); (err == nil) != c.ok {
+			t.Errorf("scan: %s: %v", name, err)
 		}
 	}
 	large := bounds
@@ -78,5 +84,35 @@ func BenchmarkDocument(b *testing.B) {
 		if _, err := strictjson.Document(text, strictjson.Bounds{Depth: 64, Entries: 10_000}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// The scan and the reader agree.
+func FuzzScan(f *testing.F) {
+	for _, text := range []string{`{"a":[1,2.5,-1e3,"x",null,true]}`, `{"a":1,"\u0061":2}`, `[[[[]]]]`, `{"a":{"b":{}},"c":"\ud83d\ude00"}`, `1e400`, ` 9007199254740993 `} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		bounds := strictjson.Bounds{Depth: 6, Entries: 40}
+		_, read := strictjson.Document(text, bounds)
+		if scanned := strictjson.Scan(text, bounds); (read == nil) != (scanned == nil) || read != nil && read.Error() != scanned.Error() {
+			t.Errorf("read %v, scanned %v", read, scanned)
+		}
+	})
+}
+
+func BenchmarkScan(b *testing.B) {
+	small := `{"id":7,"customer":{"name":"Ada Lovelace","mail":"ada@example.com"},"items":[{"sku":"A-100","count":2,"price":12.5},{"sku":"B-7","count":1,"price":3}],"note":"leave it at the door, please","paid":false}`
+	line := `{"title":"A letter from the harbour","text":"` + strings.Repeat("The ship left at dawn, and nobody waved; the gulls followed it for an hour. ", 12) + `"},`
+	for name, text := range map[string]string{"small": small, "texts": "[" + strings.Repeat(line, 50) + "{}]"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				if err := strictjson.Scan([]byte(text), strictjson.Bounds{Depth: 64, Entries: 10_000}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

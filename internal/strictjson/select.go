@@ -65,17 +65,16 @@ func (p *parser) chooseMembers(depth int, want *Want) (map[string]any, error) {
 	if p.take('}') {
 		return object, nil
 	}
-	seen := map[string]struct{}{}
+	var seen names
 	for {
 		p.space()
 		name, err := p.text()
 		if err != nil {
 			return nil, err
 		}
-		if _, twice := seen[name]; twice {
+		if !seen.add(name) {
 			return nil, errors.New("a name stands twice")
 		}
-		seen[name] = struct{}{}
 		p.space()
 		if !p.take(':') {
 			return nil, errors.New("a colon is missing")
@@ -116,25 +115,4 @@ func (w *Want) resembles(name string) bool {
 		}
 	}
 	return false
-}
-
-func (p *parser) skipArray(depth int) error {
-	p.at++
-	p.space()
-	if p.take(']') {
-		return nil
-	}
-	for {
-		p.space()
-		if _, err := p.choose(depth+1, nil); err != nil {
-			return err
-		}
-		p.space()
-		if p.take(']') {
-			return nil
-		}
-		if !p.take(',') {
-			return errors.New("an array does not end")
-		}
-	}
 }
