@@ -36,7 +36,7 @@ func (h *held) keep(p []byte) error {
 // hold says whether an answer is to be held back. The guard's own refusals, and those of a
 // handler, are not judged.
 func (x *exchange) hold(status int, h http.Header) *held {
-	if x.endpoint == nil || x.endpoint.Outgoing == nil || !x.handed || x.event.Decision != audit.Accepted {
+	if status < http.StatusOK || x.endpoint == nil || x.endpoint.Outgoing == nil || !x.handed || x.event.Decision != audit.Accepted {
 		return nil
 	}
 	if x.request.Method == http.MethodHead {
@@ -78,8 +78,9 @@ func (x *exchange) judge() {
 	header := out.Header()
 	clear(header)
 	judged, err := x.judgeHeld(h)
-	x.event.Would = joined(x.event.Would, judged.Would)
-	x.event.Changed = joined(x.event.Changed, judged.Changed)
+	x.passage.record(func(e *audit.Event) {
+		e.Would, e.Changed = joined(e.Would, judged.Would), joined(e.Changed, judged.Changed)
+	})
 	if err != nil {
 		x.refuseAnswer(out, err)
 		return
@@ -87,6 +88,7 @@ func (x *exchange) judge() {
 	for name, values := range h.header {
 		header[name] = values
 	}
+	delete(header, "Trailer") // they were dropped
 	if judged.Changed != "" {
 		for _, name := range describing() {
 			delete(header, name)
@@ -144,8 +146,9 @@ func (x *exchange) judgeHeld(h *held) (Judged, error) {
 // refuseAnswer answers in the place of a handler whose answer may not leave.
 func (x *exchange) refuseAnswer(w http.ResponseWriter, err error) {
 	refusal := problem.Classify(err)
-	e := &x.event
-	e.Step, e.Decision, e.Code, e.Detail = "response", audit.Failed, string(refusal.Code), maskText(refusal.Detail)
+	x.passage.record(func(e *audit.Event) {
+		e.Step, e.Decision, e.Code, e.Detail = "response", audit.Failed, string(refusal.Code), maskText(refusal.Detail)
+	})
 	if refusal.Fields != nil {
 		shown := *refusal
 		shown.Fields = nil // what the service got wrong is the operator's affair
