@@ -190,12 +190,12 @@ func TestWhatIsOnTrialIsOnlyRecordedUntilItsTimeIsOver(t *testing.T) {
 		status int
 		would  string
 	}{
-		"refuses while it is tried":         {refusal, false, 200, "contract invalid_input body minimum /count"},
-		"refuses afterwards":                {refusal, true, 400, ""},
-		"accepts":                           {nil, false, 200, ""},
-		"cannot decide while it is tried":   {errors.New("away"), false, 200, "contract undecided"},
-		"cannot decide afterwards":          {errors.New("away"), true, 503, ""},
-		"a body that is longer than may be": {shield.Refuse(shield.TooLarge, "long"), false, 413, ""},
+		"refuses while it is tried":       {refusal, false, 200, "contract invalid_input body minimum /count"},
+		"refuses afterwards":              {refusal, true, 400, ""},
+		"accepts":                         {nil, false, 200, ""},
+		"cannot decide while it is tried": {errors.New("away"), false, 200, "contract undecided"},
+		"cannot decide afterwards":        {errors.New("away"), true, 503, ""},
+		"more than it looks at":           {shield.Refuse(shield.TooLarge, "long"), false, 200, "contract too_large"},
 	} {
 		for step := range 4 {
 			t.Run(fmt.Sprint(name, " ", step), func(t *testing.T) {

@@ -1,7 +1,6 @@
 package pavise
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -49,9 +48,6 @@ func (x *exchange) layer(l Layer) error {
 	trial, isTrial := l.(*Trial)
 	if err == nil || !isTrial || !x.event.Time.Before(trial.Until) {
 		return err
-	}
-	if refusal, ok := errors.AsType[*shield.Refusal](err); ok && refusal.Code == shield.TooLarge {
-		return err // the body is over the endpoint's own bound, which is not on trial
 	}
 	x.would(Would(trial.Name, err))
 	return nil
