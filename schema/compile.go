@@ -152,6 +152,17 @@ func variable(segment string) (name string, ok bool) {
 
 func isVariable(segment string) bool { _, ok := variable(segment); return ok }
 
+// form is the same for operations that no request tells apart.
+func (p place) form() string {
+	segments := strings.Split(p.path, "/")
+	for i, segment := range segments {
+		if isVariable(segment) {
+			segments[i] = "{}"
+		}
+	}
+	return p.method + " " + strings.Join(segments, "/")
+}
+
 // matches reports whether an endpoint's path, as http.ServeMux reads it, is this one.
 func (p place) matches(path string) bool {
 	segments, template := strings.Split(strings.TrimSuffix(path, "{$}"), "/"), strings.Split(p.path, "/")

@@ -97,10 +97,9 @@ func newCompiler(d *dialect) *jsonschema.Compiler {
 	return c
 }
 
-// errors with the place in the document.
+// errors with the place in the document, which is looked for when somebody reads them.
 func (d *Document) fault(pointer, format string, args ...any) error {
-	line, column := d.tree.line(pointer)
-	return fmt.Errorf("%s:%d:%d: %s", d.name, line, column, fmt.Sprintf(format, args...))
+	return &PlaceError{Pointer: pointer, Why: fmt.Sprintf(format, args...), document: d}
 }
 
 // schemaAt compiles the schema at a pointer.
@@ -173,15 +172,42 @@ func (d *Document) Operation(pattern string) (*Operation, error) {
 		defer d.compiling.Unlock()
 		return d.operation(found[0])
 	}
-	return nil, d.fault(found[1].item, "%s is described twice, with different names of parameters", found[1])
+	return nil, d.twice(found[1])
+}
+
+func (d *Document) twice(p place) error {
+	return d.fault(p.item, "%s is described twice, with different names of parameters", p)
 }
 
 // Unusable are the errors of all operations that cannot be used.
 func (d *Document) Unusable() (all []error) {
-	for _, p := range d.places {
-		if _, err := d.Operation(p.String()); err != nil {
-			all = append(all, fmt.Errorf("%s: %w", p, err))
+	d.Try(len(d.places), func(pattern string, err error) {
+		if err != nil {
+			all = append(all, fmt.Errorf("%s: %w", pattern, err))
 		}
-	}
+	})
 	return all
+}
+
+// Try compiles the first so many operations, each by itself, and calls each with what came
+// of it: nil, or what is wrong with it.
+func (d *Document) Try(most int, each func(pattern string, err error)) {
+	forms := map[string]int{}
+	for _, p := range d.places {
+		forms[p.form()]++
+	}
+	for _, p := range d.places[:min(most, len(d.places))] {
+		if forms[p.form()] > 1 {
+			each(p.String(), d.twice(p))
+			continue
+		}
+		each(p.String(), d.try(p))
+	}
+}
+
+func (d *Document) try(p place) error {
+	d.compiling.Lock()
+	defer d.compiling.Unlock()
+	_, err := d.operation(p)
+	return err
 }

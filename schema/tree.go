@@ -19,8 +19,9 @@ const maxDocument = 16 << 20
 
 // tree is a document as plain JSON values, with the text that they were written in.
 type tree struct {
-	root any
-	text []byte
+	root   any
+	text   []byte
+	isJSON bool
 }
 
 // readTree reads a document in YAML or JSON. Names that stand twice, and references
@@ -31,7 +32,7 @@ func readTree(text []byte) (*tree, error) {
 	}
 	// JSON is YAML too, but read many times as fast.
 	if root, err := strictjson.Document(text, strictjson.Bounds{Depth: maxNesting, Entries: len(text), LargeIntegers: true}); err == nil {
-		return &tree{root: root, text: text}, nil
+		return &tree{root: root, text: text, isJSON: true}, nil
 	}
 	node, err := parse(text)
 	if err != nil {
@@ -141,37 +142,6 @@ func (t *tree) at(pointer string) (any, error) {
 		}
 	}
 	return v, nil
-}
-
-// line is where a pointer leads to, or what is above it. The text is read again: places are
-// asked for where something is wrong, and would fill the memory where nothing is.
-func (t *tree) line(pointer string) (line, column int) {
-	n, err := parse(t.text)
-	if err != nil {
-		return 1, 1 // it has been read before
-	}
-	line, column = n.Line, n.Column
-	for _, name := range split(pointer) {
-		var below *yaml.Node
-		switch n.Kind {
-		case yaml.MappingNode:
-			for i := 0; i+1 < len(n.Content); i += 2 {
-				if n.Content[i].Value == name {
-					line, column, below = n.Content[i].Line, n.Content[i].Column, n.Content[i+1]
-				}
-			}
-		case yaml.SequenceNode:
-			if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.Content) {
-				below = n.Content[i]
-				line, column = below.Line, below.Column
-			}
-		}
-		if below == nil {
-			break
-		}
-		n = below
-	}
-	return line, column
 }
 
 // split takes a pointer apart.
