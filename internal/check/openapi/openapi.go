@@ -81,6 +81,7 @@ const (
 	maxPointers  = 64 << 20 // bytes of all findings' pointers
 	maxSteps     = 20_000_000
 	maxTried     = 10_000 // operations that are compiled
+	maxLinked    = 10_000 // components that refer to others, where they are
 	maxWhat      = 400    // bytes of what a finding says
 	maxReference = 16     // references that lead on to each other
 )
@@ -94,6 +95,7 @@ func Check(name string, text []byte, o Options) (*Report, error) {
 	c := &check{
 		document: d, root: d.Root(), rules: byID(), now: o.Now, steps: maxSteps,
 		seen: map[string]bool{}, visited: map[visit]bool{}, hidden: map[uintptr]hidden{}, ids: map[string]bool{},
+		secrets: secretForms(),
 	}
 	for i := range o.Waivers {
 		w := o.Waivers[i]
@@ -104,6 +106,7 @@ func Check(name string, text []byte, o Options) (*Report, error) {
 	c.schemes()
 	c.operations()
 	c.drain()
+	c.onlyReturned()
 	c.unused()
 	c.unusable()
 	c.waive(o.Now)
@@ -132,13 +135,14 @@ type check struct {
 	seen     map[string]bool // rule and pointer of each finding
 	waived   []*Waiver
 
+	secrets    []compiledForm
 	references references
 	owned      bool // the document says whom to ask
 	operated   int
 	ids        map[string]bool // operationIds
 	visited    map[visit]bool
 	queue      []task
-	hidden     map[uintptr]hidden // writeOnly properties of answers
+	hidden     map[uintptr]hidden // writeOnly properties
 }
 
 // step spends a step; without any left, nothing more is looked at.
@@ -149,13 +153,13 @@ func (c *check) step() bool {
 
 // report keeps a finding. The same fault of the same place is told once.
 func (c *check) report(rule string, a *at, format string, args ...any) {
+	if len(c.findings) >= maxFindings || c.kept+a.length() > maxPointers {
+		c.more++
+		return
+	}
 	pointer := a.pointer()
 	key := rule + "\x00" + pointer
 	if c.seen[key] {
-		return
-	}
-	if len(c.findings) >= maxFindings || c.kept+len(pointer) > maxPointers {
-		c.more++
 		return
 	}
 	c.seen[key] = true
@@ -177,8 +181,8 @@ func shorten(text string) string {
 
 // unusable tells of operations with which Pavise would not start.
 func (c *check) unusable() {
-	if c.steps <= 0 {
-		return // it would take as long
+	if c.isPartial() || c.more > 0 {
+		return // it would take too long
 	}
 	c.document.Try(maxTried, func(pattern string, err error) {
 		if err == nil {
@@ -210,6 +214,9 @@ func (c *check) finish() *Report {
 	})
 	return &Report{
 		File: c.document.Name(), Operations: c.operated, Findings: append([]Finding{}, c.findings...),
-		More: c.more, Partial: c.steps <= 0 || len(c.document.Operations()) > maxTried,
+		More: c.more, Partial: c.isPartial() || c.more > 0 || len(c.document.Operations()) > maxTried,
 	}
 }
+
+// isPartial reports whether the document was too much.
+func (c *check) isPartial() bool { return c.steps <= 0 || len(c.references.by) > maxLinked }

@@ -33,6 +33,14 @@ func (a *at) names() (all []string) {
 	return all
 }
 
+// length is about that of the pointer.
+func (a *at) length() (n int) {
+	for ; a != nil; a = a.above {
+		n += 1 + len(a.name)
+	}
+	return n
+}
+
 func (a *at) pointer() string { return schema.JoinPointer("", a.names()...) }
 
 func pointed(pointer string) *at {
@@ -59,7 +67,7 @@ func (c *check) each(a *at, v any, in string) {
 	}
 	switch v := v.(type) {
 	case string:
-		if kind := secretKind(v); kind != "" {
+		if kind := c.secretKind(v); kind != "" {
 			c.report("secret-in-document", a, "what looks like %s", kind)
 		}
 	case map[string]any:
