@@ -13,9 +13,25 @@ import (
 func checkCommand() *cobra.Command {
 	var asJSON bool
 	var calls string
+	documents := &documentFlags{}
 	command := &cobra.Command{
-		Use: "check", Short: "Is the configuration valid, and what in it is insecure?", Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
+		Use: "check [OPENAPI…]", Short: "Is the configuration valid, and what in it is insecure? Or: security faults of OpenAPI documents",
+		Long: `Without a file: is the configuration (-c) valid, and what in it is insecure?
+
+With OpenAPI documents: security faults of the documents themselves, each with its place, why it matters, and what mends it.
+Findings are waived by x-pavise-waive: {rule, reason, until} in the document, or in the file of --waivers.`,
+		Example: "  pavise check\n  pavise check orders.openapi.yaml --fail-on medium\n  pavise check *.yaml --sarif > findings.sarif",
+		RunE: func(command *cobra.Command, names []string) error {
+			switch flag := documents.given(command); {
+			case documents.rules:
+				return listRules(command, asJSON)
+			case len(names) > 0 && calls != "":
+				return &usageError{"--outbound is about a file of its own", "check the documents by a command of their own"}
+			case len(names) > 0:
+				return checkDocuments(command, names, documents, asJSON)
+			case flag != "":
+				return &usageError{"--" + flag + " is for OpenAPI documents, and none is named", "name one: pavise check orders.openapi.yaml"}
+			}
 			var about string
 			var insecure []config.Weakness
 			var err error
@@ -34,6 +50,7 @@ func checkCommand() *cobra.Command {
 		},
 	}
 	command.Flags().StringVar(&calls, "outbound", "", "check a file of `pavise serve --outbound` instead")
+	documents.register(command)
 	jsonFlag(command, &asJSON)
 	return command
 }

@@ -147,7 +147,9 @@ func isFree(s map[string]any) bool {
 // parameter judges one of an operation's parameters.
 func (c *check) parameter(o *operation, p parameter) {
 	name, in := textOf(p.object, "name"), textOf(p.object, "in")
+	_, flag := c.resolve(p.at, p.object["schema"])
 	switch {
+	case flag["type"] == "boolean": // hide_secret, has_email
 	case in == "path" && isSecret(name):
 		c.report("secret-in-path", p.at, "%s: %.80q stands in the path", o.name(), name)
 	case in == "query" && isSecret(name):

@@ -79,7 +79,7 @@ func (r *Report) At(least Severity) (n int) {
 const (
 	maxFindings  = 50_000
 	maxPointers  = 64 << 20 // bytes of all findings' pointers
-	maxSteps     = 20_000_000
+	maxSteps     = 8_000_000
 	maxTried     = 10_000 // operations that are compiled
 	maxLinked    = 10_000 // components that refer to others, where they are
 	maxWhat      = 400    // bytes of what a finding says

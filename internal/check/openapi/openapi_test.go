@@ -90,7 +90,7 @@ func TestHostileDocumentsAreBounded(t *testing.T) {
 		"a schema in itself":            {text: fmt.Sprintf(head, ref("A"), `"A": {"type": "object", "allOf": [`+ref("A")+`], "properties": {"a": `+ref("A")+`}}`), want: "no-security"},
 		"allOf that doubles":            {text: fmt.Sprintf(head, ref("A"), `"A": {"allOf": [`+ref("B")+`,`+ref("B")+`]}, "B": {"allOf": [`+ref("A")+`,`+ref("A")+`]}`), want: "no-security"},
 		"long names above many values":  {text: fmt.Sprintf(head, deep, ""), want: "string-unbounded"},
-		"deep above many values": {text: fmt.Sprintf(head, strings.ReplaceAll(deep, long, "n"), ""), want: "string-unbounded"},
+		"deep above many values":        {text: fmt.Sprintf(head, strings.ReplaceAll(deep, long, "n"), ""), want: "string-unbounded"},
 		"one path item for many paths":  {text: `{"openapi": "3.1.0", "info": {}, "paths": {` + strings.TrimSuffix(paths.String(), ",") + `}, "x-item": {"parameters": [` + strings.TrimSuffix(parameters, ",") + `], "get": {}, "put": {}, "post": {}, "patch": {}}}`, want: "no-security"},
 		"nested too deep":               {text: `{"openapi": "3.1.0", "x": ` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, err: "nested deeper"},
 		"entities of YAML":              {text: "openapi: 3.1.0\na: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b]\nd: [*c, *c, *c, *c, *c]\n", err: "aliases are not accepted"},

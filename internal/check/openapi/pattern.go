@@ -95,9 +95,14 @@ func repeats(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpStar || re.Op == syntax.OpPlus || re.Op == syntax.OpRepeat && (re.Max < 0 || re.Max >= manyTimes)
 }
 
+// varies reports whether a part of a round takes texts of several lengths.
+func varies(re *syntax.Regexp) bool {
+	return repeats(re) || re.Op == syntax.OpRepeat && re.Min != re.Max || shortest(re) == 0 && longest(re) != 0
+}
+
 // isCatastrophic looks for a repetition whose rounds can be told apart in many ways: a
-// repeated part in it that meets itself, or another that takes the same characters, with
-// nothing between them that neither takes; or alternatives that begin alike.
+// part of no fixed length in it that meets itself, or another that takes the same characters,
+// with nothing between them that neither takes; or alternatives that begin alike.
 func isCatastrophic(re *syntax.Regexp) bool {
 	if repeats(re) && isAmbiguous(re.Sub[0]) {
 		return true
@@ -129,7 +134,7 @@ func isAmbiguous(round *syntax.Regexp) bool {
 	}
 	parts := flat(nil, round)
 	for i, part := range parts {
-		if repeats(part) && meetsAgain(parts, i) {
+		if varies(part) && meetsAgain(parts, i) {
 			return true
 		}
 	}
@@ -143,7 +148,7 @@ func meetsAgain(parts []*syntax.Regexp, i int) bool {
 	for k := 1; k <= len(parts); k++ {
 		next := parts[(i+k)%len(parts)]
 		switch {
-		case repeats(next) && overlap(own, characters(next)):
+		case varies(next) && overlap(own, characters(next)), !repeats(parts[i]) && overlap(own, first(next)):
 			return true
 		case shortest(next) > 0 && !overlap(own, characters(next)):
 			return false

@@ -103,8 +103,12 @@ func WriteSARIF(w io.Writer, reports ...*Report) error {
 	run := sarifRun{ColumnKind: "unicodeCodePoints", Tool: sarifTool{sarifDriver{Name: "pavise check"}}, Results: []sarifResult{}}
 	for _, r := range rules {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{
-			r.ID, sarifText{r.Title}, sarifText{r.Why}, sarifText{r.Mend},
-			sarifDefault{level(r.Severity)}, sarifProperties{[]string{"security", r.OWASP}, score(r.Severity)},
+			r.ID,
+			sarifText{r.Title},
+			sarifText{r.Why},
+			sarifText{r.Mend},
+			sarifDefault{level(r.Severity)},
+			sarifProperties{[]string{"security", r.OWASP}, score(r.Severity)},
 		})
 	}
 	for _, report := range reports {

@@ -1,0 +1,188 @@
+package openapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"pavise.dev/pavise/internal/check/openapi"
+)
+
+const deleted = "    delete:\n      operationId: dropOrder\n      security: []\n      responses: {4XX: {$ref: \"#/components/responses/Problem\"}}\n"
+
+// withWaiver is the clean document with an operation that anybody may call, and a waiver in
+// some place.
+func withWaiver(t testing.TB, old, waiver string) string {
+	t.Helper()
+	text := strings.Replace(clean(t), "    get:\n      operationId: showOrder", deleted+"    get:\n      operationId: showOrder", 1)
+	return strings.Replace(text, old, old+waiver, 1)
+}
+
+func TestAWaiverIsForWhereItStands(t *testing.T) {
+	const waiver = `{rule: no-security, reason: drops are signed, until: "2026-11-30"}`
+	for name, c := range map[string]struct {
+		old, waiver string
+		waived      bool
+		further     string // rule that finds something more
+	}{
+		"none":                  {"", "", false, ""},
+		"in the operation":      {"operationId: dropOrder", "\n      x-pavise-waive: " + waiver, true, ""},
+		"in a list":             {"operationId: dropOrder", "\n      x-pavise-waive: [" + waiver + "]", true, ""},
+		"above it":              {"paths:", "\n  x-pavise-waive: " + waiver, true, ""},
+		"in the document":       {"openapi: 3.1.0", "\nx-pavise-waive: " + waiver, true, ""},
+		"beside it":             {"operationId: showOrder", "\n      x-pavise-waive: " + waiver, false, "waiver-unused"},
+		"of another rule":       {"operationId: dropOrder", "\n      x-pavise-waive: " + strings.Replace(waiver, "no-security", "basic-auth", 1), false, "waiver-unused"},
+		"that is over":          {"operationId: dropOrder", "\n      x-pavise-waive: " + strings.Replace(waiver, "11-30", "11-29", 1), false, "waiver-over"},
+		"without an end":        {"operationId: dropOrder", "\n      x-pavise-waive: {rule: no-security, reason: drops are signed}", false, "waiver-invalid"},
+		"without a reason":      {"operationId: dropOrder", "\n      x-pavise-waive: {rule: no-security, until: \"2026-11-30\"}", false, "waiver-invalid"},
+		"of no rule":            {"operationId: dropOrder", "\n      x-pavise-waive: " + strings.Replace(waiver, "no-security", "no-secrets", 1), false, "waiver-invalid"},
+		"with a word of no use": {"operationId: dropOrder", "\n      x-pavise-waive: " + strings.Replace(waiver, "{", "{owner: me, ", 1), false, "waiver-invalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := check(t, withWaiver(t, c.old, c.waiver))
+			rules := map[string]bool{}
+			for _, f := range r.Findings {
+				rules[f.Rule] = f.Waived != nil
+			}
+			waived, found := rules["no-security"]
+			if _, further := rules[c.further]; !found || waived != c.waived || c.further != "" && !further || len(rules) > 2 {
+				t.Errorf("found %v", rules)
+			}
+			want := 1
+			if c.waived {
+				want = 0
+			}
+			if c.further != "waiver-invalid" && r.At(openapi.High) != want {
+				t.Errorf("%d findings count, want %d", r.At(openapi.High), want)
+			}
+		})
+	}
+}
+
+func TestWaiversOfAFile(t *testing.T) {
+	all, err := openapi.ReadWaivers([]byte("- {rule: no-security, where: \"/paths/~1v1~1orders~1{order_id}\", reason: drops are signed, until: 2026-11-30}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := openapi.Check("a.yaml", []byte(withWaiver(t, "", "")), openapi.Options{Now: today(), Waivers: all})
+	if err != nil || len(r.Findings) != 1 || r.Findings[0].Waived == nil || r.Findings[0].Waived.Reason != "drops are signed" {
+		t.Errorf("%v %+v", err, r)
+	}
+	for text, want := range map[string]string{
+		"- {rule: no-security, reason: drops are signed}":                                    "is no day",
+		"- {rule: no-security, reason: short, until: 2026-11-30}":                            "the reason has 5",
+		"\n- {rule: a, reason: drops are signed, until: 2026-11-30}":                         "line 2: there is no rule",
+		"- {rule: no-security, rule: no-owner, reason: drops are signed, until: 2026-11-30}": "stands twice",
+		"- {rule: no-security, owner: me, reason: drops are signed, until: 2026-11-30}":      "is not known",
+		"- {rule: no-security, where: paths, reason: drops are signed, until: 2026-11-30}":   "is no pointer",
+		"- &a {rule: no-security, reason: drops are signed, until: 2026-11-30}\n- *a":        "a waiver is",
+		"rule: no-security": "read a list",
+		"- 3":               "a waiver is",
+	} {
+		if _, err := openapi.ReadWaivers([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// What is written for code scanners is SARIF 2.1.0; what is waived is suppressed there.
+func TestSARIFIsWhatItsSchemaDemands(t *testing.T) {
+	text, err := os.ReadFile("testdata/sarif-part.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	demanded, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("sarif.json", demanded); err != nil {
+		t.Fatal(err)
+	}
+	rules, err := compiler.Compile("sarif.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := check(t, withWaiver(t, "operationId: dropOrder", "\n      x-pavise-waive: {rule: no-security, reason: drops are signed, until: \"2026-11-30\"}"))
+	r.File = "my docs/a:b.yaml"
+	other := check(t, string(readDocument(t, published()[2])))
+	var out bytes.Buffer
+	if err := openapi.WriteSARIF(&out, r, other); err != nil {
+		t.Fatal(err)
+	}
+	got, err := jsonschema.UnmarshalJSON(bytes.NewReader(out.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rules.Validate(got); err != nil {
+		t.Error(err)
+	}
+	var log struct {
+		Runs []struct {
+			Tool struct {
+				Driver struct{ Rules []struct{ ID string } }
+			}
+			Results []struct {
+				RuleID       string
+				RuleIndex    int
+				Level        string
+				Suppressions []struct{ Kind, Justification string }
+			}
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &log); err != nil {
+		t.Fatal(err)
+	}
+	results := log.Runs[0].Results
+	if len(results) != 1+len(other.Findings) || len(results[0].Suppressions) != 1 || results[0].Suppressions[0].Kind != "inSource" || results[0].Level != "error" {
+		t.Errorf("%d results, the first is %+v", len(results), results[0])
+	}
+	for _, one := range results {
+		if log.Runs[0].Tool.Driver.Rules[one.RuleIndex].ID != one.RuleID {
+			t.Errorf("rule %d is not %s", one.RuleIndex, one.RuleID)
+		}
+	}
+	if !strings.Contains(out.String(), `"uri": "my%20docs/a:b.yaml"`) {
+		t.Error("the file's name is no URI")
+	}
+}
+
+// Of a pattern that cannot keep anybody busy nothing is said; of one that can, it is.
+func TestPatternsThatKeepAMachineBusy(t *testing.T) {
+	for pattern, bad := range map[string]bool{
+		`^(a+)+$`: true, `^([a-z]+)*$`: true, `^(a|aa)+$`: true, `^(\\w+\\s?)+$`: true, `^(\\d+|\\w+)*$`: true, `^(a+[.]a+)*$`: true, `^([a-zA-Z0-9]+[._-]?)*@x$`: true, `^((ab)*)*$`: true, `^(.*,)*$`: true, `^(a?a)*$`: true, `^([0-9]{1,3}[.]?)+$`: true,
+		`^[a-z]+$`: false, `^(\\w+,)+$`: false, `^[a-z]+([.-][a-z]+)*$`: false, `^(ab|cd)*$`: false, `^([0-9]{1,3}\\.){3}[0-9]{1,3}$`: false, `^(a?b)*$`: false, `^([a-z]{1,8}-)*$`: false, `^\\d+(,\\d+)*$`: false,
+	} {
+		text := strings.Replace(clean(t), "note: {type: string, maxLength: 200}", `note: {type: string, maxLength: 200, pattern: "`+pattern+`"}`, 1)
+		found := false
+		for _, f := range check(t, text).Findings {
+			found = found || f.Rule == "pattern-catastrophic"
+		}
+		if found != bad {
+			t.Errorf("%s: found %t", pattern, found)
+		}
+	}
+}
+
+// No value that looks like a secret is told.
+func TestSecretsAreFoundAndNotTold(t *testing.T) {
+	for secret, found := range map[string]bool{
+		"ghp_" + "q7Rk2LmZ8vTn4XcBw9JfHs3GdYp6Ka1EuQoi": true, "xoxb-" + "83920175-Kq7RmZ8vTn4XcBw9": true,
+		"https://" + "svc:Kq7RmZ8v@db.pavise.dev/x": true, "-----BEGIN EC " + "PRIVATE KEY-----\\nMHcCAQEEIKq7RmZ8vTn4XcBw9JfHs3GdYp6Ka1EuQoiKq7RmZ8v": true,
+		"AKIA" + "IOSFODNN7EXAMPLE": false, "ghp_" + strings.Repeat("x", 36): false, "https://user:password@example.com": false, "a perfectly harmless text": false,
+	} {
+		text := strings.Replace(clean(t), "title: Orders", `title: "`+secret+`"`, 1)
+		r := check(t, text)
+		if (len(r.Findings) == 1 && r.Findings[0].Rule == "secret-in-document") != found {
+			t.Errorf("%.8s…: %+v", secret, r.Findings)
+		}
+		if told, _ := json.Marshal(r); strings.Contains(string(told), secret[4:12]) && found {
+			t.Errorf("%.8s… is told", secret)
+		}
+	}
+}
