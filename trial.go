@@ -2,6 +2,7 @@ package pavise
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"pavise.dev/pavise/internal/problem"
@@ -34,7 +35,9 @@ func Would(name string, err error) string {
 	text := name + " " + string(refusal.Code)
 	if len(refusal.Fields) > 0 {
 		f := refusal.Fields[0]
-		text += " " + f.In + " " + f.Rule + " " + f.Pointer
+		// A pointer may hold a name that the caller chose, and what is told of several layers is
+		// joined by semicolons: nobody adds a layer of his own.
+		text += " " + f.In + " " + f.Rule + " " + strings.ReplaceAll(f.Pointer, ";", "%3B")
 	}
 	return maskText(text)
 }

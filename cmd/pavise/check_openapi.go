@@ -96,10 +96,10 @@ func readReports(names []string, waivers string) ([]*openapi.Report, error) {
 	options := openapi.Options{Now: time.Now()}
 	if waivers != "" {
 		text, err := readDocument(waivers)
-		if err == nil {
-			options.Waivers, err = openapi.ReadWaivers(text)
-		}
 		if err != nil {
+			return nil, err
+		}
+		if options.Waivers, err = openapi.ReadWaivers(text); err != nil {
 			return nil, &usageError{fmt.Sprintf("%s: %v", waivers, err), "write a list of {rule: NAME, where: /paths/~1v1~1orders/get, reason: why, until: 2027-01-31}"}
 		}
 	}

@@ -3,6 +3,8 @@ package openapi_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -184,5 +186,34 @@ func TestSecretsAreFoundAndNotTold(t *testing.T) {
 		if told, _ := json.Marshal(r); strings.Contains(string(told), secret[4:12]) && found {
 			t.Errorf("%.8s… is told", secret)
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the table of rules in docs/guide/check-openapi.md anew")
+
+func TestRulesPageTellsOfEveryRule(t *testing.T) {
+	const page = "../../../docs/guide/check-openapi.md"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, _ := strings.Cut(string(text), "<!-- rules -->\n")
+	_, after, ok := strings.Cut(rest, "<!-- end -->")
+	if !ok {
+		t.Fatal("the page has no place for the rules")
+	}
+	var b strings.Builder
+	b.WriteString(before + "<!-- rules -->\n\n| rule | severity | OWASP | why | what mends it |\n|---|---|---|---|---|\n")
+	for _, r := range openapi.Rules() {
+		risk, _, _ := strings.Cut(r.OWASP, ":")
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r.ID, r.Severity, risk, r.Why, r.Mend)
+	}
+	b.WriteString("\n<!-- end -->" + after)
+	if *update {
+		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if b.String() != string(text) {
+		t.Errorf("%s is not what the program says; run go test ./internal/check/openapi -run TestRulesPage -update", page)
 	}
 }
