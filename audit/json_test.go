@@ -207,3 +207,36 @@ func BenchmarkAppendJSON(b *testing.B) {
 		dst = audit.AppendJSON(dst[:0], e)
 	}
 }
+
+// Whatever encoding/json would not read as one flat object is refused here too.
+func FuzzParseJSONIsAsStrictAsEncodingJSON(f *testing.F) {
+	f.Add([]byte(`{"id":"a","time":"2026-11-01T12:00:00.000000Z"}`))
+	f.Add([]byte(` { "id" : "\u0061" , "time":"2026-11-01T12:00:00.000000Z","status": 200,"proved" :true}`))
+	f.Add([]byte(`{"id":"a","time":"2026-11-01T12:00:00.000000Z","status":1e2,}`))
+	f.Add([]byte(`{"id":"a" "time":"2026-11-01T12:00:00.000000Z"}{`))
+	f.Add([]byte(`{"id":"\ud800","time":"2026-11-01T12:00:00.000000Z","status":0200}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		e, err := audit.ParseJSON(text)
+		if err != nil {
+			return
+		}
+		var plain map[string]any
+		if err := json.Unmarshal(text, &plain); err != nil {
+			t.Errorf("%q is read, and is no JSON: %v", text, err)
+		}
+		if plain["id"] != nil && plain["id"] != e.ID {
+			t.Errorf("%q: id %q", text, e.ID)
+		}
+	})
+}
+
+func BenchmarkParseJSON(b *testing.B) {
+	e := *audittest.Event("id")
+	text := audit.AppendJSON(nil, &e)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := audit.ParseJSON(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -30,21 +30,11 @@ func parseEvent(text []byte) (e Event, err error) {
 	if !utf8.Valid(text) {
 		return e, errors.New("it is no UTF-8")
 	}
-	tokens := json.NewDecoder(bytes.NewReader(text))
-	tokens.UseNumber()
-	if token, err := tokens.Token(); err != nil || token != json.Delim('{') {
-		return e, errors.New("it is no object")
-	}
-	p := eventParser{event: &e, seen: map[string]bool{}}
-	for tokens.More() {
-		if err := p.field(tokens); err != nil {
-			return e, err
-		}
-	}
-	if _, err := tokens.Token(); err != nil {
+	p := eventParser{event: &e, seen: make(map[string]bool, 32), rest: text}
+	if err := p.object(); err != nil {
 		return e, err
 	}
-	if _, err := tokens.Token(); !errors.Is(err, io.EOF) {
+	if p.space(); len(p.rest) > 0 {
 		return e, errors.New("something stands behind it")
 	}
 	if !p.seen["id"] || !p.seen["time"] {
@@ -56,34 +46,118 @@ func parseEvent(text []byte) (e Event, err error) {
 	return e, nil
 }
 
+// eventParser reads one flat object: names, and behind each a text, a number or true. A log
+// has millions of them, and encoding/json's tokens take six times as long.
 type eventParser struct {
 	event *Event
 	seen  map[string]bool
+	rest  []byte
 }
 
-func (p *eventParser) field(tokens *json.Decoder) error {
-	token, err := tokens.Token()
+var errNoObject = errors.New("it is no object")
+
+func (p *eventParser) space() {
+	for len(p.rest) > 0 && strings.IndexByte(" \t\r\n", p.rest[0]) >= 0 {
+		p.rest = p.rest[1:]
+	}
+}
+
+// take passes over white space and one character, if that is next.
+func (p *eventParser) take(c byte) bool {
+	if p.space(); len(p.rest) == 0 || p.rest[0] != c {
+		return false
+	}
+	p.rest = p.rest[1:]
+	return true
+}
+
+func (p *eventParser) object() error {
+	if !p.take('{') {
+		return errNoObject
+	}
+	for first := true; !p.take('}'); first = false {
+		if !first && !p.take(',') {
+			return errNoObject
+		}
+		if err := p.field(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *eventParser) field() error {
+	name, err := p.quoted()
 	if err != nil {
 		return err
 	}
-	name, ok := token.(string)
-	if !ok || p.seen[name] {
-		return fmt.Errorf("field %.40q is repeated", token)
+	if p.seen[name] {
+		return fmt.Errorf("field %.40q is repeated", name)
 	}
 	p.seen[name] = true
-	value, err := tokens.Token()
-	if err != nil {
-		return err
+	if !p.take(':') {
+		return errNoObject
 	}
-	switch value := value.(type) {
-	case string:
+	if p.space(); len(p.rest) > 0 && p.rest[0] == '"' {
+		value, err := p.quoted()
+		if err != nil {
+			return err
+		}
 		return p.text(name, value)
-	case json.Number:
-		return p.number(name, value)
-	case bool:
-		return p.flag(name, value)
+	}
+	end := bytes.IndexAny(p.rest, ",} \t\r\n")
+	if end < 0 {
+		return errNoObject
+	}
+	word := p.rest[:end]
+	p.rest = p.rest[end:]
+	switch {
+	case string(word) == "true":
+		return p.flag(name, true)
+	case string(word) == "false":
+		return p.flag(name, false)
+	case len(word) > 0 && (word[0] == '-' || word[0] >= '0' && word[0] <= '9') && json.Valid(word):
+		return p.number(name, json.Number(word))
 	}
 	return fmt.Errorf("field %.40q holds neither text nor a number", name)
+}
+
+// quoted reads a text in quotes.
+func (p *eventParser) quoted() (string, error) {
+	if !p.take('"') {
+		return "", errNoObject
+	}
+	for i := 0; i < len(p.rest); i++ {
+		switch c := p.rest[i]; {
+		case c == '"':
+			text := string(p.rest[:i])
+			p.rest = p.rest[i+1:]
+			return text, nil
+		case c == '\\':
+			return p.escaped(i)
+		case c < ' ':
+			return "", errors.New("a control character stands in a text")
+		}
+	}
+	return "", errNoObject
+}
+
+// escaped reads a text of which the first escape is at i; its opening quote is gone.
+func (p *eventParser) escaped(i int) (text string, err error) {
+	for ; i < len(p.rest) && p.rest[i] != '"'; i++ {
+		if p.rest[i] == '\\' {
+			i++
+		}
+	}
+	if i >= len(p.rest) {
+		return "", errNoObject
+	}
+	quoted := append(append([]byte{'"'}, p.rest[:i]...), '"')
+	p.rest = p.rest[i+1:]
+	if err := json.Unmarshal(quoted, &text); err != nil {
+		return "", fmt.Errorf("a text: %w", err)
+	}
+	return text, nil
 }
 
 func (p *eventParser) text(name, value string) (err error) {
