@@ -115,6 +115,8 @@ func (a *answer) take(p []byte) (isHeld bool, err error) {
 	switch {
 	case a.refused:
 		return false, errUnrecorded
+	case a.held != nil && a.held.passes && !a.held.judging && a.held.exceeds(p):
+		return false, a.passLocked()
 	case a.held != nil:
 		return true, a.held.keep(p)
 	}

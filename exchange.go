@@ -30,6 +30,8 @@ type exchange struct {
 	rates    []limit.Applied // what the limits said, if any counted
 	claims   bool            // there is a header that only we may set
 	handed   bool            // the handler has the request
+	turn     Turn            // among the requests that belong together
+	unsent   bool            // the service got nothing of the request
 	vouched  bool            // a trusted terminator said which certificates the caller has
 	started  time.Time
 	path     string // escaped, as it is judged
@@ -81,6 +83,7 @@ type Outcome struct {
 	Status   int    // that it answered
 	Duration time.Duration
 	Note     string // "upgraded", "aborted", …
+	Unsent   bool   // no byte of the request reached it
 }
 
 // Report adds an outcome to the event of the request. After the request is over
@@ -95,6 +98,7 @@ func Report(ctx context.Context, o Outcome) {
 		if o.Note != "" {
 			e.Note = o.Note
 		}
+		p.answer.exchange.unsent = o.Unsent
 	})
 }
 
@@ -193,6 +197,7 @@ func (x *exchange) end() {
 	} else {
 		x.writer().WriteHeader(http.StatusOK)
 	}
+	x.settle(false)
 	x.passage.answer.end()
 	if x.release != nil {
 		x.release()

@@ -98,6 +98,7 @@ func (x *exchange) decide() error {
 		{"consume", (*exchange).consume},
 		{"harm", (*exchange).harm},
 		{"candidate", (*exchange).candidates},
+		{"flow", (*exchange).flow},
 	} {
 		x.event.Step = step.name
 		if err := step.run(x); err != nil {
@@ -113,12 +114,16 @@ func (x *exchange) accept(next http.Handler) {
 	x.stripClaims()
 	x.askWhole()
 	x.handed = true
-	if x.endpoint.Handler != nil {
+	switch {
+	case x.turn.Earlier != nil:
+		next = x.again()
+	case x.endpoint.Handler != nil:
 		next = x.endpoint.Handler
 	}
 	next.ServeHTTP(x.writer(), x.request)
-	if x.endpoint.Outgoing != nil {
+	if x.endpoint.Outgoing != nil || x.turn.End != nil {
 		x.writer().WriteHeader(http.StatusOK) // of a handler that said nothing
+		x.settle(true)
 		x.judge()
 	}
 }
@@ -363,7 +368,7 @@ func (g *Guard) compile(api *API, e Endpoint) (*endpoint, error) {
 
 // bodyOf is how many bytes of a body the layers of an endpoint read.
 func bodyOf(e Endpoint) (most int64) {
-	layers := []any{e.Sanitise, e.Validate, e.Policy, e.Harm}
+	layers := []any{e.Sanitise, e.Validate, e.Policy, e.Harm, e.Flow}
 	for _, c := range e.Candidates {
 		layers = append(layers, c)
 	}

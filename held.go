@@ -16,6 +16,7 @@ type held struct {
 	header  http.Header // as it was when the answer began: what comes later are trailers
 	body    []byte
 	most    int64
+	passes  bool // a longer one is sent as it comes: nobody judges it
 	over    bool // the body is longer than that
 	judging bool // nothing more is taken
 }
@@ -25,7 +26,7 @@ func (h *held) keep(p []byte) error {
 	switch {
 	case h.judging:
 		return errEnded
-	case h.over || int64(len(h.body)+len(p)) > h.most:
+	case h.over || h.exceeds(p):
 		h.over, h.body = true, nil
 	default:
 		h.body = append(h.body, p...)
@@ -33,11 +34,16 @@ func (h *held) keep(p []byte) error {
 	return nil
 }
 
+func (h *held) exceeds(p []byte) bool { return int64(len(h.body)+len(p)) > h.most }
+
 // hold says whether an answer is to be held back. The guard's own refusals, and those of a
 // handler, are not judged.
 func (x *exchange) hold(status int, h http.Header) *held {
-	if status < http.StatusOK || x.endpoint == nil || x.endpoint.Outgoing == nil || !x.handed || x.event.Decision != audit.Accepted {
+	if status < http.StatusOK || x.endpoint == nil || !x.handed || x.event.Decision != audit.Accepted {
 		return nil
+	}
+	if x.endpoint.Outgoing == nil {
+		return x.holdToKeep(status, h)
 	}
 	if x.request.Method == http.MethodHead {
 		for _, name := range describing() {
@@ -46,7 +52,7 @@ func (x *exchange) hold(status int, h http.Header) *held {
 	}
 	most := x.endpoint.Outgoing.Hold(x.request, status, h)
 	if most == 0 {
-		return nil
+		return x.holdToKeep(status, h)
 	}
 	return &held{status: status, header: h.Clone(), most: most}
 }
@@ -58,7 +64,7 @@ func describing() []string {
 
 // askWhole has the handler answer in one piece that can be read.
 func (x *exchange) askWhole() {
-	if x.endpoint.Outgoing == nil {
+	if x.endpoint.Outgoing == nil && x.turn.Keep == 0 {
 		return
 	}
 	h := x.request.Header
@@ -72,6 +78,10 @@ func (x *exchange) askWhole() {
 func (x *exchange) judge() {
 	h := x.passage.answer.stopHolding()
 	if h == nil {
+		return
+	}
+	if h.passes {
+		_ = x.passage.answer.pass() // the caller may be gone
 		return
 	}
 	out := unheld{&x.passage.answer}

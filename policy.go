@@ -66,6 +66,7 @@ type Endpoint struct {
 	Policy      Layer              // further conditions; nil: none
 	Harm        Layer              // injection rules; nil: none
 	Candidates  []*Trial           // asked when everything else accepts
+	Flow        Flow               // retries and steps of sequences; nil: every request stands for itself
 	Outgoing    Outgoing           // judges answers before they are sent; nil: they pass as they come
 	Judges      []string           // headers of credentials that Handler judges itself, and gets: those of an authorization server. All others are removed
 	Handler     http.Handler       // nil: the handler that was given to [Guard.Wrap]
@@ -88,7 +89,7 @@ type Layer interface {
 	Check(r *http.Request, id *shield.Identity) error
 }
 
-// BodyReader is a [Layer] or a [Sanitiser] that reads up to Body bytes of the body.
+// BodyReader is a [Layer], a [Sanitiser] or a [Flow] that reads up to Body bytes of the body.
 type BodyReader interface {
 	Body() int64
 }
@@ -100,6 +101,42 @@ type Sanitiser interface {
 	// [shield.ReplaceBody] alone. It returns what it changed and how often, for the
 	// event: "trim=2 html=1"; "" for nothing. Errors are those of a [Layer].
 	Sanitise(r *http.Request, id *shield.Identity) (changed string, err error)
+}
+
+// Flow knows which requests belong together: the retries of one, the steps of a sequence.
+// It is asked last, of requests that everything else accepts.
+type Flow interface {
+	// Begin claims for a request what only one may have. Errors are those of a [Layer]; it
+	// has claimed nothing then. It reads the body only through shield.BodyOf.
+	Begin(r *http.Request, id *shield.Identity) (Turn, error)
+}
+
+// Turn is a request that a [Flow] let pass. The zero Turn is one of which nothing is told.
+type Turn struct {
+	Earlier *Answer // the answer that the request had already: it is sent, and the handler is not asked
+	// Keep is the longest body of an answer that End gets; 0: it gets none. Such an answer
+	// leaves when End has returned; a longer one, a stream, and one with trailers leave as
+	// they come. The handler is asked without Accept-Encoding, Range and If-Range.
+	Keep int64
+	// End is told what came of the request, once. The request is carried out to its end
+	// then, even if its caller leaves. An error goes into the event as a warning. nil: nobody
+	// is told.
+	End func(Ended) error
+}
+
+// Answer is what a handler answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Ended is what came of a request.
+type Ended struct {
+	Status int     // of the handler's answer; 0: it gave none, the guard may have
+	Whole  bool    // the answer came to its end
+	Answer *Answer // if it is whole and no longer than Turn.Keep; else nil
+	Unsent bool    // the service got no byte of the request: nothing has happened
 }
 
 // Outgoing judges the answers of an endpoint's handler. It is safe for concurrent use.

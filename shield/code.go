@@ -35,42 +35,49 @@ const (
 
 // Codes of the other steps.
 const (
-	UnknownHost       Code = "unknown_host"       // 421: no listener answers for this name
-	Misdirected       Code = "misdirected"        // 421: the connection's name has other certificate rules
-	BadPath           Code = "invalid_path"       // 400
-	BadQuery          Code = "invalid_query"      // 400
-	BadHeader         Code = "invalid_header"     // 400
-	BadMethod         Code = "invalid_method"     // 400
-	PlainHTTP         Code = "tls_required"       // 403
-	UnknownEndpoint   Code = "unknown_endpoint"   // 404
-	MethodNotAllowed  Code = "method_not_allowed" // 405
-	BlockedNetwork    Code = "blocked_network"    // 403: an operator keeps the network out
-	InvalidInput      Code = "invalid_input"      // 400: not what the API's description allows
-	TooLarge          Code = "too_large"          // 413
-	PathTooLong       Code = "path_too_long"      // 414
-	UnsupportedMedia  Code = "unsupported_media"  // 415
-	HeadersTooLarge   Code = "headers_too_large"  // 431
-	RateLimited       Code = "rate_limited"       // 429
-	LockedOut         Code = "locked_out"         // 429: too many wrong tries with this credential from this network
-	Busy              Code = "busy"               // 503: too many requests at once
-	InsufficientScope Code = "insufficient_scope" // 403
-	Denied            Code = "denied"             // 403: a policy says no
-	ForeignOrigin     Code = "foreign_origin"     // 403: a browser's origin that the API does not list
-	Undecided         Code = "undecided"          // 503: a step could not decide
-	StalePolicy       Code = "stale_state"        // 503: revocations are too old to be trusted
-	Unrecorded        Code = "unrecorded"         // 503: the event could not be kept safe
-	Internal          Code = "internal_error"     // 500
-	BadAnswer         Code = "invalid_answer"     // 502: the service's answer is not what the API's description allows, or may not leave
-	UpstreamFailed    Code = "upstream_failed"    // 502
-	UpstreamTimeout   Code = "upstream_timeout"   // 504
-	UpstreamDown      Code = "upstream_down"      // 503: no healthy address, or the circuit is open
+	UnknownHost       Code = "unknown_host"             // 421: no listener answers for this name
+	Misdirected       Code = "misdirected"              // 421: the connection's name has other certificate rules
+	BadPath           Code = "invalid_path"             // 400
+	BadQuery          Code = "invalid_query"            // 400
+	BadHeader         Code = "invalid_header"           // 400
+	BadMethod         Code = "invalid_method"           // 400
+	PlainHTTP         Code = "tls_required"             // 403
+	UnknownEndpoint   Code = "unknown_endpoint"         // 404
+	MethodNotAllowed  Code = "method_not_allowed"       // 405
+	BlockedNetwork    Code = "blocked_network"          // 403: an operator keeps the network out
+	InvalidInput      Code = "invalid_input"            // 400: not what the API's description allows
+	TooLarge          Code = "too_large"                // 413
+	PathTooLong       Code = "path_too_long"            // 414
+	UnsupportedMedia  Code = "unsupported_media"        // 415
+	HeadersTooLarge   Code = "headers_too_large"        // 431
+	RateLimited       Code = "rate_limited"             // 429
+	LockedOut         Code = "locked_out"               // 429: too many wrong tries with this credential from this network
+	Busy              Code = "busy"                     // 503: too many requests at once
+	InsufficientScope Code = "insufficient_scope"       // 403
+	Denied            Code = "denied"                   // 403: a policy says no
+	ForeignOrigin     Code = "foreign_origin"           // 403: a browser's origin that the API does not list
+	KeyRequired       Code = "idempotency_key_required" // 400: the endpoint wants an Idempotency-Key
+	KeyReused         Code = "idempotency_key_reused"   // 422: the key was used for another request
+	InProgress        Code = "request_in_progress"      // 409: the same request, or step, is under way
+	OutcomeUnknown    Code = "outcome_unknown"          // 409: the request with this key may have been carried out
+	AnswerNotKept     Code = "answer_not_kept"          // 409: the request with this key was carried out; its answer is not there
+	OutOfOrder        Code = "out_of_order"             // 409: the step of a flow whose turn it is not, or that is used up
+	TooFast           Code = "too_fast"                 // 429: a step comes sooner after the one before than people are
+	Undecided         Code = "undecided"                // 503: a step could not decide
+	StalePolicy       Code = "stale_state"              // 503: revocations are too old to be trusted
+	Unrecorded        Code = "unrecorded"               // 503: the event could not be kept safe
+	Internal          Code = "internal_error"           // 500
+	BadAnswer         Code = "invalid_answer"           // 502: the service's answer is not what the API's description allows, or may not leave
+	UpstreamFailed    Code = "upstream_failed"          // 502
+	UpstreamTimeout   Code = "upstream_timeout"         // 504
+	UpstreamDown      Code = "upstream_down"            // 503: no healthy address, or the circuit is open
 )
 
 // Status returns the HTTP status that goes with the code; 403 for a code of a
 // shield's own that is not listed here.
 func (c Code) Status() int {
 	switch c {
-	case MalformedCredential, ExposedCredential, BadDigest, BadPath, BadQuery, BadHeader, BadMethod, InvalidInput:
+	case MalformedCredential, ExposedCredential, BadDigest, BadPath, BadQuery, BadHeader, BadMethod, InvalidInput, KeyRequired:
 		return http.StatusBadRequest
 	case Absent, Foreign, MissingCredential, InvalidCredential, ExpiredCredential, RevokedCredential,
 		BadSignature, StaleRequest, ReplayedRequest, UnboundCredential, NonceRequired, StepUp:
@@ -89,7 +96,11 @@ func (c Code) Status() int {
 		return http.StatusMisdirectedRequest
 	case HeadersTooLarge:
 		return http.StatusRequestHeaderFieldsTooLarge
-	case RateLimited, LockedOut:
+	case InProgress, OutcomeUnknown, AnswerNotKept, OutOfOrder:
+		return http.StatusConflict
+	case KeyReused:
+		return http.StatusUnprocessableEntity
+	case RateLimited, LockedOut, TooFast:
 		return http.StatusTooManyRequests
 	case Undecided, StalePolicy, Unrecorded, Busy, UpstreamDown:
 		return http.StatusServiceUnavailable

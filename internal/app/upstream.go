@@ -81,7 +81,7 @@ const longestOpen = 30
 
 // report puts into the event of a request what came of it behind the gateway.
 func report(r *http.Request, result gateway.Result) {
-	pavise.Report(r.Context(), pavise.Outcome{Address: result.Addr, Status: result.Status, Duration: result.Duration, Note: result.Note})
+	pavise.Report(r.Context(), pavise.Outcome{Address: result.Addr, Status: result.Status, Duration: result.Duration, Note: result.Note, Unsent: result.Unsent})
 }
 
 // secureUpstream sets how addresses with https prove who they are, and who we are.

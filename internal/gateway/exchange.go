@@ -38,6 +38,7 @@ type exchange struct {
 	limit   time.Time     // when a non-stream must be over; zero: never
 	result  Result
 	hinted  bool // a 1xx answer went to the caller
+	reached bool // an attempt may have brought the upstream a byte of the request
 
 	at      *address
 	watched *watched

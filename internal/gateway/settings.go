@@ -131,6 +131,7 @@ type Result struct {
 	Status   int           // of the upstream's answer; 0: there was none
 	Duration time.Duration // until the head of the answer, or the failure
 	Note     string        // "", "upgraded", "client_gone", "upstream_aborted", "revoked", "expired", …
+	Unsent   bool          // no byte of the request reached the upstream, in any attempt
 }
 
 func (s *Settings) withDefaults() {

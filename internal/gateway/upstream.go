@@ -237,6 +237,7 @@ func (x *exchange) attempt(a *address, fresh bool) (reply, *fault) {
 	if f == nil {
 		rep, f = via.send(x, fresh)
 	}
+	x.reached = x.reached || f == nil || f.stage != unsent
 	switch {
 	case f == nil:
 		x.timed(rep.head().status)
@@ -282,6 +283,7 @@ func (x *exchange) nobody(last *fault) *fault {
 
 // failed answers for an exchange without an answer.
 func (x *exchange) failed(f *fault) {
+	x.result.Unsent = !x.reached
 	if f.stage == atFault && f.refusal == nil || x.ended.Load() != nil {
 		x.result.Note = x.note()
 		x.u.s.Report(x.r, x.result)

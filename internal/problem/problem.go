@@ -180,6 +180,20 @@ func title(code shield.Code) (string, bool) {
 		return "A policy denies this", true
 	case shield.ForeignOrigin:
 		return "This origin may not call the API", true
+	case shield.KeyRequired:
+		return "This endpoint needs an Idempotency-Key", true
+	case shield.KeyReused:
+		return "The Idempotency-Key was used for another request", true
+	case shield.InProgress:
+		return "The same request is under way", true
+	case shield.OutcomeUnknown:
+		return "What came of the first request with this key is not known", true
+	case shield.AnswerNotKept:
+		return "The request with this key was carried out before", true
+	case shield.OutOfOrder:
+		return "The step before was not completed, or this one was used up", true
+	case shield.TooFast:
+		return "This step comes too soon after the one before", true
 	case shield.Undecided:
 		return "Access could not be decided; try again", true
 	case shield.StalePolicy:
