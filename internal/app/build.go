@@ -261,6 +261,9 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	if e.Policy, err = a.conditions(f, g, from); err != nil {
 		return e, err
 	}
+	if e.Flow, err = a.flow(from); err != nil {
+		return e, err
+	}
 	e.Candidates, err = a.candidates(f, g, from)
 	return e, err
 }

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/flow"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/gateway"
@@ -39,6 +41,10 @@ type State struct {
 	Signing  ed25519.PrivateKey
 	Created  bool // the data folder was made by this start
 
+	folder string
+	flows  *flow.Store // of idempotency keys and sequences; nil: nothing has asked for it yet
+	opened sync.Mutex  // of flows
+
 	witness *witness // nil: checkpoints stay here
 	store   *sqlite.Store
 	lock    *lock.Lock
@@ -55,7 +61,7 @@ type StateOptions struct {
 // OpenState opens the data folder, making it at the first start, together with a
 // master key outside of it.
 func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, err error) {
-	s := &State{}
+	s := &State{folder: f.State.Folder}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -172,6 +178,9 @@ func (s *State) Close() error {
 	var faults []error
 	if s.View != nil {
 		faults = append(faults, s.View.Close())
+	}
+	if s.flows != nil {
+		faults = append(faults, s.flows.Close())
 	}
 	if s.Once != nil {
 		faults = append(faults, s.Once.Close())

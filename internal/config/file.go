@@ -142,6 +142,7 @@ type API struct {
 	OpenAPI     *OpenAPI            `yaml:"openapi" doc:"The API's description, to which every request is held. A word is the file."`
 	Trials      []Trial             `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason. Inherited; an endpoint's own come first."`
 	Candidate   *Candidate          `yaml:"candidate" doc:"A stricter policy that is tried beside this one: what it would refuse is only recorded. Inherited; an endpoint's own stands in its place."`
+	Flows       map[string]Flow     `yaml:"flows" doc:"Orders in which sensitive endpoints may be called." hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores" keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
 	MaxBody     Size                `yaml:"max_body" doc:"Longest accepted body." default:"10MiB" min:"1" max:"1024GiB"`
 	Timeout     Duration            `yaml:"timeout" doc:"Until the upstream's answer begins." default:"30s" min:"100ms" max:"1h"`
 	Identity    IdentityOut         `yaml:"identity" doc:"How the upstream learns who called."`
@@ -162,6 +163,8 @@ type Endpoint struct {
 	Schema  *BodySchema `yaml:"body_schema" doc:"A plain JSON Schema to which bodies are held, where no OpenAPI document describes the endpoint. A word is the file."`
 	Outside string      `yaml:"insecure_undescribed" doc:"Why the endpoint is not in the API's description, so that its input is held to nothing."`
 	Timeout Duration    `yaml:"timeout" doc:"Instead of the API's." min:"100ms" max:"1h"`
+
+	Idempotency *Idempotency `yaml:"idempotency" doc:"What is done once, however often it is sent: retries with the same Idempotency-Key get the first answer again. {} for the defaults."`
 
 	Trials    []Trial    `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason."`
 	Candidate *Candidate `yaml:"candidate" doc:"Instead of the API's."`

@@ -242,6 +242,21 @@ func changes() []change {
 		{"a name that steers a terminal", "  orders:read: See orders", "  orders:read: See orders\n  \"b\\e[31m\": red", "23:3", "cannot be seen", ""},
 		{"a condition of nothing", "{scopes: orders:read}", "{scopes: orders:read, when: \"\"}", "12:56", "the text is empty", "remove"},
 
+		// Flows and keys.
+		{"a flow of one step", "    shield: api_key\n", "    shield: api_key\n    flows: {f: {steps: [\"POST /v1/orders\"], per: user}}\n", "11:24", "this one 1", "in their order"},
+		{"a flow that is nobody's", "    shield: api_key\n", "    shield: api_key\n    flows: {f: {steps: [\"POST /v1/orders\", \"GET /v1/orders/{id}\"]}}\n", "11:13", "per is missing", ""},
+		{"a flow per endpoint", "    shield: api_key\n", "    shield: api_key\n    flows: {f: {steps: [\"POST /v1/orders\", \"GET /v1/orders/{id}\"], per: endpoint}}\n", "11:73", "is not accepted", ""},
+		{"a step that is no endpoint", "    shield: api_key\n", "    shield: api_key\n    flows: {f: {steps: [\"POST /v1/orders\", \"GET /v1/order/{id}\"], per: user}}\n", "11:44", "is no endpoint of the API", "did you mean GET /v1/orders/{id}?"},
+		{"a pace that leaves no time", "    shield: api_key\n", "    shield: api_key\n    flows: {f: {steps: [\"POST /v1/orders\", \"GET /v1/orders/{id}\"], per: user, within: 1m, pace: 1m}}\n", "11:97", "have to come after 1m", "shorter"},
+		{"a key of a flow that is nowhere", "    shield: api_key\n", "    shield: api_key\n    flows: {f: {steps: [\"POST /v1/orders\", \"GET /v1/orders/{id}\"], per: user, by: {}}}\n", "11:79", "not said where", "write path"},
+		{"a key that a step does not have", "    shield: api_key\n", "    shield: api_key\n    flows: {f: {steps: [\"POST /v1/orders\", \"GET /v1/orders/{id}\"], per: user, by: {path: id}}}\n", "11:25", "no parameter {id}", "add body or header"},
+		{"a flow of strangers that is a client's", "    shield: api_key\n    endpoints:\n      GET /v1/orders/{id}: {scopes: orders:read}\n      POST /v1/orders: {scopes: [orders:write]}", "    shield: {public: for everybody}\n    flows: {f: {steps: [\"POST /v1/orders\", \"GET /v1/orders/{id}\"], per: client}}\n    endpoints:\n      GET /v1/orders/{id}: {shield: api_key, scopes: orders:read}\n      POST /v1/orders: {}", "11:73", "is no client", "per: address"},
+		{"a step of two flows", "    shield: api_key\n    endpoints:\n", "    shield: api_key\n    flows: {f: {steps: [\"POST /v1/orders\", \"GET /v1/orders/{id}\"], per: user}, g: {steps: [\"POST /v1/own\", \"GET /v1/orders/{id}\"], per: user}}\n    endpoints:\n      POST /v1/own: {scopes: [orders:write]}\n", "11:108", "a step of the flow f already", "one step of one flow"},
+		{"a key for what may be repeated", "{scopes: orders:read}", "{scopes: orders:read, idempotency: {}}", "12:50", "GET may be repeated", "remove"},
+		{"a key of strangers", "{scopes: [orders:write]}", "{shield: {any: [api_key, {public: for everybody}]}, scopes: any, idempotency: {}}", "13:89", "lets strangers in", "proves"},
+		{"a key for bodies without end", "{scopes: [orders:write]}", "{scopes: [orders:write], max_body: 1GiB, idempotency: {}}", "13:65", "read whole", "64MiB"},
+		{"a key that is forgotten at once", "{scopes: [orders:write]}", "{scopes: [orders:write], idempotency: {keep: 1s}}", "13:69", "too small", "1m"},
+
 		// Patterns.
 		{"a pattern without method", "GET /v1/orders/{id}:", "/v1/orders/{id}:", "12:7", "names no method", "GET /v1/orders/{id}"},
 		{"a pattern in lower case", "GET /v1/orders/{id}:", "get /v1/orders/{id}:", "12:7", "upper case", "GET"},

@@ -55,6 +55,8 @@ type Resolved struct {
 	OpenAPI     *OpenAPI      // the description to which requests are held; nil: none
 	Trials      []Trial       // layers that are only recorded, the endpoint's own first
 	Candidate   *Candidate    // what is tried beside; nil: nothing
+	Idempotency *Idempotency  // nil: Idempotency-Key means nothing
+	Step        *FlowStep     // of a flow; nil: none
 
 	Pos       Pos // of the pattern
 	ShieldPos Pos // of the shield, where it was written
@@ -86,11 +88,13 @@ func (f *File) resolve() ([]Resolved, Problems) {
 		}
 		r.checkNamed("apis."+name+".scopes", api.Scopes)
 		r.checkTrials("apis."+name, api.Trials, api.Candidate)
+		first := len(all)
 		for _, pattern := range sortedKeys(api.Endpoints) {
 			e := r.endpoint(name, &api, pattern, api.Endpoints[pattern])
 			e.Limits = slices.Concat(shared, r.name(name, pattern, api.Endpoints[pattern].Limit))
 			all = append(all, e)
 		}
+		r.checkFlows(name, &api, all[first:])
 	}
 	return all, r.problems
 }
@@ -147,6 +151,8 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 		r.checkShield(path+".shield", api, *e.Shield)
 	}
 	r.checkAccess(path, api, e, resolved.Shield)
+	resolved.Idempotency = e.Idempotency
+	r.checkIdempotency(path, &resolved)
 	return resolved
 }
 
