@@ -37,6 +37,8 @@ func rules() []rule {
 		{pkg: "internal/bearer", may: []string{"shield", "internal/dpop", "internal/strictjson"}},
 		{pkg: "internal/dpop", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "upstream", may: nil},
+		{pkg: "flow", may: []string{".", "shield", "limit", "internal/journal", "internal/strictjson"}},
+		{pkg: "internal/journal", may: []string{"internal/store/lock"}},
 		{pkg: "schema", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "workload", may: []string{"internal/pki/certfile", "internal/pki/est", "internal/pki/renewed", "internal/fetch", "internal/revocation"}},
 	}

@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,6 +38,7 @@ type world struct {
 	key         [3]flow.Place // of each step
 	calls       atomic.Int32
 	answer      func(w http.ResponseWriter, r *http.Request) // nil: 201 with a number
+	left        chan struct{}                                // closed when the server notices that a caller left; nil: nobody asks
 }
 
 // byHeader is a shield that takes everybody at his word.
@@ -108,7 +110,15 @@ func (w *world) start() *world {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.server = httptest.NewServer(guard.Wrap(http.HandlerFunc(w.serve)))
+	guarded := guard.Wrap(http.HandlerFunc(w.serve))
+	w.server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if w.left != nil {
+			left := w.left
+			w.left = nil
+			defer context.AfterFunc(r.Context(), func() { close(left) })()
+		}
+		guarded.ServeHTTP(out, r)
+	}))
 	w.t.Cleanup(w.server.Close)
 	return w
 }

@@ -77,7 +77,7 @@ func TestAKeyIsOneRequestsOfOneIdentity(t *testing.T) {
 func TestOfFiftyAtOnceOneIsCarriedOut(t *testing.T) {
 	attacktest.Rows(t, 172)
 	w := withKeys(t)
-	entered, leave := make(chan struct{}), make(chan struct{})
+	entered, leave := make(chan struct{}, 50), make(chan struct{})
 	w.answer = func(out http.ResponseWriter, _ *http.Request) {
 		entered <- struct{}{}
 		<-leave
@@ -228,6 +228,7 @@ func TestWhatCameOfIt(t *testing.T) {
 func TestACallerWhoLeavesFindsTheAnswerLater(t *testing.T) {
 	w := withKeys(t)
 	entered, left, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	w.left = left
 	w.answer = func(out http.ResponseWriter, r *http.Request) {
 		close(entered)
 		<-left
@@ -247,7 +248,6 @@ func TestACallerWhoLeavesFindsTheAnswerLater(t *testing.T) {
 		_ = response.Body.Close()
 		t.Fatal("the caller did not leave")
 	}
-	close(left)
 	if err := <-done; err != nil {
 		t.Errorf("the service's request was ended: %v", err)
 	}
@@ -265,9 +265,10 @@ func TestACallerWhoLeavesFindsTheAnswerLater(t *testing.T) {
 
 func TestKeysOutliveTheProcess(t *testing.T) {
 	w := withKeys(t)
-	stop := make(chan struct{})
+	entered, stop := make(chan struct{}), make(chan struct{})
 	w.answer = func(out http.ResponseWriter, r *http.Request) {
 		if r.Header.Get(flow.KeyHeader) == "hangs" {
+			close(entered)
 			<-stop
 		}
 		_, _ = io.WriteString(out, "paid")
@@ -275,9 +276,7 @@ func TestKeysOutliveTheProcess(t *testing.T) {
 	w.start()
 	w.want(w.send("shop/ann", "/pay", "k", "body"), 200, "")
 	go func() { _, _ = w.try("shop/ann", "/pay", "hangs", "body") }()
-	for w.calls.Load() < 2 {
-		time.Sleep(time.Millisecond) // the service has it then
-	}
+	<-entered
 	w.restart()
 	close(stop)
 	if g := w.send("shop/ann", "/pay", "k", "body"); !g.replayed || g.body != "paid" {

@@ -160,6 +160,7 @@ func (u *Upstream) Within(wait time.Duration) http.Handler {
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	x, refusal := u.newExchange(w, r, wait)
 	if refusal != nil {
+		u.s.Report(r, Result{Unsent: true})
 		u.s.Fail(w, r, refusal)
 		return
 	}

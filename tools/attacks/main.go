@@ -39,7 +39,8 @@ var notDue = []struct {
 	{146, 149, "sinks and detections (watching)"},
 	{151, 155, "the penetration test"},
 	{167, 167, "backups of many nodes"},
-	{171, 173, "sanitising, flows and detections"},
+	{171, 171, "sanitising"},
+	{173, 173, "detections"},
 }
 
 func main() {
