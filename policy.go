@@ -118,9 +118,10 @@ type Turn struct {
 	// leaves when End has returned; a longer one, a stream, and one with trailers leave as
 	// they come. The handler is asked without Accept-Encoding, Range and If-Range.
 	Keep int64
-	// End is told what came of the request, once. The request is carried out to its end
-	// then, even if its caller leaves. An error goes into the event as a warning. nil: nobody
-	// is told.
+	// Finish says that the request is carried out to its end, even if its caller leaves.
+	Finish bool
+	// End is told what came of the request, once. An error goes into the event as a warning.
+	// nil: nobody is told.
 	End func(Ended) error
 }
 

@@ -20,7 +20,7 @@ func (x *exchange) flow() error {
 		return err
 	}
 	x.turn = turn
-	if turn.End != nil {
+	if turn.Finish {
 		// A caller who leaves will ask what came of it: the service is not broken off.
 		x.request = x.request.WithContext(context.WithoutCancel(x.request.Context()))
 	}

@@ -47,8 +47,8 @@ func (s *Store) claim(id, print, owner name, keep time.Duration) (claim, error) 
 	if len(s.claims.all) >= s.options.MaxKeys {
 		return claim{}, full("idempotency keys")
 	}
-	if s.claims.per[owner] >= max(s.options.MaxKeys/share, 1) {
-		return claim{}, later(shield.RateLimited, time.Minute, "the identity has a %dth of all idempotency keys that can be known", share)
+	if reserved := max(s.options.MaxKeys/share, 1); len(s.claims.all) >= s.options.MaxKeys-reserved && s.claims.per[owner] >= reserved {
+		return claim{}, later(shield.RateLimited, time.Minute, "little room is left for idempotency keys, and the identity has %d or more", reserved)
 	}
 	c := &claim{id: id, print: print, owner: owner, until: now + int64(keep), state: running}
 	made, err := s.append(claimEntry(c))

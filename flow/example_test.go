@@ -56,11 +56,11 @@ func ExampleNew() {
 		r.Header.Set("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")
 		w := httptest.NewRecorder()
 		service.ServeHTTP(w, r)
-		fmt.Println(w.Code, w.Body, w.Header().Get(flow.ReplayedHeader))
+		fmt.Printf("%d %s, replayed %q\n", w.Code, w.Body, w.Header().Get(flow.ReplayedHeader))
 	}
 	fmt.Println("paid", paid, "time")
 	// Output:
-	// 200 paid
-	// 200 paid true
+	// 200 paid, replayed ""
+	// 200 paid, replayed "true"
 	// paid 1 time
 }

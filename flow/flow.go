@@ -98,6 +98,7 @@ func (e *Endpoint) Begin(r *http.Request, id *shield.Identity) (pavise.Turn, err
 	}
 	if key != nil || step != nil {
 		turn.Keep = max(key.keep(), step.keep())
+		turn.Finish = key != nil || e.Step.Index > 0 // a first step claims nothing, so that it may be left
 		turn.End = func(ended pavise.Ended) error { return errors.Join(step.end(ended), key.end(ended)) }
 	}
 	return turn, nil

@@ -18,14 +18,14 @@ import (
 
 // Bounds of a [Store] whose options name none, and of what it keeps.
 const (
-	DefaultMaxKeys  = 500_000
+	DefaultMaxKeys  = 1_000_000
 	DefaultMaxRuns  = 100_000
 	DefaultMaxBytes = 512 << 20
 
 	MaxAnswer = 1 << 20 // longest body of an answer that can be kept, in bytes
 )
 
-// share is which part of the keys one identity may have: a quarter.
+// share is which part of the keys, a quarter, is left for identities that have less than that.
 const share = 4
 
 // Options are the settings of a [Store].

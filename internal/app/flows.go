@@ -42,7 +42,9 @@ func (a *App) flows() (*flow.Store, error) {
 	if a.State == nil {
 		return nil, nil
 	}
-	return a.State.Flows(a.life, flow.Options{Now: a.now, Warn: a.warn})
+	return a.State.Flows(a.life, flow.Options{
+		Now: a.now, Warn: a.warn, MaxKeys: a.installed.State.Keys, MaxBytes: int64(a.installed.State.Answers),
+	})
 }
 
 // Flows opens the store of keys and sequences when the first configuration asks for it; it

@@ -276,6 +276,8 @@ type State struct {
 	MasterKey    string   `yaml:"master_key" doc:"File with the key that wraps all others, relative to this file and outside the data folder. Made at the first start. Beside it lies the mark (.mark) by which a store that was put back is noticed." default:"pavise.key"`
 	KeyCommand   Words    `yaml:"master_key_command" doc:"Program with its arguments that prints the master key instead (32 bytes in base64), such as the client of a key store. No shell; it has ten seconds. Only the mark is then kept beside master_key."`
 	MaxStaleness Duration `yaml:"max_staleness" doc:"How old revocations may be before everything is refused." default:"60s" min:"2s" max:"1h"`
+	Keys         int      `yaml:"idempotency_keys" doc:"Idempotency keys that are known at once, at about 200 bytes of memory each. The last quarter is for identities that have less than a quarter." default:"1000000" min:"1000" max:"100000000"`
+	Answers      Size     `yaml:"idempotency_answers" doc:"Room on the disk for answers that are kept for retries; up to twice as much is used." default:"512MiB" min:"1MiB" max:"1024GiB"`
 	Socket       string   `yaml:"socket" doc:"Unix socket for administration. Default admin.sock in the data folder."`
 }
 

@@ -28,9 +28,9 @@ func TestAResultSaysWhetherAnythingReachedTheUpstream(t *testing.T) {
 		addresses []string
 		unsent    bool
 	}{
-		"nobody listens":                 {[]string{gone.URL}, true},
-		"nobody listens anywhere":        {[]string{gone.URL, address}, true},
-		"the upstream hangs up":          {[]string{hangsUp.URL}, false},
+		"nobody listens":          {[]string{gone.URL}, true},
+		"nobody listens anywhere": {[]string{gone.URL, address}, true},
+		"the upstream hangs up":   {[]string{hangsUp.URL}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := guardless(t, gateway.Settings{Addresses: c.addresses}, false)
