@@ -77,7 +77,7 @@ func keyIn(text []byte, pointer string) (string, error) {
 
 // keyOfValue follows a JSON pointer (RFC 6901) to a text or a whole number.
 func keyOfValue(value any, pointer string) (string, error) {
-	for _, token := range PointerTokens(pointer) {
+	for _, token := range pointerTokens(pointer) {
 		switch inner := value.(type) {
 		case map[string]any:
 			member, ok := inner[token]
@@ -106,8 +106,8 @@ func keyOfValue(value any, pointer string) (string, error) {
 	return "", fmt.Errorf("what stands at %s is neither text nor number", pointer)
 }
 
-// PointerTokens splits a JSON pointer, which begins with "/".
-func PointerTokens(pointer string) []string {
+// pointerTokens splits a JSON pointer, which begins with "/".
+func pointerTokens(pointer string) []string {
 	tokens := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
 	for i, token := range tokens {
 		tokens[i] = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
