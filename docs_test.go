@@ -27,7 +27,7 @@ func TestCodesPageTellsOfEveryCode(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Codes of refusals\n\nEvery refusal of an endpoint carries one of these in its problem document (RFC 9457), in its event, and nowhere else a\nreason. The authorization server answers clients with [the codes of OAuth](oauth.md#refusals). Written from the program by `go test -run TestCodesPage -update .`\n\n| code | status | says | what mends it |\n|---|---|---|---|\n")
 	for _, code := range codes(t) {
-		if code == shield.Absent || code == shield.Foreign {
+		if code == shield.Absent || code == shield.Foreign || code == shield.Honeypot {
 			continue // never shown
 		}
 		_, _ = fmt.Fprintf(&b, "| `%s` | %d | %s | %s |\n", code, code.Status(), problem.Title(code), strings.ReplaceAll(admin.Remedy(code), "|", `\|`))

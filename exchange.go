@@ -34,8 +34,10 @@ type exchange struct {
 	unsent   bool            // the service got nothing of the request
 	vouched  bool            // a trusted terminator said which certificates the caller has
 	started  time.Time
-	path     string // escaped, as it is judged
-	release  func() // gives back a place among the client's concurrent requests
+	path     string   // escaped, as it is judged
+	release  []func() // give back places among the client's concurrent requests
+	placed   bool     // it has a place among all requests under way
+	trapped  bool     // it asked for a honeypot
 }
 
 // passage is what handlers may see of an exchange. It belongs to one request and
@@ -175,8 +177,11 @@ func (x *exchange) refuse(err error) {
 	refusal := problem.Classify(err)
 	e := &x.event
 	e.Decision, e.Code, e.Detail = audit.Refused, string(refusal.Code), maskText(refusal.Detail)
-	if refusal.HTTPStatus() >= http.StatusInternalServerError {
+	if refusal.HTTPStatus() >= http.StatusInternalServerError && refusal.Code != shield.Busy {
 		e.Decision = audit.Failed
+	}
+	if x.trapped {
+		e.Code, e.Detail = string(shield.Honeypot), "a honeypot"
 	}
 	if refusal.CredentialID != "" {
 		e.CredentialID, e.Client = refusal.CredentialID, refusal.Client
@@ -199,12 +204,16 @@ func (x *exchange) end() {
 	}
 	x.settle(false)
 	x.passage.answer.end()
-	if x.release != nil {
-		x.release()
+	for _, release := range x.release {
+		release()
+	}
+	if x.placed {
+		x.guard.load.Leave()
 	}
 	x.complete()
-	guard := x.guard
-	*x = exchange{}
+	guard, none := x.guard, x.release[:0]
+	clear(x.release)
+	*x = exchange{release: none}
 	guard.exchanges.Put(x)
 	if aborted {
 		panic(http.ErrAbortHandler)

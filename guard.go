@@ -30,6 +30,10 @@ type Guard struct {
 	once       OnceStore
 	tries      Tries
 	blocks     Blocks
+	quotas     limit.Quotas
+	load       *limit.Load
+	honeypots  Honeypots
+	traps      map[string]bool // their paths
 	perAddress *limit.Limit
 	proxies    proxies
 	presented  presentedFunc
@@ -60,6 +64,10 @@ type endpoint struct {
 	origins  []string
 	headers  []string // allowed in a cross-origin request
 	limitKey []string // of each limit, its part of the key that never changes
+	quotaKey []string // of each quota
+
+	carries   []string // headers, in canonical form, in which the shield looks for a credential
+	certified bool     // or it looks at the client's certificate
 }
 
 // Wrap returns a handler that lets only those requests reach next that the
@@ -88,6 +96,7 @@ func (x *exchange) decide() error {
 		{"door", (*exchange).door},
 		{"limit", (*exchange).cheapLimit},
 		{"route", (*exchange).route},
+		{"load", (*exchange).load},
 		{"cors", (*exchange).cors},
 		{"shield", (*exchange).shield},
 		{"access", (*exchange).access},
@@ -217,7 +226,7 @@ func New(p Policy) (*Guard, error) {
 		return nil, fmt.Errorf("the policy has no Sink: an event that nobody keeps is no record")
 	}
 	g := &Guard{
-		hosts: map[string]*host{}, sink: p.Sink, limiter: p.Limiter, once: p.Once, tries: p.Tries, blocks: p.Blocks,
+		hosts: map[string]*host{}, sink: p.Sink, limiter: p.Limiter, once: p.Once, tries: p.Tries, blocks: p.Blocks, quotas: p.Quotas, load: p.Load,
 		perAddress: p.PerAddress, proxies: p.TrustedProxies, presented: p.Presented,
 		now: p.Now, rand: p.Rand,
 	}
@@ -240,6 +249,9 @@ func New(p Policy) (*Guard, error) {
 		if err := g.addAPI(p.APIs[i]); err != nil {
 			return nil, fmt.Errorf("API %q: %w", p.APIs[i].Name, err)
 		}
+	}
+	if err := g.setTraps(p.Honeypots); err != nil {
+		return nil, err
 	}
 	g.learnLiterals()
 	g.exchanges.New = func() any { return new(exchange) }
@@ -345,6 +357,10 @@ func (g *Guard) compile(api *API, e Endpoint) (*endpoint, error) {
 		return nil, fmt.Errorf("it must state either its scopes or that any will do")
 	case len(e.Limits) > 0 && g.limiter == nil:
 		return nil, fmt.Errorf("it has limits but the policy has no Limiter")
+	case len(e.Quotas) > 0 && g.quotas == nil:
+		return nil, fmt.Errorf("it has quotas but the policy has no Quotas")
+	case e.Priority == limit.Anonymous:
+		return nil, fmt.Errorf("its priority is no endpoint's own: want low, normal or high")
 	}
 	if e.MaxBody == 0 {
 		e.MaxBody = defaultMaxBody
@@ -352,14 +368,22 @@ func (g *Guard) compile(api *API, e Endpoint) (*endpoint, error) {
 	needs := shield.NeedsOf(e.Shield)
 	compiled := &endpoint{
 		Endpoint: e, api: api, name: e.Pattern, pattern: patternOf(e.Pattern), guarded: len(needs.Carries) > 0 || needs.ClientCert,
-		body: needs.Body, origins: api.Origins, headers: needs.Carries,
+		body: needs.Body, origins: api.Origins, headers: needs.Carries, certified: needs.ClientCert,
 	}
 	compiled.body = max(compiled.body, min(bodyOf(e), e.MaxBody))
 	for _, l := range e.Limits {
 		compiled.limitKey = append(compiled.limitKey, api.Name+"\x00"+l.Name+"\x00"+string(l.Per)+"\x00")
 	}
+	for _, q := range e.Quotas {
+		if err := q.Check(max(q.Cost, 1)); err != nil {
+			return nil, fmt.Errorf("quota %q: %w", q.Name, err)
+		}
+		compiled.quotaKey = append(compiled.quotaKey, q.KeyPrefix(api.Name))
+	}
 	for _, name := range needs.Carries {
-		if canonical := http.CanonicalHeaderKey(name); !slices.Contains(g.carriers, canonical) {
+		canonical := http.CanonicalHeaderKey(name)
+		compiled.carries = append(compiled.carries, canonical)
+		if !slices.Contains(g.carriers, canonical) {
 			g.carriers = append(g.carriers, canonical)
 		}
 	}

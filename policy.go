@@ -25,6 +25,10 @@ type Policy struct {
 	Once    OnceStore     // uses up nonces and proofs; required if a shield makes claims
 	Tries   Tries         // slows down guessing; nil: does not
 	Blocks  Blocks        // keeps networks out; nil: none
+	Quotas  limit.Quotas  // counts days and months; required if any quota is set
+	Load    *limit.Load   // bounds requests under way; nil: nothing is shed
+
+	Honeypots Honeypots // paths that only intruders ask for
 
 	PerAddress     *limit.Limit   // the rate of one address before anything else is done; nil: none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
@@ -59,17 +63,19 @@ type Endpoint struct {
 	Scopes      shield.Scopes // all are demanded
 	AnyScope    bool          // no scope is demanded; either this or Scopes is stated
 	Limits      []limit.Limit
-	Concurrency *limit.Concurrency // of each client; nil: unlimited
-	MaxBody     int64              // bytes; 0: 10 MiB
-	Sanitise    Sanitiser          // cleans the input before it is judged; nil: it is judged as it came
-	Validate    Layer              // is the input well formed? nil: not asked
-	Policy      Layer              // further conditions; nil: none
-	Harm        Layer              // injection rules; nil: none
-	Candidates  []*Trial           // asked when everything else accepts
-	Flow        Flow               // retries and steps of sequences; nil: every request stands for itself
-	Outgoing    Outgoing           // judges answers before they are sent; nil: they pass as they come
-	Judges      []string           // headers of credentials that Handler judges itself, and gets: those of an authorization server. All others are removed
-	Handler     http.Handler       // nil: the handler that was given to [Guard.Wrap]
+	Quotas      []limit.Quota
+	Concurrency []*limit.Concurrency // each bounds one client, and all; the API's and the endpoint's own
+	Priority    limit.Priority       // how long it is served while the gateway fills up; not Anonymous
+	MaxBody     int64                // bytes; 0: 10 MiB
+	Sanitise    Sanitiser            // cleans the input before it is judged; nil: it is judged as it came
+	Validate    Layer                // is the input well formed? nil: not asked
+	Policy      Layer                // further conditions; nil: none
+	Harm        Layer                // injection rules; nil: none
+	Candidates  []*Trial             // asked when everything else accepts
+	Flow        Flow                 // retries and steps of sequences; nil: every request stands for itself
+	Outgoing    Outgoing             // judges answers before they are sent; nil: they pass as they come
+	Judges      []string             // headers of credentials that Handler judges itself, and gets: those of an authorization server. All others are removed
+	Handler     http.Handler         // nil: the handler that was given to [Guard.Wrap]
 }
 
 // Lenient says what the door lets through for an API although intermediaries
@@ -176,6 +182,17 @@ type OnceStore interface {
 type Blocks interface {
 	// Blocked reports whether requests from addr are refused, and until when.
 	Blocked(addr netip.Addr) (until time.Time, blocked bool)
+}
+
+// Honeypots are paths that no endpoint serves and no honest caller knows. Who asks for one gets
+// the answer of any unknown endpoint; the event has the code [shield.Honeypot].
+type Honeypots struct {
+	Paths []string // exact and in canonical form: "/.env"
+
+	// Caught is told of each request whose network may answer for it: not where a trusted proxy
+	// itself called, nor where the page of another site made a browser call. It must not block.
+	// nil: nobody is told.
+	Caught func(path string, addr netip.Addr)
 }
 
 // Tries counts wrong credentials. It acts on pairs of credential and network,

@@ -54,6 +54,7 @@ func (x *exchange) route() error {
 		return refusal
 	}
 	if err != nil {
+		x.lookIntoHoneypots()
 		return shield.Refuse(shield.UnknownEndpoint, "%v", err)
 	}
 	x.endpoint = e
@@ -199,57 +200,6 @@ func (x *exchange) lacks(missing shield.Scopes) error {
 	return refusal
 }
 
-// admit counts the request for client, user, address or endpoint.
-func (x *exchange) admit() error {
-	e := x.endpoint
-	if err := x.takePlace(); err != nil {
-		return err
-	}
-	if len(e.Limits) == 0 {
-		return nil
-	}
-	applied := make([]limit.Applied, 0, len(e.Limits))
-	for i, l := range e.Limits {
-		state, err := x.guard.limiter.Take(e.limitKey[i]+x.subject(l.Per), l.Rate, max(l.Cost, 1))
-		if err != nil {
-			return fmt.Errorf("count %s: %w", l.Name, err)
-		}
-		applied = append(applied, limit.Applied{Limit: l, State: state})
-		if !state.Allowed {
-			return rateLimited(x.writer().Header(), applied...)
-		}
-	}
-	x.rates = applied
-	return nil
-}
-
-// takePlace takes one of the client's places among concurrent requests.
-func (x *exchange) takePlace() error {
-	if x.endpoint.Concurrency == nil {
-		return nil
-	}
-	release, ok := x.endpoint.Concurrency.Acquire(x.subject(limit.PerClient))
-	if !ok {
-		return shield.Refuse(shield.Busy, "the client has too many requests under way")
-	}
-	x.release = release
-	return nil
-}
-
-// subject names whom a limit counts for. Where there is no user the client
-// counts, and where there is no client the address.
-func (x *exchange) subject(per limit.Subject) string {
-	switch {
-	case per == limit.PerEndpoint:
-		return x.endpoint.name
-	case per == limit.PerUser && x.identity.User != "":
-		return "user\x00" + x.identity.Issuer + "\x00" + x.identity.User
-	case (per == limit.PerUser || per == limit.PerClient) && x.identity.Client != "":
-		return "client\x00" + x.identity.Client
-	}
-	return "address\x00" + limit.AddressKey(x.event.Remote.Addr())
-}
-
 // sanitise cleans the input before anybody judges it.
 func (x *exchange) sanitise() error {
 	if x.endpoint.Sanitise == nil {
@@ -290,13 +240,5 @@ func (x *exchange) consume() error {
 func lockedOut(wait time.Duration, why string) error {
 	refusal := shield.Refuse(shield.LockedOut, "%s; %s left", why, wait)
 	refusal.Header = http.Header{"Retry-After": {limit.RetryAfter(wait)}}
-	return refusal
-}
-
-func rateLimited(h http.Header, applied ...limit.Applied) error {
-	limit.SetHeaders(h, applied)
-	last := applied[len(applied)-1]
-	refusal := shield.Refuse(shield.RateLimited, "%s: more than %d in %s", last.Limit.Name, last.Limit.Rate.Count, last.Limit.Rate.Per)
-	refusal.Header = http.Header{"Retry-After": {limit.RetryAfter(last.State.Retry)}}
 	return refusal
 }

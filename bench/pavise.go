@@ -28,7 +28,7 @@ hosts:
     client_certificates: ask
 issuers:
   corp: {url: "https://login.example.com", jwks: keys.json, audience: orders, may_grant: ["orders:*"]}
-limits: {address: 100000000/minute, connections_per_address: 4096}
+limits: {address: 100000000/minute, connections_per_address: 4096, handshakes: 100000000/minute}
 oauth: {issuer: "https://api.example.com", access_token: 12h, limit: 10000000/second}
 apis:
   own:

@@ -13,6 +13,10 @@ const (
 	Foreign Code = "foreign" // the carrier is there, but by scheme, form or issuer not this shield's
 )
 
+// Honeypot stands in the event of a request for a honeypot alone: its caller is told
+// [UnknownEndpoint].
+const Honeypot Code = "honeypot"
+
 // Codes of the shield step: who is calling?
 const (
 	MissingCredential   Code = "missing_credential"   // 401: nothing that any shield of the endpoint reads
@@ -51,6 +55,7 @@ const (
 	UnsupportedMedia  Code = "unsupported_media"        // 415
 	HeadersTooLarge   Code = "headers_too_large"        // 431
 	RateLimited       Code = "rate_limited"             // 429
+	QuotaExceeded     Code = "quota_exceeded"           // 429: what the day or the month allows is used up
 	LockedOut         Code = "locked_out"               // 429: too many wrong tries with this credential from this network
 	Busy              Code = "busy"                     // 503: too many requests at once
 	InsufficientScope Code = "insufficient_scope"       // 403
@@ -82,7 +87,7 @@ func (c Code) Status() int {
 	case Absent, Foreign, MissingCredential, InvalidCredential, ExpiredCredential, RevokedCredential,
 		BadSignature, StaleRequest, ReplayedRequest, UnboundCredential, NonceRequired, StepUp:
 		return http.StatusUnauthorized
-	case UnknownEndpoint:
+	case UnknownEndpoint, Honeypot:
 		return http.StatusNotFound
 	case MethodNotAllowed:
 		return http.StatusMethodNotAllowed
@@ -100,7 +105,7 @@ func (c Code) Status() int {
 		return http.StatusConflict
 	case KeyReused:
 		return http.StatusUnprocessableEntity
-	case RateLimited, LockedOut, TooFast:
+	case RateLimited, QuotaExceeded, LockedOut, TooFast:
 		return http.StatusTooManyRequests
 	case Undecided, StalePolicy, Unrecorded, Busy, UpstreamDown:
 		return http.StatusServiceUnavailable

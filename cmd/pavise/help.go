@@ -116,6 +116,9 @@ Prometheus, for a collector that reads files: when each certificate ends is amon
 					{"clients", fmt.Sprint(s.Clients)},
 					{"keys", fmt.Sprint(s.Credentials)},
 				}
+				if l := s.Load; l != nil {
+					list = append(list, [2]string{"under way", fmt.Sprintf("%d of %d requests", l.UnderWay, l.Places)})
+				}
 				if len(s.Certificates) > 0 {
 					first := s.Certificates[0]
 					list = append(list, [2]string{"next to end", first.Name + ", " + shortTime(first.NotAfter)})

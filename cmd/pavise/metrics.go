@@ -21,6 +21,16 @@ func writeMetrics(to io.Writer, s admin.Status) error {
 	fmt.Fprintf(&b, "pavise_clients %d\n", s.Clients)
 	gauge("pavise_credentials", "Credentials in the registry.")
 	fmt.Fprintf(&b, "pavise_credentials %d\n", s.Credentials)
+	if l := s.Load; l != nil {
+		gauge("pavise_requests_under_way", "Requests under way.")
+		fmt.Fprintf(&b, "pavise_requests_under_way %d\n", l.UnderWay)
+		gauge("pavise_request_places", "How many requests may be under way.")
+		fmt.Fprintf(&b, "pavise_request_places %d\n", l.Places)
+		b.WriteString("# HELP pavise_requests_shed_total Requests refused because too many were under way, by priority.\n# TYPE pavise_requests_shed_total counter\n")
+		for _, priority := range slices.Sorted(maps.Keys(l.Shed)) {
+			fmt.Fprintf(&b, "pavise_requests_shed_total{priority=\"%s\"} %d\n", labelled(priority), l.Shed[priority])
+		}
+	}
 	if len(s.Faults) > 0 {
 		gauge("pavise_part_failing", "Parts of the gateway that are not well.")
 		for _, part := range slices.Sorted(maps.Keys(s.Faults)) {

@@ -59,6 +59,9 @@ type Service struct {
 	Certificates func() []CertificateEnd                        // those that may end; nil: nothing runs that has any
 	Installed    string                                         // path of the configuration, for status
 	Users        func(context.Context) (Users, error)           // accounts of people; nil, or nothing returned: there is no authorization server
+	Quotas       Quotas                                         // what is used of quotas
+	QuotaOf      func(name string) int                          // how much a quota allows; 0: there is none of that name
+	Load         func() Load                                    // nil: nothing runs
 	Identity     []byte                                         // JWK Set of the keys that sign Pavise-Identity
 
 	Authority *pki.Authority                                       // of certificates; it may not have been made yet
@@ -160,6 +163,8 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/blocks", serve(s.blocks))
 	mux.HandleFunc("POST /v1/blocks", act(s, "network.block", s.block))
 	mux.HandleFunc("POST /v1/blocks/{network}/lift", act(s, "network.unblock", s.unblock))
+	mux.HandleFunc("GET /v1/quotas", serve(s.quotas))
+	mux.HandleFunc("POST /v1/quotas/reset", act(s, "quota.reset", s.resetQuotas))
 	mux.HandleFunc("GET /v1/credentials", serve(s.credentials))
 	mux.HandleFunc("POST /v1/credentials", act(s, "credential.create", s.createCredential))
 	mux.HandleFunc("POST /v1/rotate", act(s, "credential.rotate", s.rotate))
@@ -254,6 +259,15 @@ type Status struct {
 	Faults        map[string]string `json:"faults,omitempty"`
 
 	Certificates []CertificateEnd `json:"certificates,omitempty"` // the soonest to end first
+
+	Load *Load `json:"load,omitempty"` // of a gateway that runs
+}
+
+// Load says how full a gateway is.
+type Load struct {
+	UnderWay int            `json:"requests_under_way"`
+	Places   int            `json:"places"`
+	Shed     map[string]int `json:"shed"` // requests since the start, by priority
 }
 
 // CertificateEnd says when a certificate ends.
@@ -275,6 +289,10 @@ func (s *Service) status(r *http.Request) (any, error) {
 	status := Status{Running: s.Running, Configuration: s.Installed, Clients: len(clients), Credentials: len(credentials), Time: s.Env.Now().UTC()}
 	if s.Certificates != nil {
 		status.Certificates = s.Certificates()
+	}
+	if s.Load != nil {
+		load := s.Load()
+		status.Load = &load
 	}
 	if s.Healthy != nil {
 		for part, fault := range s.Healthy() {

@@ -28,6 +28,8 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		Env:      shield.Env{Now: now, Rand: rand.Reader, Credentials: s.View, Revoked: s.View, Issuers: named{func() *config.File { return f }}},
 		Record:   func(e audit.Event) error { return audit.Record(s.Log, &e) },
 		Ready:    s.Log.Healthy,
+		Quotas:   s.Quotas,
+		QuotaOf:  quotaOf(f),
 		Identity: s.Signer.JWKS(),
 		Users:    func(ctx context.Context) (admin.Users, error) { return peopleOf(ctx, f, s, now) },
 		OAuth:    func(ctx context.Context) (*admin.OAuth, error) { return serverOf(ctx, f, s, now) },
@@ -140,6 +142,8 @@ func (a *App) live(service *admin.Service) {
 		}
 		return a.reload(next)
 	}
+	service.QuotaOf = func(name string) int { return quotaOf(a.current().file)(name) }
+	service.Load = a.loaded
 	service.Healthy, service.Certificates = a.healthy, a.certificates
 }
 

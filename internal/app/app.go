@@ -55,9 +55,13 @@ type App struct {
 	sink    audit.Sink
 	limiter *limit.Memory
 	tries   *limit.Lockout
+	quotas  limit.Quotas
+	load    *limit.Load
 	once    pavise.OnceStore
 	lookup  shield.Lookup
 	revoked shield.Revoked
+
+	intruders chan intruder // of honeypots, whose networks are to be kept out; nil: nobody is
 
 	owned owned
 
@@ -106,12 +110,10 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 		}
 	}()
 	a.sink, a.once, a.revoked, a.lookup = &uses{a.State.Log, a.State.View}, a.State.Once, a.State.View, a.State.View
-	if a.limiter, err = limit.NewMemory(limit.MemoryOptions{Now: a.now}); err != nil {
+	if err := a.openLimits(f); err != nil {
 		return nil, err
 	}
-	if a.tries, err = newTries(f, a.now); err != nil {
-		return nil, err
-	}
+	a.intruders = make(chan intruder, maxIntruders)
 	a.signer = a.State.Signer
 	first, err := a.build(f, nil)
 	if err != nil {
@@ -120,6 +122,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	a.generation.Store(first)
 	a.State.Authority.OnChange(func() { a.current().files.look() })
 	a.retiring.Go(a.watchFiles)
+	a.retiring.Go(a.keepOut)
 	a.retiring.Go(a.keepAuthServer)
 	a.retiring.Go(a.keepAuthority)
 	a.note("started", f.Path, "")

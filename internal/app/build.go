@@ -24,6 +24,9 @@ import (
 // taken over.
 func (a *App) build(f *config.File, previous *generation) (_ *generation, err error) {
 	g := &generation{file: f, files: &files{dir: f.Dir}, beside: newBeside(), last: make(chan struct{})}
+	if previous != nil {
+		g.before = previous.places
+	}
 	defer func() {
 		if err != nil {
 			g.close()
@@ -146,7 +149,11 @@ func (a *App) policy(f *config.File, g *generation) (pavise.Policy, error) {
 	}
 	p := pavise.Policy{
 		Sink: a.sink, Limiter: a.limiter, Once: a.once, Tries: a.tries, Blocks: a.blocks(), Now: a.now, Rand: a.rand,
+		Quotas: a.quotas, Load: a.load, Honeypots: a.honeypots(f),
 		PerAddress: &limit.Limit{Name: "address", Rate: rate, Per: limit.PerAddress},
+	}
+	if g.handshakes, err = limit.ParseRate(f.Limits.Handshakes); err != nil {
+		return p, fmt.Errorf("limits.handshakes: %w", err)
 	}
 	if g.trusted, err = trustedProxies(f); err != nil {
 		return p, err
@@ -195,10 +202,6 @@ func terminators(f *config.File, now clock) (presented, error) {
 func (a *App) api(f *config.File, g *generation, name string, endpoints []config.Resolved) (pavise.API, error) {
 	settings := f.APIs[name]
 	api := pavise.API{Name: name, Hosts: settings.Host, Origins: settings.CORS, Lenient: lenient(settings.Allow)}
-	concurrency, err := concurrencyOf(settings.Concurrency)
-	if err != nil {
-		return api, err
-	}
 	behind, err := a.openUpstream(f, g, name)
 	if err != nil {
 		return api, err
@@ -213,20 +216,12 @@ func (a *App) api(f *config.File, g *generation, name string, endpoints []config
 		if err != nil {
 			return api, fmt.Errorf("endpoints.%s (%s:%d): %w", e.Pattern, e.Pos.File, e.Pos.Line, err)
 		}
-		endpoint.Concurrency = concurrency
 		if behind != nil {
 			endpoint.Handler = behind.Within(e.Timeout)
 		}
 		api.Endpoints = append(api.Endpoints, endpoint)
 	}
 	return api, nil
-}
-
-func concurrencyOf(perClient int) (*limit.Concurrency, error) {
-	if perClient == 0 {
-		return nil, nil
-	}
-	return limit.NewConcurrency(perClient, 0)
 }
 
 func lenient(allowed []config.Allowance) pavise.Lenient {
@@ -253,6 +248,9 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	}
 	e := pavise.Endpoint{
 		Pattern: from.Pattern, Shield: s, Scopes: from.Scopes, AnyScope: from.Any, Limits: from.Limits, MaxBody: from.MaxBody,
+	}
+	if err := g.flooded(&e, from); err != nil {
+		return e, err
 	}
 	if e.Validate, err = g.described(from); err != nil {
 		return e, err

@@ -15,7 +15,6 @@ import (
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/tlsconf"
-	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 )
 
@@ -35,10 +34,7 @@ func Check(f *config.File) error {
 // have.
 func unopened(f *config.File) (a *App, p pavise.Policy, err error) {
 	a = &App{now: time.Now, rand: rand.Reader, library: true, sink: &audit.Memory{}, lookup: nobody{}, revoked: nobody{}, once: nobody{}}
-	if a.limiter, err = limit.NewMemory(limit.MemoryOptions{Now: a.now}); err != nil {
-		return a, p, err
-	}
-	if a.tries, err = newTries(f, a.now); err != nil {
+	if err = a.openLimits(f); err != nil {
 		return a, p, err
 	}
 	g := &generation{file: f, files: &files{dir: f.Dir}, trusts: named{func() *config.File { return f }}}

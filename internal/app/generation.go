@@ -14,6 +14,7 @@ import (
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/issuer"
 	"pavise.dev/pavise/internal/tlsconf"
+	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/schema"
 	"pavise.dev/pavise/shield"
 )
@@ -22,18 +23,21 @@ import (
 // takes the place of the one before, or is closed again. Requests end under the
 // generation under which they began.
 type generation struct {
-	file     *config.File
-	guard    *pavise.Guard
-	handler  http.Handler // the guard, in front of the upstreams
-	certs    *tlsconf.Certificates
-	issuers  *issuer.Set
-	trusts   shield.Issuers // the issuers, as shields see them
-	files    *files
-	upstream []*gateway.Upstream
-	pairs    []*tlsconf.Pair    // our certificates towards upstreams
-	oauth    *authserver.Server // nil: there is none
-	carriers []string           // headers that carry credentials
-	trusted  []netip.Prefix     // proxies whose word about the caller's address counts
+	file       *config.File
+	guard      *pavise.Guard
+	handler    http.Handler // the guard, in front of the upstreams
+	certs      *tlsconf.Certificates
+	issuers    *issuer.Set
+	trusts     shield.Issuers // the issuers, as shields see them
+	files      *files
+	upstream   []*gateway.Upstream
+	pairs      []*tlsconf.Pair               // our certificates towards upstreams
+	oauth      *authserver.Server            // nil: there is none
+	carriers   []string                      // headers that carry credentials
+	places     map[string]*limit.Concurrency // by name and bounds
+	before     map[string]*limit.Concurrency // those of the generation before
+	handshakes limit.Rate                    // of one address
+	trusted    []netip.Prefix                // proxies whose word about the caller's address counts
 
 	signed *fetch.Client // gets what is signed by itself, for shields
 	beside *beside       // what shields do beside requests; nil: nothing

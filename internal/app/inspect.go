@@ -22,7 +22,6 @@ import (
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/strictjson"
-	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 	"pavise.dev/pavise/shield/jwt"
 )
@@ -68,10 +67,7 @@ func inspectResting(ctx context.Context, f *config.File, s *State, now clock, q 
 // judging builds as much of a generation as judges requests: no certificates of hosts, no
 // upstreams.
 func (a *App) judging(f *config.File, g *generation) (err error) {
-	if a.limiter, err = limit.NewMemory(limit.MemoryOptions{Now: a.now}); err != nil {
-		return err
-	}
-	if a.tries, err = newTries(f, a.now); err != nil {
+	if err = a.openLimits(f); err != nil {
 		return err
 	}
 	if err = a.openAuthBase(f); err != nil {

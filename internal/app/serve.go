@@ -78,7 +78,7 @@ func (s *Server) prepare(f *config.File) error {
 	quiet := log.New(warnWriter{s.app}, "", 0)
 	var err error
 	s.https, err = edge.New(edge.Config{
-		Handler: s.app.Handler(), TLS: s.app.TLSConfig(), Limits: limits, Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand, Log: quiet,
+		Handler: s.app.Handler(), TLS: s.app.TLSConfig(), Limits: limits, Handshake: s.app.handshake, Fault: s.app.fault, Now: s.app.now, Rand: s.app.rand, Log: quiet,
 	})
 	if err != nil {
 		return err

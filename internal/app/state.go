@@ -19,6 +19,7 @@ import (
 	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/pki/est"
 	"pavise.dev/pavise/internal/pki/status"
+	"pavise.dev/pavise/internal/quota"
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/internal/store/lock"
 	"pavise.dev/pavise/internal/store/sqlite"
@@ -31,6 +32,7 @@ type State struct {
 	View     *client.View
 	Log      *audit.Log
 	Once     *once.Mapped
+	Quotas   *quota.File
 
 	Authority *pki.Authority // of certificates; it may not have been made yet
 	Enrolment *est.Tokens    // by which programs elsewhere get certificates
@@ -94,6 +96,9 @@ func OpenState(ctx context.Context, f *config.File, o StateOptions) (_ *State, e
 	}
 	s.Once, err = once.Open(once.Options{Path: filepath.Join(f.State.Folder, "once"), Now: o.Now, First: s.Created, Warn: o.Warn})
 	if err != nil {
+		return nil, err
+	}
+	if s.Quotas, err = quota.Open(quota.Options{Path: filepath.Join(f.State.Folder, "quotas"), Now: o.Now, Warn: o.Warn}); err != nil {
 		return nil, err
 	}
 	if s.View, err = s.Registry.View(ctx, client.ViewOptions{MaxStaleness: f.State.MaxStaleness.Duration, Warn: s.unconfirmed(o)}); err != nil {
@@ -184,6 +189,9 @@ func (s *State) Close() error {
 	}
 	if s.Once != nil {
 		faults = append(faults, s.Once.Close())
+	}
+	if s.Quotas != nil {
+		faults = append(faults, s.Quotas.Close())
 	}
 	if s.Log != nil {
 		faults = append(faults, s.Log.Close())

@@ -35,6 +35,8 @@ func (l *loader) check() {
 	l.checkOAuth()
 	l.checkPKI()
 	l.checkResources()
+	l.checkLoad()
+	l.checkHoneypots()
 	for _, name := range sortedKeys(l.file.Issuers) {
 		l.checkIssuer(name, l.file.Issuers[name])
 	}

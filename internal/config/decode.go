@@ -286,7 +286,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string, s setting) {
 			d.problem(n, path, "remove the setting", "the list is empty")
 			return
 		}
-	} else if element := v.Type().Elem(); element.Kind() != reflect.String && element != reflect.TypeFor[Limit]() {
+	} else if element := v.Type().Elem(); element.Kind() != reflect.String && element != reflect.TypeFor[Limit]() && element != reflect.TypeFor[Quota]() {
 		d.problem(n, path, "write a list: each entry on a line that begins with -", "want a list, not %s", describe(n))
 		return
 	}

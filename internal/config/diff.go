@@ -172,6 +172,8 @@ func brief(v reflect.Value) string {
 		return value.brief()
 	case Limit:
 		return value.Limit.String()
+	case Quota:
+		return value.Quota.String()
 	case Certificate:
 		if value.Source != "files" {
 			return strings.Join(slices.DeleteFunc([]string{value.Source, value.Email, value.Directory, value.Roots}, func(s string) bool { return s == "" }), " ")

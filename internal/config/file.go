@@ -41,14 +41,15 @@ type File struct {
 	Scopes  map[string]string `yaml:"scopes" doc:"Every scope that endpoints name, with what it allows, in words that a person consenting would understand. Write {} if there are none. It belongs to the end of the file, so that a file that was cut off is refused." hint:"a scope has no spaces, quotes or backslashes: orders:read" required:"yes" keys:"^[!#-\\[\\]-~]{1,128}$"`
 	Include []string          `yaml:"include" doc:"Further files, relative to this one; * matches within a folder. They may hold apis and scopes."`
 
-	OAuth    OAuth    `yaml:"oauth" doc:"An authorization server of this installation's own: it signs in people and gives tokens to clients."`
-	PKI      PKI      `yaml:"pki" doc:"The certificate authority of this installation, which pavise ca init makes."`
-	State    State    `yaml:"state" doc:"Where clients, credentials, events and once-claims are kept." restart:"yes"`
-	Proxies  Proxies  `yaml:"trusted_proxies" doc:"Proxies in front of Pavise whose word about the caller's address and certificate counts."`
-	Limits   Limits   `yaml:"limits" doc:"Bounds that hold before anybody is known."`
-	Log      Log      `yaml:"log" doc:"The event log." restart:"yes"`
-	Policies []string `yaml:"policies" doc:"Cedar policy files, relative to this file. Any error in one denies."`
-	Upstream Fetch    `yaml:"fetch" doc:"What Pavise itself may fetch: keys of issuers."`
+	OAuth     OAuth     `yaml:"oauth" doc:"An authorization server of this installation's own: it signs in people and gives tokens to clients."`
+	PKI       PKI       `yaml:"pki" doc:"The certificate authority of this installation, which pavise ca init makes."`
+	State     State     `yaml:"state" doc:"Where clients, credentials, events and once-claims are kept." restart:"yes"`
+	Proxies   Proxies   `yaml:"trusted_proxies" doc:"Proxies in front of Pavise whose word about the caller's address and certificate counts."`
+	Limits    Limits    `yaml:"limits" doc:"Bounds that hold before anybody is known."`
+	Honeypots Honeypots `yaml:"honeypots" doc:"Paths that only intruders ask for. They are answered like any unknown path; the event has the code honeypot."`
+	Log       Log       `yaml:"log" doc:"The event log." restart:"yes"`
+	Policies  []string  `yaml:"policies" doc:"Cedar policy files, relative to this file. Any error in one denies."`
+	Upstream  Fetch     `yaml:"fetch" doc:"What Pavise itself may fetch: keys of issuers."`
 
 	// Dir is the folder of the main file; relative paths start there.
 	Dir string `yaml:"-"`
@@ -150,6 +151,9 @@ type API struct {
 	Audit       string              `yaml:"audit" doc:"What is answered is always recorded first in the local log, or refused. required: it is also refused while another place to which events go has no room for them." default:"local" enum:"local,required"`
 	Endpoints   map[string]Endpoint `yaml:"endpoints" doc:"Method and path pattern → policy. What is not listed is refused." required:"yes"`
 	Concurrency int                 `yaml:"concurrency" doc:"Requests of one client at once; 0: unlimited." default:"0" min:"0" max:"1000000"`
+	Together    int                 `yaml:"concurrency_total" doc:"Requests of all clients together at once; 0: unlimited." default:"0" min:"0" max:"1000000"`
+	Quota       []Quota             `yaml:"quota" doc:"What a day or a month (UTC) allows, like 100000/month per client (or user, endpoint). It is kept across restarts. Inherited; an endpoint's own are added."`
+	Priority    string              `yaml:"priority" doc:"How long it is served while limits.requests fills up: low until 70 % are under way, normal until 90 % (without a credential 80 %), high until the end. Inherited." default:"normal" enum:"low,normal,high"`
 	Pos         Pos                 `yaml:"-"`
 }
 
@@ -164,6 +168,10 @@ type Endpoint struct {
 	Outside string      `yaml:"insecure_undescribed" doc:"Why the endpoint is not in the API's description, so that its input is held to nothing."`
 	Timeout Duration    `yaml:"timeout" doc:"Instead of the API's." min:"100ms" max:"1h"`
 
+	Quota       []Quota      `yaml:"quota" doc:"In addition to the API's."`
+	Concurrency int          `yaml:"concurrency" doc:"Requests of one client at once to this endpoint, within the API's; 0: unlimited." default:"0" min:"0" max:"1000000"`
+	Together    int          `yaml:"concurrency_total" doc:"Requests of all clients together at once to this endpoint; 0: unlimited." default:"0" min:"0" max:"1000000"`
+	Priority    string       `yaml:"priority" doc:"Instead of the API's." enum:"low,normal,high"`
 	Idempotency *Idempotency `yaml:"idempotency" doc:"What is done once, however often it is sent: retries with the same Idempotency-Key get the first answer again. {} for the defaults."`
 
 	Trials    []Trial    `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason."`
@@ -292,6 +300,8 @@ type Limits struct {
 	Address        string   `yaml:"address" doc:"Requests of one address (IPv6: one /64), like 600/minute." default:"6000/minute"`
 	Connections    int      `yaml:"connections" doc:"Connections in all." default:"10000" min:"1" max:"1000000" restart:"yes"`
 	ConnectionsPer int      `yaml:"connections_per_address" doc:"Connections of one address." default:"256" min:"1" max:"1000000" restart:"yes"`
+	Requests       int      `yaml:"requests" doc:"Requests under way in all: behind the route, until their answer has ended. As they fill up, low priority is refused first (503 busy)." default:"10000" min:"1" max:"1000000" restart:"yes"`
+	Handshakes     string   `yaml:"handshakes" doc:"TLS handshakes of one address, like 600/minute; more are closed before any work is done. Trusted proxies are not counted." default:"6000/minute"`
 	HeaderBytes    Size     `yaml:"header_bytes" doc:"Longest head of a request." default:"32KiB" min:"4KiB" max:"1MiB" restart:"yes"`
 	HeaderTimeout  Duration `yaml:"header_timeout" doc:"Until the head is complete." default:"10s" min:"1s" max:"5m" restart:"yes"`
 	BodyTimeout    Duration `yaml:"body_timeout" doc:"Longest silence within a body." default:"30s" min:"1s" max:"1h" restart:"yes"`

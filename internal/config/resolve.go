@@ -45,7 +45,10 @@ type Resolved struct {
 	Scopes      shield.Scopes // all are demanded; empty if Any
 	Any         bool          // no scope is demanded
 	Limits      []limit.Limit // the API's, then its own; each has a name
-	Concurrency int           // of one client; 0: unlimited
+	Quotas      []limit.Quota // likewise
+	Concurrency int           // of one client, at the API; 0: unlimited
+	Own         Places        // the endpoint's own
+	Priority    string        // low, normal or high
 	Origins     []string      // whose scripts may call
 	MaxBody     int64         // bytes
 	Timeout     time.Duration // until the upstream's answer begins
@@ -63,6 +66,9 @@ type Resolved struct {
 	WhenPos   Pos
 }
 
+// Places are how many requests may be under way at once; 0: unlimited.
+type Places struct{ Client, All int }
+
 // Resolve flattens inheritance: one description for each endpoint, ordered by API
 // and pattern. The error is [Problems]; a File that [Load] returned has none.
 func (f *File) Resolve() ([]Resolved, error) {
@@ -79,7 +85,8 @@ func (f *File) resolve() ([]Resolved, Problems) {
 	var all []Resolved
 	for _, name := range sortedKeys(f.APIs) {
 		api := f.APIs[name]
-		shared := r.name(name, "", api.Limit)
+		shared, sharedQuotas := r.name(name, "", api.Limit), r.nameQuotas(name, "", api.Quota)
+		r.checkFloods("apis."+name, nil, api.Quota, api.Concurrency, api.Together)
 		if api.Shield != nil {
 			r.checkShield("apis."+name+".shield", &api, *api.Shield)
 		}
@@ -92,6 +99,7 @@ func (f *File) resolve() ([]Resolved, Problems) {
 		for _, pattern := range sortedKeys(api.Endpoints) {
 			e := r.endpoint(name, &api, pattern, api.Endpoints[pattern])
 			e.Limits = slices.Concat(shared, r.name(name, pattern, api.Endpoints[pattern].Limit))
+			e.Quotas = slices.Concat(inherited(sharedQuotas, e.Shield), r.nameQuotas(name, pattern, api.Endpoints[pattern].Quota))
 			all = append(all, e)
 		}
 		r.checkFlows(name, &api, all[first:])
@@ -122,6 +130,7 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 		API: name, Hosts: api.Host, Pattern: pattern, Method: method, Path: route,
 		Concurrency: api.Concurrency, Origins: api.CORS, MaxBody: int64(api.MaxBody), Timeout: api.Timeout.Duration,
 		When: e.When, Audit: api.Audit, Pos: e.Pos, WhenPos: e.Pos,
+		Own: Places{e.Concurrency, e.Together}, Priority: cmp.Or(e.Priority, api.Priority),
 	}
 	if e.Outside == "" {
 		resolved.OpenAPI = api.OpenAPI
@@ -151,6 +160,7 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 		r.checkShield(path+".shield", api, *e.Shield)
 	}
 	r.checkAccess(path, api, e, resolved.Shield)
+	r.checkFloods(path, resolved.Shield, e.Quota, e.Concurrency, e.Together)
 	resolved.Idempotency = e.Idempotency
 	r.checkIdempotency(path, &resolved)
 	return resolved
@@ -272,17 +282,26 @@ var notInNames = strings.NewReplacer("{", "", "}", "", "...", "", "$", "", " ", 
 func (r *resolver) name(api, pattern string, limits []Limit) []limit.Limit {
 	named := make([]limit.Limit, 0, len(limits))
 	for _, l := range limits {
-		words := []string{api, strings.ToLower(notInNames.Replace(pattern)), string(l.Per)}
-		base := strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), "-")
-		for strings.Contains(base, "--") {
-			base = strings.ReplaceAll(base, "--", "-")
-		}
 		one := l.Limit
-		one.Name = base
-		if r.names[base]++; r.names[base] > 1 {
-			one.Name = fmt.Sprintf("%s-%d", base, r.names[base])
-		}
+		one.Name = r.unique(limitName(api, pattern, string(l.Per)))
 		named = append(named, one)
 	}
 	return named
+}
+
+func limitName(api, pattern string, rest ...string) string {
+	words := append([]string{api, strings.ToLower(notInNames.Replace(pattern))}, rest...)
+	base := strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), "-")
+	for strings.Contains(base, "--") {
+		base = strings.ReplaceAll(base, "--", "-")
+	}
+	return base
+}
+
+// unique adds a number to a name that was given before.
+func (r *resolver) unique(base string) string {
+	if r.names[base]++; r.names[base] > 1 {
+		return fmt.Sprintf("%s-%d", base, r.names[base])
+	}
+	return base
 }

@@ -117,6 +117,8 @@ func (b *schemaBuilder) value(t reflect.Type, s setting, space string) object {
 		return b.size(t, s)
 	case reflect.TypeFor[Limit]():
 		return object{"type": "string", "pattern": `^[1-9][0-9]{0,9}/(second|minute|hour|day) per (client|user|address|endpoint)( burst [1-9][0-9]{0,9})?( cost [1-9][0-9]{0,9})?$`}
+	case reflect.TypeFor[Quota]():
+		return object{"type": "string", "pattern": `^[1-9][0-9]{0,9}/(day|month) per (client|user|endpoint)( cost [1-9][0-9]{0,9})?$`}
 	case reflect.TypeFor[Shield]():
 		return object{"$ref": "#/$defs/shield"}
 	case reflect.TypeFor[Certificate]():
@@ -186,7 +188,7 @@ func listOf(element object) []any {
 
 func (b *schemaBuilder) list(t reflect.Type, s setting, space string) object {
 	element := b.value(t.Elem(), setting{enum: s.enum, pattern: s.pattern, least: s.least, top: s.top}, space)
-	if t.Elem().Kind() == reflect.String || t.Elem() == reflect.TypeFor[Limit]() {
+	if t.Elem().Kind() == reflect.String || t.Elem() == reflect.TypeFor[Limit]() || t.Elem() == reflect.TypeFor[Quota]() {
 		return object{"anyOf": listOf(element)}
 	}
 	return object{"type": "array", "items": element, "minItems": 1}

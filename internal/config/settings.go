@@ -71,7 +71,7 @@ func preset(v reflect.Value) {
 
 // single reports whether a struct type is one value of the file.
 func single(t reflect.Type) bool {
-	return t == reflect.TypeFor[Duration]() || t == reflect.TypeFor[Limit]() || t == reflect.TypeFor[Shield]()
+	return t == reflect.TypeFor[Duration]() || t == reflect.TypeFor[Limit]() || t == reflect.TypeFor[Quota]() || t == reflect.TypeFor[Shield]()
 }
 
 // fill sets the default, which is ours: that it cannot be read is our fault.
@@ -105,6 +105,8 @@ func parseInto(v reflect.Value, text string) *fault {
 		return parseBytes((*int64)(into), text)
 	case *Limit:
 		return parseLimit(&into.Limit, text)
+	case *Quota:
+		return parseQuota(&into.Quota, text)
 	}
 	switch v.Kind() {
 	case reflect.String:

@@ -19,7 +19,7 @@ type Step string
 
 // The steps of the edge.
 const (
-	StepLimit Step = "limit" // before the handshake: too many connections
+	StepLimit Step = "limit" // before the handshake: too many connections, or handshakes
 	StepTLS   Step = "tls"   // in the handshake
 	StepHTTP1 Step = "http1" // in the bytes of HTTP/1.1
 	StepHTTP2 Step = "http2" // in the frames of HTTP/2
@@ -66,6 +66,7 @@ const (
 const (
 	Timeout            Code = "timeout"              // too slow: handshake, head, body, or reading our answer
 	TooManyConnections Code = "too_many_connections" // in all, or from one address
+	TooManyHandshakes  Code = "too_many_handshakes"  // from one address within a time
 )
 
 // Fault is something wrong below a request: the material of a connection event.

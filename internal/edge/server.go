@@ -54,6 +54,10 @@ type Config struct {
 	// that decide nothing by it. Programs that ask for revocation lists and by OCSP speak it.
 	HTTP10 bool
 
+	// Handshake reports whether another TLS handshake with an address may begin; where it may
+	// not, the connection is closed before any work is done. nil: always.
+	Handshake func(netip.Addr) bool
+
 	// Fault is told of every fault, once, from many goroutines, and must not block for
 	// long: connections wait for it. A flood of faults makes a flood of calls.
 	Fault func(Fault)
@@ -76,6 +80,7 @@ type Server struct {
 	opened1 *queue // connections whose handshake is done
 	opened2 *queue
 	census  census
+	may     func(netip.Addr) bool // begin a handshake; nil: always
 
 	ctx  context.Context // ends with the server: unfinished handshakes stop
 	stop context.CancelFunc
@@ -106,8 +111,8 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		limits: limits, now: c.Now, rand: c.Rand, report: c.Fault,
 		opened1: newQueue(), opened2: newQueue(),
-		census:    census{by: map[netip.Prefix]int{}, limit: limits.Connections, per: limits.PerAddress},
-		listeners: map[net.Listener]struct{}{}, sockets: map[*socket]struct{}{}, empty: make(chan struct{}),
+		census: census{by: map[netip.Prefix]int{}, limit: limits.Connections, per: limits.PerAddress},
+		may:    c.Handshake, listeners: map[net.Listener]struct{}{}, sockets: map[*socket]struct{}{}, empty: make(chan struct{}),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -230,7 +235,12 @@ func (s *Server) isClosing() bool {
 // accept counts a connection in, or closes it.
 func (s *Server) accept(nc net.Conn) {
 	sock := &socket{Conn: nc, server: s, remote: addrPort(nc.RemoteAddr()), local: addrPort(nc.LocalAddr())}
-	if bad := s.census.enter(sock.remote.Addr()); bad != nil {
+	bad := s.census.enter(sock.remote.Addr())
+	if bad == nil && s.tls != nil && s.may != nil && !s.may(sock.remote.Addr()) {
+		s.census.leave(sock.remote.Addr())
+		bad = &reject{TooManyHandshakes, 0, "handshakes come too fast from " + network(sock.remote.Addr()).String()}
+	}
+	if bad != nil {
 		_ = nc.Close() // nothing was promised to it
 		s.fault(sock.newFault(StepLimit, bad))
 		return

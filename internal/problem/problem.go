@@ -152,7 +152,7 @@ func title(code shield.Code) (string, bool) {
 		return "The method is not acceptable", true
 	case shield.PlainHTTP:
 		return "Use HTTPS; a credential sent here must be replaced", true
-	case shield.UnknownEndpoint:
+	case shield.UnknownEndpoint, shield.Honeypot:
 		return "There is no such endpoint", true
 	case shield.MethodNotAllowed:
 		return "The endpoint does not have this method", true
@@ -170,6 +170,8 @@ func title(code shield.Code) (string, bool) {
 		return "The headers are too large", true
 	case shield.RateLimited:
 		return "Too many requests", true
+	case shield.QuotaExceeded:
+		return "The quota of this day or month is used up", true
 	case shield.LockedOut:
 		return "Too many wrong tries; wait", true
 	case shield.Busy:
