@@ -99,8 +99,9 @@ func (t Tally) at(p Period, now time.Time) (index, used int64) {
 	return index, used
 }
 
-// Take returns what is used after cost more, and what that leaves; unchanged if there is
-// not so much left.
+// Take returns what is used after cost more, and what that leaves; no more than before if
+// there is not so much left. It is to be kept in either case: it may have come into another
+// period.
 func (t Tally) Take(q Quota, now time.Time, cost int) (Tally, State) {
 	index, used := t.at(q.Period, now)
 	_, end := q.Period.window(index)
@@ -108,7 +109,7 @@ func (t Tally) Take(q Quota, now time.Time, cost int) (Tally, State) {
 	s := State{Reset: end.Sub(now), Remaining: int(max(left, 0))}
 	if int64(cost) > left {
 		s.Retry = s.Reset
-		return t, s
+		return newTally(index, used), s
 	}
 	s.Allowed, s.Remaining = true, int(left)-cost
 	return newTally(index, used+int64(cost)), s

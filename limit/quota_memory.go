@@ -70,12 +70,10 @@ func (m *MemoryQuotas) Take(key string, q Quota, cost int) (State, error) {
 		return State{}, ErrFull
 	}
 	tally, state := k.tally.Take(q, now, cost)
-	if state.Allowed {
-		if !known {
-			key = strings.Clone(key)
-		}
-		s.kept[key] = keptTally{tally, q.Period}
+	if !known {
+		key = strings.Clone(key)
 	}
+	s.kept[key] = keptTally{tally, q.Period}
 	return state, nil
 }
 

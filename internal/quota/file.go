@@ -95,7 +95,12 @@ func (f *File) Take(key string, q limit.Quota, cost int) (state limit.State, err
 	if err := q.Check(cost); err != nil {
 		return limit.State{}, err
 	}
-	defer faulted(&err)()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { // as faulted does, without memory of its own
+		if fault := recover(); fault != nil {
+			err = asError(fault)
+		}
+	}()
 	key = stored(key)
 	s := f.shard(key)
 	s.mu.Lock()
@@ -115,10 +120,8 @@ func (f *File) Take(key string, q limit.Quota, cost int) (state limit.State, err
 	}
 	word := &f.space.slot(id)[wordTally]
 	tally, state := limit.Tally(atomic.LoadUint64(word)).Take(q, now, cost)
-	if state.Allowed {
-		atomic.StoreUint64(word, uint64(tally))
-		f.dirty.Store(true)
-	}
+	atomic.StoreUint64(word, uint64(tally))
+	f.dirty.Store(true)
 	return state, nil
 }
 

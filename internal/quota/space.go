@@ -5,7 +5,6 @@ package quota
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -77,7 +76,7 @@ func (s *space) mapAll() error {
 		return fmt.Errorf("look at the file of quotas: %w", err)
 	}
 	first := make([]byte, 32)
-	if _, err := io.ReadFull(s.file, first); err != nil {
+	if _, err := s.file.ReadAt(first, 0); err != nil {
 		return fmt.Errorf("%w: read its beginning: %v", errDamaged, err)
 	}
 	size := info.Size()
