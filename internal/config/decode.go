@@ -298,7 +298,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string, s setting) {
 			d.places[at] = place{d.source, d.pos(item), d.pos(item)}
 		}
 		element := reflect.New(v.Type().Elem()).Elem()
-		d.value(item, element, at, setting{enum: s.enum, pattern: s.pattern, least: s.least, top: s.top})
+		d.value(item, element, at, setting{enum: s.enum, pattern: s.pattern, hint: s.hint, least: s.least, top: s.top})
 		if element.Kind() == reflect.String && slices.Contains(texts(list), element.String()) {
 			d.problem(item, at, "remove one", "%q stands twice", element.String())
 			continue

@@ -1,11 +1,14 @@
 package edge_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,5 +194,36 @@ func TestConnectionLimits(t *testing.T) {
 		if _, err := http.ReadResponse(p.in, nil); err == nil {
 			return
 		}
+	}
+}
+
+func TestHandshakesThatMayNotBeginAreClosedBeforeAnyWork(t *testing.T) {
+	var asked []netip.Addr
+	may := atomic.Bool{}
+	may.Store(true)
+	s := start(t, edge.Config{Handler: &echo{}, TLS: tlsPolicy(), Limits: edge.Limits{PerAddress: 1}, Handshake: func(a netip.Addr) bool {
+		asked = append(asked, a)
+		return may.Load()
+	}})
+	conn, err := tls.Dial("tcp", s.Addr, &tls.Config{RootCAs: s.Roots, ServerName: "edge.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	may.Store(false)
+	for range 3 { // each gives its place among the connections back
+		p := dial(t, s.Addr)
+		p.ended()
+		f := s.Faults.next(t)
+		for f.Code == edge.TooManyConnections { // the server sees the end of the one before a moment later
+			dial(t, s.Addr).ended()
+			f = s.Faults.next(t)
+		}
+		if f.Code != edge.TooManyHandshakes || f.Step != edge.StepLimit || !strings.Contains(f.Detail, "127.0.0.1/32") {
+			t.Errorf("fault %+v", f)
+		}
+	}
+	if len(asked) < 4 || asked[0].String() != "127.0.0.1" {
+		t.Errorf("asked for %v", asked)
 	}
 }
