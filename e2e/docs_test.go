@@ -459,7 +459,7 @@ func parseCommand(line string) (command string, flags []string) {
 	}
 	command = words[0]
 	switch command {
-	case "block", "ca", "cert", "client", "key", "log", "signing-key", "store", "token", "user":
+	case "block", "ca", "cert", "client", "key", "log", "quota", "signing-key", "store", "token", "user":
 		if len(words) > 1 && word.MatchString(words[1]) && words[1][0] != '-' {
 			command += " " + words[1]
 		}

@@ -33,7 +33,6 @@ var notDue = []struct {
 	{113, 113, "response checks (input)"},
 	{116, 116, "shown where Go's HTTP/2 allows"},
 	{124, 124, "shown with responses"},
-	{132, 133, "shared limiter and costs"},
 	{135, 137, "administrators' roles"},
 	{141, 142, "administrators' roles and review"},
 	{146, 149, "sinks and detections (watching)"},
