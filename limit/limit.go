@@ -1,5 +1,6 @@
 // Package limit bounds how often and how much: rates counted by GCRA, exact
-// under concurrency, concurrency of callers, and lock-outs after wrong tries.
+// under concurrency, quotas of days and months, concurrency of callers, all requests under
+// way, and lock-outs after wrong tries.
 //
 // A [Rate] is written "600/minute" in the configuration and always counts
 // something named: per client, user, address or endpoint. An address counts by
