@@ -21,10 +21,11 @@ const (
 
 // formPart is one part of a multipart body.
 type formPart struct {
-	name    string
-	file    bool // it has a filename
-	media   string
-	content []byte
+	name     string
+	file     bool // it has a filename
+	fileName string
+	media    string
+	content  []byte
 }
 
 // multipart reads a body of multipart/form-data (RFC 7578) as the object that it stands for.
@@ -168,7 +169,7 @@ func (p *formPart) disposition(value string) error {
 	}
 	p.name = seen["name"]
 	file, isFile := seen["filename"]
-	p.file = isFile
+	p.file, p.fileName = isFile, file
 	if p.name == "" || isFile && !isFileName(file) {
 		return errors.New("a part without a name, or a file whose name leads elsewhere")
 	}

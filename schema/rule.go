@@ -11,6 +11,7 @@ type rule struct {
 	schema    *jsonschema.Schema
 	recursive bool // it describes parts of a value by itself
 	quick     *quick
+	look      *look // which texts it does not confine
 }
 
 func newRule(s *jsonschema.Schema) *rule {

@@ -56,12 +56,13 @@ type Document struct {
 
 	compiling sync.Mutex
 	compiler  *jsonschema.Compiler
+	looks     *looker
 }
 
 // Open reads a document; name is for errors. Its operations are compiled when they are asked
 // for, so that one that cannot be used does not stand in the way of the others.
 func Open(name string, text []byte, o Options) (*Document, error) {
-	d := &Document{name: name, options: o}
+	d := &Document{name: name, options: o, looks: newLooker()}
 	var err error
 	if d.tree, err = readTree(text); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -109,7 +110,9 @@ func (d *Document) schemaAt(pointer string) (*rule, error) {
 		at, why := reason(err)
 		return nil, d.fault(cmp.Or(at, pointer), "the schema cannot be used: %s", why)
 	}
-	return newRule(compiled), nil
+	r := newRule(compiled)
+	r.look = d.looks.of(compiled)
+	return r, nil
 }
 
 // reason is what a compiler's error says, and where the schema stands that it is about.

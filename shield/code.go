@@ -50,6 +50,7 @@ const (
 	MethodNotAllowed  Code = "method_not_allowed"       // 405
 	BlockedNetwork    Code = "blocked_network"          // 403: an operator keeps the network out
 	InvalidInput      Code = "invalid_input"            // 400: not what the API's description allows
+	Injection         Code = "injection"                // 400: a value that could become code where a service uses it
 	TooLarge          Code = "too_large"                // 413
 	PathTooLong       Code = "path_too_long"            // 414
 	UnsupportedMedia  Code = "unsupported_media"        // 415
@@ -82,7 +83,7 @@ const (
 // shield's own that is not listed here.
 func (c Code) Status() int {
 	switch c {
-	case MalformedCredential, ExposedCredential, BadDigest, BadPath, BadQuery, BadHeader, BadMethod, InvalidInput, KeyRequired:
+	case MalformedCredential, ExposedCredential, BadDigest, BadPath, BadQuery, BadHeader, BadMethod, InvalidInput, Injection, KeyRequired:
 		return http.StatusBadRequest
 	case Absent, Foreign, MissingCredential, InvalidCredential, ExpiredCredential, RevokedCredential,
 		BadSignature, StaleRequest, ReplayedRequest, UnboundCredential, NonceRequired, StepUp:

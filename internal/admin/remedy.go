@@ -44,6 +44,7 @@ func remedies() map[shield.Code]string {
 		shield.MethodNotAllowed:  "use a method that the endpoint has, or list this one",
 		shield.BlockedNetwork:    "`pavise block list` shows until when and why; `pavise unblock NETWORK` lets it in again",
 		shield.InvalidInput:      "the member errors of the answer names each part with the rule that it breaks; compare it with the API's description",
+		shield.Injection:         "the member errors of the answer names the field and the detector; if the text is harmless there, except the field (insecure_except of injection), else look at who sent it",
 		shield.TooLarge:          "send less, or raise max_body of the endpoint (for signed bodies: of the shield)",
 		shield.PathTooLong:       "shorten the path; send long values in the body",
 		shield.UnsupportedMedia:  "send a Content-Type that the endpoint takes",
