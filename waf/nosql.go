@@ -85,7 +85,9 @@ func (t *text) scriptedQuery() grade {
 			}
 			from += at + 1
 			t.steps += at + 1
-			best = max(best, t.behindQuote(skipSpace(s, from)))
+			if tries%2 == 0 { // of a pair, the second ends a text of a piece of code
+				best = max(best, t.behindQuote(skipSpace(s, from)))
+			}
 		}
 	}
 	if at := strings.Index(s, "this."); at == 0 && (strings.Contains(s, "==") || strings.Contains(s, ".match(")) {

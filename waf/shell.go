@@ -18,7 +18,7 @@ powershell pwsh cmd ping nslookup sleep ifconfig ipconfig netstat chmod chown te
 tasklist sudo useradd nohup mkfifo busybox xargs printenv rundll32 wscript cscript regsvr32 mshta socat base64 xxd rm mv cp
 ls cat tac rev awk sed grep egrep gcc tclsh crontab iptables passwd printf ps traceroute tcpdump wmic schtasks netsh`
 	commandsAsWords = `id dir find more less head tail type set net touch date who echo env ip kill sort node eval exec
-source export tee nl od cut at time timeout dig host hostname ftp su w pwd test file last watch reboot shutdown halt ver vol del
+source export tee nl od cut time timeout dig host hostname ftp su pwd test file last watch reboot shutdown halt ver vol del
 copy move start reg sc query ruby python python2 python3 perl php lua dash expr diff tar zip split paste`
 )
 
@@ -77,8 +77,12 @@ func (t *text) afterSeparator(i int) grade {
 	name, args := t.program(j)
 	kind := t.commandOf(name)
 	if kind == noCommand {
-		if sign != '\n' && (isGlobbed(name) || isGlobbedPath(strings.TrimLeft(s[j:args], " "))) {
+		switch {
+		case sign == '\n':
+		case isGlobbedPath(strings.TrimLeft(s[j:args], " ")):
 			return plain
+		case isGlobbed(name):
+			return faint
 		}
 		return none
 	}
@@ -92,6 +96,9 @@ func (t *text) afterSeparator(i int) grade {
 			return faint // lines of a text, of which one begins so
 		}
 	case sign == '&' && !double:
+		if word, _, _ := strings.Cut(ahead(s, args, 64), "&"); strings.IndexByte(word, '=') > 0 && i > 0 && !isSpace(s[i-1]) {
+			return faint
+		}
 		if args == len(s) && kind == isWordToo && i > 0 || i > 0 && isAlphanumeric(s[i-1]) && j < len(s) && isAlphanumeric(s[j]) && args < len(s) && s[args] == '=' {
 			return faint // a parameter of an address
 		}
@@ -129,6 +136,9 @@ func (t *text) afterDollar(i int) grade {
 // there a program has to do what only an attacker has it do.
 func (t *text) inBackticks(i int) (grade, int) {
 	s := t.s
+	if strings.HasPrefix(s[i:], "```") {
+		return none, i + 2 // a piece of code is shown
+	}
 	end := strings.IndexByte(ahead(s, i+1, 300), '`')
 	t.steps += 16
 	if end <= 0 {
@@ -211,7 +221,7 @@ func (t *text) commandOf(name string) command {
 
 // isGlobbed reports whether a name is written with signs that stand for others: /???/c?t.
 func isGlobbed(name string) bool {
-	return len(name) >= 3 && strings.Count(name, "?")+strings.Count(name, "[")*2 >= 2 && !strings.Contains(name, "??") && isLetter(name[0])
+	return len(name) >= 3 && strings.Count(name, "?") >= 2 && !strings.Contains(name, "??") && isLetter(name[0])
 }
 
 // isGlobbedPath reports the path of a program that is written so: /bin/c?t.

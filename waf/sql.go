@@ -18,8 +18,8 @@ func findSQL(t *text) grade {
 	if t.have&hasDouble != 0 && best < sure {
 		best = max(best, t.quotedSQL('"'))
 	}
-	if t.have&hasTick != 0 && best < sure {
-		best = max(best, t.quotedSQL('`'))
+	if t.have&hasTick != 0 && best < sure && strings.IndexByte(t.s, ' ') >= strings.IndexByte(t.s, '`') {
+		best = max(best, t.quotedSQL('`')) // behind a blank it is the mark of code
 	}
 	return best
 }
@@ -74,6 +74,9 @@ func (t *text) bareSQL() grade {
 			return s.tail(i)
 		}
 		if s.at(i+1).kind == sqlOpen && s.function(first) == sure {
+			if end := s.at(s.closing(i+1) + 1).kind; end == sqlName || end == sqlOther || end == sqlDot {
+				return faint
+			}
 			return plain // sleep(5), where a number is expected
 		}
 		for i++; s.at(i).kind == sqlDot && s.at(i+1).kind == sqlName; {
@@ -132,7 +135,7 @@ func (s *sqlReading) tail(i int) grade {
 // prose, nothing but a dash or a letter follows it in an injection.
 func (s *sqlReading) cut(t sqlToken) grade {
 	rest := strings.Trim(s.text.s[t.from:], "-#/*+ \t\r\n;")
-	if s.quoted && len(rest) <= 2 {
+	if s.quoted && (rest == "" || len(rest) <= 2 && isAlphanumeric(rest[0]) && s.alone) {
 		return plain
 	}
 	return faint
@@ -194,10 +197,6 @@ func (s *sqlReading) clause(i int) grade {
 		}
 	case "waitfor":
 		return s.statement(i, true)
-	case "select":
-		if s.quoted && s.selects(i, true) >= plain {
-			return plain
-		}
 	}
 	return none
 }
@@ -223,12 +222,12 @@ func (s *sqlReading) compared(i int, closed bool) grade {
 			return s.condition(j + 2) // 1=1 or 2=2
 		}
 	case s.is(i, "like") || s.is(i, "rlike") || s.is(i, "regexp"):
-		if t.kind == sqlString {
+		if t.kind == sqlString && s.isText(t) {
 			return plain
 		}
 	case s.is(i, "in") && t.kind != sqlName && s.at(j-1).kind == sqlOpen:
 		return plain
-	case t.kind == sqlString && ends && (s.alone || after == sqlComment || after == sqlLogic || closed):
+	case t.kind == sqlString && s.isText(t) && ends && (s.alone || after == sqlComment || after == sqlLogic || closed):
 		return plain
 	case t.kind == sqlNumber && (after == sqlComment || after == sqlLogic && s.condition(j+2) >= plain):
 		return plain
@@ -251,7 +250,7 @@ func (s *sqlReading) calculated(i int) grade {
 		return none
 	case t.kind == sqlCompare && s.is(i, "not"):
 		return s.compared(j, false)
-	case t.kind == sqlString && s.quoted && s.alone && (after == sqlEnd || after == sqlComment || after == sqlLogic):
+	case t.kind == sqlString && s.quoted && s.alone && s.isText(t) && s.text.s[s.at(i).from] != '~' && (after == sqlEnd || after == sqlComment || after == sqlLogic):
 		return plain
 	case (t.kind == sqlString || t.kind == sqlNumber) && after == sqlLogic && (s.quoted || s.number):
 		return s.condition(j + 2)
@@ -265,6 +264,21 @@ func (s *sqlReading) calculated(i int) grade {
 		return plain
 	}
 	return none
+}
+
+// isText reports whether a token is a text that ends, or that the statement around the value
+// ends: a word, not the rest of a sentence.
+func (s *sqlReading) isText(t sqlToken) bool {
+	inner := s.text.s[t.from+1 : t.to]
+	if t.to-t.from > 1 && inner[len(inner)-1] == s.text.s[t.from] {
+		return true
+	}
+	for _, c := range []byte(inner) {
+		if !isWordByte(c) && c != '%' || len(inner) > 32 {
+			return false
+		}
+	}
+	return true
 }
 
 // prefix passes what may stand before a value: brackets, signs, not.
@@ -382,6 +396,9 @@ func (s *sqlReading) constant(j int) grade {
 		}
 		return none
 	case sqlEnd, sqlComment, sqlLogic, sqlSemicolon:
+		if first.kind == sqlString && !s.isText(first) {
+			return none
+		}
 		if s.quoted && (first.word == "" || t.kind != sqlEnd || s.alone) {
 			return plain
 		}

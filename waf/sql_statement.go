@@ -48,7 +48,7 @@ func (s *sqlReading) statement(i int, follows bool) grade {
 	case "call", "do":
 		return one(follows && s.at(i+2).kind == sqlOpen && s.function(next) > none)
 	case "copy":
-		return one(third.kind == sqlName && (s.is(i+2, "from") || s.is(i+2, "to")) && s.at(i+3).kind == sqlString || next.kind == sqlOpen && s.isSelect(i+2))
+		return one(follows && third.kind == sqlName && (s.is(i+2, "from") || s.is(i+2, "to")) && s.at(i+3).kind == sqlString || next.kind == sqlOpen && s.isSelect(i+2))
 	case "load":
 		return one(s.is(i+1, "data") && s.find(i+2, "infile"))
 	case "attach":

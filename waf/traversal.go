@@ -66,10 +66,10 @@ func (t *text) upAt(i int, path bool) (grade, int) {
 		return sure, i - 1
 	case inside:
 		return none, i - 1 // and so on.../
+	case isLocalCode(ahead(s, i, 200)):
+		return faint, i - 1
 	case ups >= 4, path && ups >= 2:
 		return plain, i - 1
-	case path && isLocalCode(s[i:]):
-		return faint, i - 1
 	case path && !strings.Contains(s[:begin], "://"):
 		return plain, i - 1
 	case ups == 3:
@@ -102,7 +102,11 @@ func isSeparator(c byte) bool { return c == '/' || c == '\\' }
 
 // isLocalCode reports a path of a source file, such as modules name them.
 func isLocalCode(rest string) bool {
-	for _, end := range []string{".js", ".ts", ".tsx", ".jsx", ".css", ".scss", ".md", ".html", ".vue", ".go", ".png", ".svg"} {
+	if end := strings.IndexAny(rest, " \t\r\n:#?'\"`)>"); end >= 0 {
+		rest = rest[:end]
+	}
+	rest = strings.TrimRight(rest, ".,;")
+	for _, end := range []string{".js", ".ts", ".tsx", ".jsx", ".css", ".scss", ".md", ".html", ".vue", ".go", ".s", ".c", ".h", ".rs", ".py", ".java", ".json", ".png", ".jpg", ".svg"} {
 		if strings.HasSuffix(rest, end) {
 			return true
 		}
@@ -160,7 +164,7 @@ func (t *text) wrapperAt(i int) grade {
 			return plain
 		}
 	case "file":
-		if isTarget(rest) || begin == 0 && hasPrefixFold(rest, "/") && t.have&hasBlank == 0 {
+		if isTarget(rest) && t.have&hasBlank == 0 || begin == 0 && hasPrefixFold(rest, "/") && t.have&hasBlank == 0 {
 			return plain
 		}
 	}

@@ -19,7 +19,7 @@ func findXXE(t *text) grade {
 		rest := s[from:]
 		switch {
 		case hasPrefixFold(rest, "<!entity"):
-			best = sure
+			best = max(best, t.entity(from+len("<!entity")))
 		case hasPrefixFold(rest, "<!doctype"):
 			best = max(best, t.documentType(from+len("<!doctype")))
 		case hasPrefixFold(rest, "<xi:include"), hasPrefixFold(rest, "<include") && strings.Contains(ahead(s, from, 200), "www.w3.org/2001/XInclude"):
@@ -30,6 +30,21 @@ func findXXE(t *text) grade {
 		from++
 	}
 	return best
+}
+
+// entity judges the declaration of an entity: one that has a name and a value.
+func (t *text) entity(i int) grade {
+	s := t.s
+	for i < len(s) && (isSpace(s[i]) || s[i] == '%') {
+		i++
+		t.steps++
+	}
+	name := wordAt(ahead(s, i, 64), 0)
+	j := skipSpace(s, i+len(name))
+	if rest := s[j:]; name != "" && (strings.HasPrefix(rest, `"`) || strings.HasPrefix(rest, "'") || hasPrefixFold(rest, "system") || hasPrefixFold(rest, "public")) {
+		return sure
+	}
+	return faint
 }
 
 // documentType judges a document type: one with a subset of its own, or that lies elsewhere.
