@@ -40,6 +40,7 @@ func rules() []rule {
 		{pkg: "flow", may: []string{".", "shield", "limit", "internal/journal", "internal/strictjson"}},
 		{pkg: "internal/journal", may: []string{"internal/store/lock"}},
 		{pkg: "schema", may: []string{"shield", "internal/strictjson"}, others: true},
+		{pkg: "waf", may: []string{"shield", "schema"}},
 		{pkg: "workload", may: []string{"internal/pki/certfile", "internal/pki/est", "internal/pki/renewed", "internal/fetch", "internal/revocation"}},
 	}
 }

@@ -191,6 +191,8 @@ func headingOf(name string) string {
 		name = "insecure_allow"
 	case "bodyschema":
 		name = "body_schema"
+	case "injectionexception":
+		name = "insecure_except"
 	case "trial":
 		name = "insecure_report_only"
 	case "kept":

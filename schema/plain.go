@@ -10,12 +10,15 @@ import (
 
 // Body holds bodies of JSON to a plain JSON Schema. It is a layer of the guard, safe for
 // concurrent use. Path, query, headers and cookies are not looked at.
-type Body struct{ body *body }
+type Body struct {
+	body       *body
+	undeclared bool // properties may pass that the schema does not name
+}
 
 // OpenBody reads a JSON Schema (2020-12), as strictly as those of an OpenAPI document; name is
 // for errors. A body is demanded, of the media type application/json.
 func OpenBody(name string, text []byte, o Options) (*Body, error) {
-	d := &Document{name: name, options: o}
+	d := &Document{name: name, options: o, looks: newLooker()}
 	var err error
 	if d.tree, err = readTree(text); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -35,7 +38,7 @@ func OpenBody(name string, text []byte, o Options) (*Body, error) {
 	if m.schema, err = d.schemaAt(""); err != nil {
 		return nil, err
 	}
-	return &Body{&body{required: true, media: []*media{m}}}, nil
+	return &Body{body: &body{required: true, media: []*media{m}}, undeclared: o.Undeclared}, nil
 }
 
 // Body is how much of a body is read: the guard bounds it by the endpoint's own limit.

@@ -28,22 +28,35 @@ func (o *Operation) Texts(r *http.Request, each func(in string, names []string, 
 	if err := o.queryTexts(&w, r.URL.RawQuery); err != nil {
 		return err
 	}
-	return o.bodyTexts(&w, r)
+	return o.body.texts(&w, r, o.options.Undeclared)
+}
+
+// Texts is like [Operation.Texts]; path and query are not described.
+func (b *Body) Texts(r *http.Request, each func(in string, names []string, text string) error) error {
+	w := walker{each: each}
+	if err := w.undescribed(r); err != nil {
+		return err
+	}
+	return b.body.texts(&w, r, b.undeclared)
 }
 
 // Texts is like [Operation.Texts] for a request that no description speaks of: all its texts
 // are looked at. Bodies are read as strictly as with a description, and refused (invalid_input,
 // rule form) if they cannot be. Bodies that are no text are not read.
 func Texts(r *http.Request, each func(in string, names []string, text string) error) error {
-	o := Operation{options: Options{Undeclared: true, LargeIntegers: true}}
 	w := walker{each: each}
-	if err := w.segments(r.URL.EscapedPath()); err != nil {
-		return err
-	}
-	if err := o.queryTexts(&w, r.URL.RawQuery); err != nil {
+	if err := w.undescribed(r); err != nil {
 		return err
 	}
 	return w.freeBody(r)
+}
+
+// undescribed hands on all texts of path and query.
+func (w *walker) undescribed(r *http.Request) error {
+	if err := w.segments(r.URL.EscapedPath()); err != nil {
+		return err
+	}
+	return new(Operation).queryTexts(w, r.URL.RawQuery)
 }
 
 // walker hands texts on.
@@ -208,16 +221,16 @@ func unreadable(err error) error {
 	return refusal
 }
 
-// bodyTexts hands on the texts of a body that is described.
-func (o *Operation) bodyTexts(w *walker, r *http.Request) error {
-	if r.ContentLength == 0 || o.body == nil {
+// texts hands on the texts of a body that is described.
+func (b *body) texts(w *walker, r *http.Request, undeclared bool) error {
+	if r.ContentLength == 0 || b == nil {
 		return nil // there is none: the contract holds that
 	}
 	name, parameters, refusal := mediaOf(r.Header)
 	if refusal != nil {
 		return refusal
 	}
-	m := o.body.find(name, parameters)
+	m := b.find(name, parameters)
 	if m == nil {
 		return w.freeBody(r)
 	}
@@ -232,8 +245,10 @@ func (o *Operation) bodyTexts(w *walker, r *http.Request) error {
 	switch {
 	case name == multipartForm:
 		return w.parts(m, parameters["boundary"], text)
-	case isXML(name) && (m.element == nil || o.options.Undeclared):
+	case isXML(name) && (m.element == nil || undeclared):
 		return w.xml(text)
+	case isJSON(name) && m.schema == nil:
+		return w.json(text)
 	}
 	v := kept.Value()
 	if v == nil {

@@ -256,6 +256,9 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 		return e, err
 	}
 	e.Validate = tried(&from, config.TrialContract, e.Validate)
+	if e.Harm, err = g.injection(from, e.Validate); err != nil {
+		return e, err
+	}
 	if e.Policy, err = a.conditions(f, g, from); err != nil {
 		return e, err
 	}

@@ -142,6 +142,7 @@ type API struct {
 	CORS        Words               `yaml:"cors" doc:"Origins whose scripts may call, exact: https://app.example.com. Default: none."`
 	OpenAPI     *OpenAPI            `yaml:"openapi" doc:"The API's description, to which every request is held. A word is the file."`
 	Trials      []Trial             `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason. Inherited; an endpoint's own come first."`
+	Injection   *Injection          `yaml:"injection" doc:"Look for injections in what no description confines. on: with all detectors. Default: not."`
 	Candidate   *Candidate          `yaml:"candidate" doc:"A stricter policy that is tried beside this one: what it would refuse is only recorded. Inherited; an endpoint's own stands in its place."`
 	Flows       map[string]Flow     `yaml:"flows" doc:"Orders in which sensitive endpoints may be called." hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores" keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
 	MaxBody     Size                `yaml:"max_body" doc:"Longest accepted body." default:"10MiB" min:"1" max:"1024GiB"`
@@ -175,6 +176,7 @@ type Endpoint struct {
 	Idempotency *Idempotency `yaml:"idempotency" doc:"What is done once, however often it is sent: retries with the same Idempotency-Key get the first answer again. {} for the defaults."`
 
 	Trials    []Trial    `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason."`
+	Injection *Injection `yaml:"injection" doc:"Instead of the API's."`
 	Candidate *Candidate `yaml:"candidate" doc:"Instead of the API's."`
 
 	Pos Pos `yaml:"-"`

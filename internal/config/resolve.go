@@ -57,6 +57,7 @@ type Resolved struct {
 	Schema      *BodySchema   // the schema of its bodies; nil: none
 	OpenAPI     *OpenAPI      // the description to which requests are held; nil: none
 	Trials      []Trial       // layers that are only recorded, the endpoint's own first
+	Injection   *Injection    // injections that are looked for; nil: none
 	Candidate   *Candidate    // what is tried beside; nil: nothing
 	Idempotency *Idempotency  // nil: Idempotency-Key means nothing
 	Step        *FlowStep     // of a flow; nil: none
@@ -96,6 +97,7 @@ func (f *File) resolve() ([]Resolved, Problems) {
 		r.checkNamed("apis."+name+".scopes", api.Scopes)
 		r.checkTrials("apis."+name, api.Trials, api.Candidate)
 		first := len(all)
+		r.checkInjection("apis."+name+".injection", api.Injection)
 		for _, pattern := range sortedKeys(api.Endpoints) {
 			e := r.endpoint(name, &api, pattern, api.Endpoints[pattern])
 			e.Limits = slices.Concat(shared, r.name(name, pattern, api.Endpoints[pattern].Limit))
@@ -140,6 +142,8 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 	}
 	r.checkTrials(path, e.Trials, e.Candidate)
 	resolved.Trials = slices.Concat(e.Trials, api.Trials)
+	r.checkInjection(path+".injection", e.Injection)
+	resolved.Injection = cmp.Or(e.Injection, api.Injection).inForce()
 	resolved.Candidate = cmp.Or(e.Candidate, api.Candidate)
 	if e.MaxBody > 0 {
 		resolved.MaxBody = int64(e.MaxBody)

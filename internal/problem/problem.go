@@ -158,6 +158,8 @@ func title(code shield.Code) (string, bool) {
 		return "The endpoint does not have this method", true
 	case shield.BlockedNetwork:
 		return "Requests from this network are not accepted at the moment", true
+	case shield.Injection:
+		return "A value could become code where the service uses it", true
 	case shield.InvalidInput:
 		return "The request is not what the API's description allows", true
 	case shield.TooLarge:
