@@ -8,16 +8,16 @@ import (
 
 // Bounds of decoding.
 const (
-	maxRounds = 2         // a text is decoded so many times, one coding within another
+	maxRounds = 3         // a text is decoded so many times, one coding within another
 	maxBase64 = 256 << 10 // bytes of a value that is decoded from base64
-	minBase64 = 8
+	minBase64 = 4
 )
 
 // escapes are the marks without which decoding changes nothing.
 const escapes = hasPercent | hasAmpersand | hasBackslash | hasWide
 
 // variants calls each with a text and with what it decodes to: up to [maxRounds] rounds of
-// escapes, and what base64 it is, with its own escapes. That is at most six texts, none longer
+// escapes, and what base64 it is, with its own escapes. That is at most eight texts, none longer
 // than the first. It stops where each says so.
 func (t *tables) variants(s string, each func(*text) bool) {
 	first := t.text(s, false)

@@ -13,6 +13,10 @@ func findHeader(t *text) grade {
 	best := none
 	first := strings.IndexAny(s, "\r\n")
 	word := first >= 0 && strings.IndexByte(s[:first], ' ') < 0 && first > 0
+	begin := 0
+	if first >= 0 {
+		begin = skipSpace(s, first)
+	}
 	for i := max(first, 0); i < len(s) && best < plain; i++ {
 		t.steps++
 		if s[i] != '\n' && s[i] != '\r' {
@@ -21,7 +25,7 @@ func findHeader(t *text) grade {
 		if i+1 < len(s) && s[i] == '\r' && s[i+1] == '\n' {
 			i++
 		}
-		follows := word && skipSpace(s, first) > i // nothing but breaks between
+		follows := word && begin > i // nothing but breaks between
 		best = max(best, t.headerAt(i+1, follows))
 	}
 	return best

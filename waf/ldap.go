@@ -44,6 +44,9 @@ func (t *text) wholeFilter() grade {
 // filterAfter judges what follows a bracket that was never opened.
 func (t *text) filterAfter(i int) grade {
 	s := t.s
+	if i+1 < len(s) && s[i+1] == ')' {
+		return none // the last of them is looked at
+	}
 	for i < len(s) && (s[i] == ')' || s[i] == ' ') {
 		i++
 		t.steps++

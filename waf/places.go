@@ -74,7 +74,7 @@ func cookies(line string, each func(p Place, text string) error) error {
 		name, value, _ := strings.Cut(strings.Trim(part, " \t"), "=")
 		names[0] = name
 		p := Place{In: "cookie", Names: names[:]}
-		for _, text := range []string{name, strings.Trim(value, `"`)} {
+		for _, text := range [...]string{name, value} {
 			if text == "" {
 				continue
 			}

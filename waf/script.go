@@ -11,12 +11,13 @@ import "strings"
 func findScript(t *text) grade {
 	s := t.s
 	best := t.schemeAt(0)
+	first := strings.IndexByte(s, '<')
 	for i := 0; i < len(s) && best < sure; i++ {
 		t.steps++
 		var g grade
 		switch s[i] {
 		case '<':
-			g = t.elementAt(i)
+			g = t.elementAt(i, i == first)
 		case '"', '\'', '`':
 			g = max(t.attributeBehind(i), t.callBehind(i))
 		case '\\':
@@ -33,7 +34,7 @@ func findScript(t *text) grade {
 const maxElement = 512
 
 // elementAt judges the element that begins at i.
-func (t *text) elementAt(i int) grade {
+func (t *text) elementAt(i int, first bool) grade {
 	s := t.s
 	j := i + 1
 	closing := j < len(s) && s[j] == '/'
@@ -55,7 +56,7 @@ func (t *text) elementAt(i int) grade {
 	name := lower(s[begin:j])
 	g := elementGrade(string(name.bytes[:name.n]))
 	if closing {
-		if g == sure && ended && strings.IndexByte(s[:i], '<') < 0 {
+		if g == sure && ended && first {
 			return plain // </script> that nobody began: it ends the one around
 		}
 		return none
@@ -93,7 +94,7 @@ func (t *text) attributes(i int) grade {
 	for i < end && best < plain {
 		t.steps++
 		c := s[i]
-		if c == '>' {
+		if c == '>' || c == '<' { // another element is read by itself
 			break
 		}
 		if isSpace(c) || c == '/' || c == '"' || c == '\'' || c == 0 {
@@ -101,7 +102,7 @@ func (t *text) attributes(i int) grade {
 			continue
 		}
 		begin := i
-		for i < end && !isSpace(s[i]) && strings.IndexByte("/>=\"'", s[i]) < 0 {
+		for i < end && !isSpace(s[i]) && strings.IndexByte("/<>=\"'", s[i]) < 0 {
 			i++
 		}
 		name := s[begin:i]

@@ -74,6 +74,16 @@ func (t *text) afterSeparator(i int) grade {
 	if double {
 		j++
 	}
+	if sign == '\n' { // what follows several of them is seen behind the last
+		j = i + 1
+		for j < len(s) && (s[j] == ' ' || s[j] == '\t') {
+			j++
+			t.steps++
+		}
+		if j < len(s) && isSpace(s[j]) {
+			return none
+		}
+	}
 	name, args := t.program(j)
 	kind := t.commandOf(name)
 	if kind == noCommand {
@@ -87,24 +97,29 @@ func (t *text) afterSeparator(i int) grade {
 		return none
 	}
 	g := t.arguments(args, sign)
-	blank := strings.IndexByte(ahead(s, 0, i), ' ') >= 0
+	blank := strings.IndexByte(ahead(s, 0, min(i, 200)), ' ') >= 0
+	ends := args == len(s) || strings.IndexByte(";|&\n)", s[args]) >= 0
 	switch {
 	case g == none:
 		return none
 	case sign == '\n':
-		if g < sure && (blank || args == len(s) && kind == isWordToo && i > 0 && strings.IndexByte(s[:i], '.') < 0) {
+		if g < sure && (blank || strings.HasPrefix(s, "```") || kind == isWordToo && args < len(s) && s[args] == '\n' || args == len(s) && kind == isWordToo && i > 0 && strings.IndexByte(s[:i], '.') < 0) {
 			return faint // lines of a text, of which one begins so
 		}
 	case sign == '&' && !double:
 		if word, _, _ := strings.Cut(ahead(s, args, 64), "&"); strings.IndexByte(word, '=') > 0 && i > 0 && !isSpace(s[i-1]) {
 			return faint
 		}
-		if args == len(s) && kind == isWordToo && i > 0 || i > 0 && isAlphanumeric(s[i-1]) && j < len(s) && isAlphanumeric(s[j]) && args < len(s) && s[args] == '=' {
+		if i > 1 && strings.IndexByte("=(,", s[i-2]) >= 0 && s[i-1] == ' ' && j < len(s) && !isSpace(s[j]) || i > 0 && strings.IndexByte("=(,", s[i-1]) >= 0 {
+			return faint // an address of C
+		}
+		if ends && kind == isWordToo && (blank || i > 0 && args == len(s)) || i > 0 && isAlphanumeric(s[i-1]) && j < len(s) && isAlphanumeric(s[j]) && args < len(s) && s[args] == '=' {
 			return faint // a parameter of an address
 		}
 	case sign == '|' && !double && isTable(s, i):
 		return faint
-	case kind == isWordToo && blank && (args == len(s) || strings.IndexByte(";|&\n", s[args]) >= 0):
+	case kind == isWordToo && (blank && ends || args < len(s) && s[args] == '\n'),
+		ends && blank && strings.IndexByte(ahead(s, max(0, i-200), min(i, 200)), sign) >= 0:
 		return faint // the last of a list
 	}
 	return g
@@ -150,7 +165,7 @@ func (t *text) inBackticks(i int) (grade, int) {
 		return none, end
 	}
 	g := t.arguments(args, '`')
-	if g == plain && (strings.IndexByte(s[:i], ' ') >= 0 || end+1 < len(s) && strings.IndexByte(s[end:], ' ') >= 0) {
+	if g == plain && (strings.IndexByte(ahead(s, max(0, i-200), min(i, 200)), ' ') >= 0 || end+1 < len(s) && strings.IndexByte(ahead(s, end, 200), ' ') >= 0) {
 		g = faint
 	}
 	return g, end
@@ -253,7 +268,7 @@ func (t *text) arguments(i int, sign byte) grade {
 	case c == ';' || c == '|' || c == '&' || c == '\n' || c == '#':
 		return t.afterCommand(i)
 	case c == '<' || c == '>':
-		return plain
+		return redirected(s, i, false)
 	case c == '%', c == '"', c == '\'':
 		if skipSpace(s, i+1) >= len(s) && c != '%' {
 			return plain // the quote of the command around it
@@ -274,11 +289,13 @@ func (t *text) arguments(i int, sign byte) grade {
 	switch c := s[j]; {
 	case c == '+' && j+1 < len(s) && isLetter(s[j+1]), c == '/' && strings.HasPrefix(s[j:], "/ -"):
 		return plain
-	case c == '-' && j+1 < len(s) && (isAlphanumeric(s[j+1]) || s[j+1] == '-' && j+2 < len(s) && isAlphanumeric(s[j+2])), c == '/' && j+1 < len(s) && !isSpace(s[j+1]), c == '~', c == '$', c == '>', c == '<',
+	case c == '-' && j+1 < len(s) && (isAlphanumeric(s[j+1]) || s[j+1] == '-' && j+2 < len(s) && isAlphanumeric(s[j+2])), c == '/' && j+1 < len(s) && !isSpace(s[j+1]), c == '~', c == '$',
 		c == '*', strings.HasPrefix(s[j:], ".."), strings.HasPrefix(s[j:], "./"):
 		return plain
 	case c == '|' || c == ';' || c == '&' || c == '#':
 		return t.afterCommand(j)
+	case c == '<' || c == '>':
+		return redirected(s, j, true)
 	case isDigit(c):
 		end := j
 		for end < len(s) && (isDigit(s[end]) || s[end] == '.') {
@@ -324,7 +341,7 @@ func (t *text) argument(j int, sign byte) grade {
 		return plain
 	case skipSpace(s, end) == len(s) && t.commandOf(strings.ToLower(t.nameBefore(j))) == isCommand && sign != '\n' && sign != '`' && sign != ')':
 		return plain // ps aux
-	case end < len(s) && strings.IndexByte(";|&", s[end]) >= 0:
+	case end < len(s) && strings.IndexByte(";|&", s[end]) >= 0 && t.commandOf(strings.ToLower(t.nameBefore(j))) == isCommand:
 		return plain
 	case (skipSpace(s, end) == len(s) || strings.IndexByte(";|&", s[skipSpace(s, end)]) >= 0) && strings.IndexByte(s[j:end], '.') > 0 && isAlphanumeric(s[end-1]):
 		return plain // cat config.php
@@ -343,6 +360,21 @@ func (t *text) afterCommand(i int) grade {
 		t.steps++
 	}
 	if j >= len(s) || s[i] == '#' || s[i] == '\n' {
+		return plain
+	}
+	return faint
+}
+
+// redirected judges a sign that leads to a file, or compares.
+func redirected(s string, i int, apart bool) grade {
+	j := i + 1
+	for j < len(s) && (s[j] == s[i] || isSpace(s[j])) {
+		j++
+	}
+	switch {
+	case j >= len(s) || s[j] == '=':
+		return faint
+	case strings.IndexByte("/.&~$%(", s[j]) >= 0, !apart && j == i+1 && isLetter(s[j]):
 		return plain
 	}
 	return faint

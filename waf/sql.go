@@ -219,7 +219,7 @@ func (s *sqlReading) compared(i int, closed bool) grade {
 		}
 	case !s.quoted:
 		if after == sqlLogic && t.kind == sqlNumber && s.number {
-			return s.condition(j + 2) // 1=1 or 2=2
+			return min(s.condition(j+2), faint) // 1=1 or 2=2, which sums say too
 		}
 	case s.is(i, "like") || s.is(i, "rlike") || s.is(i, "regexp"):
 		if t.kind == sqlString && s.isText(t) {
@@ -227,7 +227,7 @@ func (s *sqlReading) compared(i int, closed bool) grade {
 		}
 	case s.is(i, "in") && t.kind != sqlName && s.at(j-1).kind == sqlOpen:
 		return plain
-	case t.kind == sqlString && s.isText(t) && ends && (s.alone || after == sqlComment || after == sqlLogic || closed):
+	case t.kind == sqlString && s.at(i).word == "" && s.isText(t) && ends && (s.alone || after == sqlComment || after == sqlLogic || closed):
 		return plain
 	case t.kind == sqlNumber && (after == sqlComment || after == sqlLogic && s.condition(j+2) >= plain):
 		return plain
@@ -396,8 +396,11 @@ func (s *sqlReading) constant(j int) grade {
 		}
 		return none
 	case sqlEnd, sqlComment, sqlLogic, sqlSemicolon:
-		if first.kind == sqlString && !s.isText(first) {
+		if first.kind == sqlString && (!s.isText(first) || strings.IndexByte(s.text.s[first.from:first.to], ' ') >= 0) {
 			return none
+		}
+		if first.kind == sqlString && t.kind == sqlEnd && s.text.s[first.to-1] == s.text.s[first.from] && first.to-first.from > 1 {
+			return faint // one quote more follows it: no statement
 		}
 		if s.quoted && (first.word == "" || t.kind != sqlEnd || s.alone) {
 			return plain

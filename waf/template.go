@@ -50,8 +50,17 @@ func (t *text) expressionAt(i int) grade {
 		open, closing = 4, ")"
 	case strings.HasPrefix(s[i:], "{php}"):
 		return plain
-	case strings.HasPrefix(s[i:], "${"):
 	default:
+		return none
+	}
+	if t.closing < i+open {
+		t.closing = len(s)
+		if at := strings.IndexAny(s[i+open:], "})]"); at >= 0 {
+			t.closing = i + open + at
+		}
+		t.steps += t.closing - i
+	}
+	if t.closing-i > maxExpression {
 		return none
 	}
 	inner := ahead(s, i+open, maxExpression)
@@ -61,28 +70,27 @@ func (t *text) expressionAt(i int) grade {
 	} else if len(inner) < maxExpression {
 		return none // it is never run
 	}
-	if closing == ")" && two == "@(" {
-		if isSum(inner) {
-			return plain
-		}
-		return callsInterpreter(inner)
-	}
-	if isSum(inner) {
+	if isSum(inner) || closing == "}}" && givesAway(inner) {
 		return plain
 	}
-	if closing == "}}" && givesAway(inner) {
-		return plain
+	return t.interpreted(i, inner)
+}
+
+// interpreted searches the expression that begins at i, unless it is part of one that was
+// searched.
+func (t *text) interpreted(i int, inner string) grade {
+	if i < t.checked || !strings.ContainsAny(inner, "(._|`#@") {
+		return none
 	}
+	t.checked = i + len(inner)
+	t.steps += len(inner)
 	return callsInterpreter(inner)
 }
 
 // isSum reports whether an expression is reckoned from constants alone: 7*7, '7'*7, 7 * '7'.
 func isSum(inner string) bool {
 	i := skipSpace(inner, 0)
-	if strings.HasPrefix(inner[i:], "=") || strings.HasPrefix(inner[i:], "{") || strings.HasPrefix(inner[i:], "$") {
-		i = skipSpace(inner, i+1)
-	}
-	for i < len(inner) && inner[i] == '(' {
+	for i < len(inner) && (strings.IndexByte("={$(", inner[i]) >= 0 || isSpace(inner[i])) {
 		i++
 	}
 	n := constantAt(inner, i)
@@ -170,8 +178,12 @@ func (t *text) scriptletAt(i int) grade {
 		if isSum(inner) {
 			return plain
 		}
-		return callsInterpreter(inner)
+		return t.interpreted(i, inner)
 	case hasPrefixFold(rest, "<?php"):
+		if i < t.checked {
+			return none
+		}
+		t.checked = i + len(rest)
 		for _, call := range []string{"system(", "exec(", "eval(", "passthru(", "phpinfo(", "$_get", "$_post", "$_request", "assert(", "include", "file_get_contents", "base64_decode"} {
 			if containsFold(rest, call) {
 				return plain
@@ -181,7 +193,7 @@ func (t *text) scriptletAt(i int) grade {
 	case strings.HasPrefix(rest, "<?=") && containsFold(rest, "("):
 		return plain
 	case strings.HasPrefix(rest, "<#assign") || strings.HasPrefix(rest, "<#list"):
-		return max(callsInterpreter(rest), faint)
+		return max(t.interpreted(i, rest), faint)
 	}
 	return none
 }

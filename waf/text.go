@@ -11,6 +11,8 @@ type text struct {
 	s       string
 	have    mark
 	decoded bool // it was written in another way
+	closing int  // the next bracket that closes an expression, from where one was looked for
+	checked int  // up to where expressions have been searched
 	steps   int  // bytes that scanners have passed; tests hold that it grows with the text alone
 }
 

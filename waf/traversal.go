@@ -12,6 +12,7 @@ func findTraversal(t *text) grade {
 		return none
 	}
 	best := none
+	first := strings.IndexByte(t.s, '.')
 	path := t.have&hasBlank == 0 && t.have&hasBreak == 0 && strings.IndexByte(t.s, '(') < 0 && strings.IndexByte(t.s, '"') < 0
 	for i := 0; i < len(t.s); i++ {
 		t.steps++
@@ -28,7 +29,7 @@ func findTraversal(t *text) grade {
 				g = plain
 			}
 		case c == 0:
-			if path && i > 0 && strings.IndexByte(t.s[:i], '.') >= 0 {
+			if path && first >= 0 && first < i {
 				g = plain // the end of a name, for some readers
 			}
 		}
@@ -70,7 +71,7 @@ func (t *text) upAt(i int, path bool) (grade, int) {
 		return faint, i - 1
 	case ups >= 4, path && ups >= 2:
 		return plain, i - 1
-	case path && !strings.Contains(s[:begin], "://"):
+	case path && !strings.Contains(s[:min(begin, 12)], "://"):
 		return plain, i - 1
 	case ups == 3:
 		return faint, i - 1
@@ -128,6 +129,9 @@ func (t *text) targetAt(i int, path bool) grade {
 // isTarget reports whether a path is one of the files that attackers read first.
 func isTarget(path string) bool {
 	path = strings.TrimLeft(path, `/\.`)
+	if path == "" || strings.IndexByte("ewpbmrvsahg", path[0]|0x20) < 0 {
+		return false
+	}
 	for _, file := range []string{
 		"etc/passwd", "etc/shadow", "etc/hosts", "etc/group", "etc/issue", `etc\passwd`, "proc/self/", "proc/version", "windows/win.ini", `windows\win.ini`,
 		"windows/system32", `windows\system32`, "winnt/win.ini", `winnt\`, "boot.ini", "win.ini", "web-inf/", `web-inf\`, "meta-inf/", "web.config", ".ssh/", ".aws/credentials", ".env", ".git/",

@@ -201,12 +201,34 @@ func (f *finding) look(p Place, s string) error {
 	if name == "" || len(f.fields) == maxFound {
 		return nil
 	}
+	f.fields = append(f.fields, shield.Field{In: p.In, Pointer: told(p), Rule: name})
+	return nil
+}
+
+// told is the pointer to a place as callers and operators are told of it. A name can be the
+// attack itself, so that only plain ones are told.
+func told(p Place) string {
+	names := slices.Clone(p.Names)
+	for i, name := range names {
+		if !isPlainName(name) {
+			names[i] = "…"
+		}
+	}
+	p.Names = names
 	pointer := p.Pointer()
 	if len(pointer) > maxPointer {
 		pointer = pointer[:maxPointer] + "…"
 	}
-	f.fields = append(f.fields, shield.Field{In: p.In, Pointer: pointer, Rule: name})
-	return nil
+	return pointer
+}
+
+func isPlainName(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; !isAlphanumeric(c) && strings.IndexByte("-_.:[]$@", c) < 0 || i >= 64 {
+			return false
+		}
+	}
+	return true
 }
 
 // find returns the first detector that finds something in a text, "" if none does.
