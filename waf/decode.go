@@ -18,40 +18,36 @@ const escapes = hasPercent | hasAmpersand | hasBackslash | hasWide
 
 // variants calls each with a text and with what it decodes to: up to [maxRounds] rounds of
 // escapes, and what base64 it is, with its own escapes. That is at most eight texts, none longer
-// than the first. It stops where each says so.
-func (t *tables) variants(s string, each func(*text) bool) {
-	first := t.text(s, false)
-	if !each(&first) {
+// than the first, one after the other in t. It stops where each says so.
+func (t *text) variants(s string, each func(*text) bool) {
+	t.read(s, false)
+	if !each(t) || !t.rounds(each) || t.have&hasOther != 0 {
 		return
 	}
-	last, more := first.rounds(each)
-	if !more || last.have&hasOther != 0 {
-		return
-	}
-	if plain, ok := unbase64(last.s); ok {
-		within := t.text(plain, true)
-		if each(&within) {
-			within.rounds(each)
+	if plain, ok := unbase64(t.s); ok {
+		t.read(plain, true)
+		if each(t) {
+			t.rounds(each)
 		}
 	}
 }
 
-// rounds takes escapes away until there are none, or it is enough.
-func (t *text) rounds(each func(*text) bool) (last *text, more bool) {
+// rounds takes escapes away until there are none, or it is enough, and reports whether to go on.
+func (t *text) rounds(each func(*text) bool) bool {
 	for range maxRounds {
 		if t.have&escapes == 0 {
-			return t, true
+			return true
 		}
 		decoded, changed := unescape(t.s)
 		if !changed {
-			return t, true
+			return true
 		}
-		next := t.text(decoded, true)
-		if t = &next; !each(t) {
-			return t, false
+		t.read(decoded, true)
+		if !each(t) {
+			return false
 		}
 	}
-	return t, true
+	return true
 }
 
 // unescape takes one layer of every escape away that some reader of texts takes away: percent,
@@ -300,22 +296,47 @@ func unbase64(s string) (string, bool) {
 	if strings.ContainsAny(s, "-_") {
 		coding = base64.RawURLEncoding
 	}
-	var head [12]byte
-	if n, err := coding.Decode(head[:], []byte(s[:min(len(s)&^3, 16)])); err != nil || !isPrintable(string(head[:n]), true) {
-		return "", false // pictures and keys end here
+	if !beginsPrintable(s) {
+		return "", false // words, pictures and keys end here
 	}
 	out, err := coding.DecodeString(s)
-	if err != nil || !isPrintable(string(out), false) {
+	if err != nil || !isPrintable(string(out)) {
 		return "", false
 	}
 	return string(out), true
 }
 
-// isPrintable reports whether a text has only characters that people read; cut: its end may
-// be amiss.
-func isPrintable(s string, cut bool) bool {
-	for i, r := range s {
-		if r == utf8.RuneError && (!cut || i < len(s)-3) || r < ' ' && !isSpace(byte(r)) && r != 0 || r == 0x7f {
+// beginsPrintable reports whether the first bytes that base64 decodes to can be those of a text.
+func beginsPrintable(s string) bool {
+	for i := 0; i+3 < len(s) && i < 32; i += 4 {
+		v := sextet(s[i])<<18 | sextet(s[i+1])<<12 | sextet(s[i+2])<<6 | sextet(s[i+3])
+		for _, c := range [...]byte{byte(v >> 16), byte(v >> 8), byte(v)} {
+			if c < ' ' && !isSpace(c) && c != 0 || c == 0x7f || c >= 0xf5 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func sextet(c byte) uint32 {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return uint32(c - 'A')
+	case c >= 'a' && c <= 'z':
+		return uint32(c - 'a' + 26)
+	case isDigit(c):
+		return uint32(c - '0' + 52)
+	case c == '+' || c == '-':
+		return 62
+	}
+	return 63
+}
+
+// isPrintable reports whether a text has only characters that people read.
+func isPrintable(s string) bool {
+	for _, r := range s {
+		if r == utf8.RuneError || r < ' ' && !isSpace(byte(r)) && r != 0 || r == 0x7f {
 			return false
 		}
 	}

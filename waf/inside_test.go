@@ -11,7 +11,8 @@ func TestWorkGrowsWithTheTextAlone(t *testing.T) {
 	for _, piece := range pieces() {
 		for _, d := range detectors() {
 			steps := func(n int) int {
-				one := all.text(strings.Repeat(piece, n), false)
+				one := text{tables: all}
+				one.read(strings.Repeat(piece, n), false)
 				d.find(&one)
 				return one.steps
 			}
@@ -29,7 +30,8 @@ func TestVariantsAreBounded(t *testing.T) {
 	for _, piece := range pieces() {
 		s := strings.Repeat(piece, 500)
 		n := 0
-		all.variants(s, func(one *text) bool {
+		first := text{tables: all}
+		first.variants(s, func(one *text) bool {
 			if n++; n > 8 || len(one.s) > len(s) {
 				t.Errorf("%q: variant %d has %d bytes of %d", piece, n, len(one.s), len(s))
 			}

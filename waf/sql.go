@@ -37,8 +37,7 @@ func (t *text) quotedSQL(quote byte) (best grade) {
 		}
 		at += from
 		t.steps += at - from + 1
-		q := sqlTokens{text: t, next: at + 1}
-		s := sqlReading{sqlTokens: &q, quoted: true, alone: strings.IndexByte(t.s[:at], ' ') < 0}
+		s := sqlReading{sqlTokens: t.sqlAt(at + 1), quoted: true, alone: strings.IndexByte(t.s[:at], ' ') < 0}
 		best = max(best, s.tail(0))
 		twice := at+1 < len(t.s) && t.s[at+1] == quote
 		if best == sure || !twice && (at == 0 || t.s[at-1] != '\\') {
@@ -53,8 +52,7 @@ func (t *text) quotedSQL(quote byte) (best grade) {
 
 // bareSQL reads the text from its beginning.
 func (t *text) bareSQL() grade {
-	q := sqlTokens{text: t}
-	s := sqlReading{sqlTokens: &q}
+	s := sqlReading{sqlTokens: t.sqlAt(0)}
 	i := 0
 	for i < 8 && (s.at(i).kind == sqlOpen || s.at(i).kind == sqlOperator && !s.is(i, "not")) {
 		i++
@@ -67,28 +65,37 @@ func (t *text) bareSQL() grade {
 		s.named = true
 		return s.tail(i)
 	case sqlName:
-		if g := s.statement(i, i > 0 && s.at(i-1).kind == sqlOpen); g > none || s.isSelect(i) {
+		if first.word == "" {
+			break
+		}
+		if g := s.statement(i, i > 0 && s.at(i-1).kind == sqlOpen); g > none || first.word == "select" {
 			return g
 		}
-		if s.is(i, "union") {
+		if first.word == "union" {
 			return s.tail(i)
 		}
-		if s.at(i+1).kind == sqlOpen && s.function(first) == sure {
-			if end := s.at(s.closing(i+1) + 1).kind; end == sqlName || end == sqlOther || end == sqlDot {
-				return faint
-			}
-			return plain // sleep(5), where a number is expected
-		}
-		for i++; s.at(i).kind == sqlDot && s.at(i+1).kind == sqlName; {
-			i += 2
-		}
-		if s.is(i, "asc") || s.is(i, "desc") {
-			i++
-		}
-		s.named = true
-		return s.tail(i)
+	default:
+		return none
 	}
-	return none
+	return s.afterName(i)
+}
+
+// afterName reads on behind a name with which a text begins.
+func (s *sqlReading) afterName(i int) grade {
+	if s.at(i+1).kind == sqlOpen && s.function(s.at(i)) == sure {
+		if end := s.at(s.closing(i+1) + 1).kind; end == sqlName || end == sqlOther || end == sqlDot {
+			return faint
+		}
+		return plain // sleep(5), where a number is expected
+	}
+	for i++; s.at(i).kind == sqlDot && s.at(i+1).kind == sqlName; {
+		i += 2
+	}
+	if s.is(i, "asc") || s.is(i, "desc") {
+		i++
+	}
+	s.named = true
+	return s.tail(i)
 }
 
 // sqlReading is SQL behind a value that ended.
@@ -126,7 +133,9 @@ func (s *sqlReading) tail(i int) grade {
 			return plain
 		}
 	case sqlName:
-		return s.clause(i)
+		if t.word != "" {
+			return s.clause(i)
+		}
 	}
 	return none
 }

@@ -63,6 +63,12 @@ func (q *sqlTokens) at(i int) sqlToken {
 	return q.list[i]
 }
 
+// sqlAt reads the text as SQL from a place on. It is valid until the next such reading.
+func (t *text) sqlAt(i int) *sqlTokens {
+	t.sql.text, t.sql.next, t.sql.n = t, i, 0
+	return &t.sql
+}
+
 func (q *sqlTokens) is(i int, word string) bool { return q.at(i).word == word }
 
 func (q *sqlTokens) scan() sqlToken {

@@ -11,9 +11,10 @@ type text struct {
 	s       string
 	have    mark
 	decoded bool // it was written in another way
-	closing int  // the next bracket that closes an expression, from where one was looked for
-	checked int  // up to where expressions have been searched
-	steps   int  // bytes that scanners have passed; tests hold that it grows with the text alone
+	sql     sqlTokens
+	closing int // the next bracket that closes an expression, from where one was looked for
+	checked int // up to where expressions have been searched
+	steps   int // bytes that scanners have passed; tests hold that it grows with the text alone
 }
 
 // grade is how sure a detector is.
@@ -105,13 +106,14 @@ func (t *tables) mark() {
 	}
 }
 
-// text makes a text of a string.
-func (t *tables) text(s string, decoded bool) text {
+// read begins with another text. What the earlier one held is used again.
+func (t *text) read(s string, decoded bool) {
 	var all mark
 	for i := range len(s) {
 		all |= t.marks[s[i]]
 	}
-	return text{tables: t, s: s, have: all, decoded: decoded}
+	t.s, t.have, t.decoded = s, all, decoded
+	t.closing, t.checked, t.steps = 0, 0, 0
 }
 
 func isAlphanumeric(c byte) bool { return isLetter(c) || isDigit(c) }

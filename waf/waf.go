@@ -24,6 +24,7 @@
 package waf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -173,7 +174,8 @@ const maxPointer = 256
 
 // Check implements pavise.Layer.
 func (l *Layer) Check(r *http.Request, _ *shield.Identity) error {
-	f := finding{layer: l, left: l.maxText}
+	f := finding{layer: l, left: l.maxText, text: text{tables: l.tables}}
+	f.asks = f.ask
 	if err := Walk(r, l.described, f.look); err != nil {
 		return err
 	}
@@ -185,6 +187,11 @@ type finding struct {
 	layer  *Layer
 	left   int64
 	fields []shield.Field
+
+	text  text
+	place Place
+	found string // by the detector of this name, in the text
+	asks  func(*text) bool
 }
 
 // errMuch is a request with more text than is looked at.
@@ -197,12 +204,28 @@ func (f *finding) look(p Place, s string) error {
 	if f.left -= int64(len(s)); f.left < 0 {
 		return errMuch(f.layer.maxText)
 	}
-	name := f.layer.find(s, p)
-	if name == "" || len(f.fields) == maxFound {
-		return nil
+	f.place, f.found = p, ""
+	f.text.variants(s, f.asks)
+	if f.found != "" && len(f.fields) < maxFound {
+		f.fields = append(f.fields, shield.Field{In: p.In, Pointer: told(p), Rule: f.found})
 	}
-	f.fields = append(f.fields, shield.Field{In: p.In, Pointer: told(p), Rule: name})
 	return nil
+}
+
+// ask asks the detectors until one finds something, and reports whether none has.
+func (f *finding) ask(t *text) bool {
+	l := f.layer
+	for i := range l.detectors {
+		d := &l.detectors[i]
+		if d.needs != 0 && t.have&d.needs == 0 || f.place.Head && !d.heads {
+			continue
+		}
+		if d.find(t) >= l.least && !l.excepted(f.place, d.name) {
+			f.found = d.name
+			return false
+		}
+	}
+	return true
 }
 
 // told is the pointer to a place as callers and operators are told of it. A name can be the
@@ -231,28 +254,13 @@ func isPlainName(name string) bool {
 	return true
 }
 
-// find returns the first detector that finds something in a text, "" if none does.
-func (l *Layer) find(s string, p Place) (found string) {
-	l.tables.variants(s, func(t *text) bool {
-		for i := range l.detectors {
-			d := &l.detectors[i]
-			if d.needs != 0 && t.have&d.needs == 0 || p.Head && !d.heads {
-				continue
-			}
-			if d.find(t) >= l.least && !l.excepted(p, d.name) {
-				found = d.name
-				return false
-			}
-		}
-		return true
-	})
-	return found
-}
-
 func (f *finding) refusal() error {
 	if len(f.fields) == 0 {
 		return nil
 	}
+	slices.SortFunc(f.fields, func(a, b shield.Field) int { // headers and names come in any order
+		return cmp.Or(cmp.Compare(a.In, b.In), cmp.Compare(a.Pointer, b.Pointer), cmp.Compare(a.Rule, b.Rule))
+	})
 	var said []string
 	for _, one := range f.fields {
 		said = append(said, one.In+" "+one.Pointer+" "+one.Rule)
