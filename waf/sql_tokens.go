@@ -26,7 +26,7 @@ const (
 // sqlToken is a token of SQL.
 type sqlToken struct {
 	kind     sqlKind
-	from, to int
+	from, to int32
 	word     string // of a name that means something: in small letters
 }
 
@@ -44,21 +44,21 @@ type sqlTokens struct {
 
 // at is the token i; [sqlEnd] behind the last.
 func (q *sqlTokens) at(i int) sqlToken {
-	for q.n <= i && q.n < maxSQL {
-		t := q.scan()
-		q.list[q.n] = t
-		q.n++
-		q.text.steps += t.to - t.from + 1
-		if t.kind == sqlEnd || t.kind == sqlComment {
-			end := sqlToken{kind: sqlEnd, from: t.to, to: t.to}
-			for q.n < maxSQL {
-				q.list[q.n] = end
-				q.n++
-			}
-		}
+	if i < q.n {
+		return q.list[i]
 	}
 	if i >= maxSQL {
 		return sqlToken{kind: sqlOther}
+	}
+	for q.n <= i {
+		if q.n > 0 && (q.list[q.n-1].kind == sqlEnd || q.list[q.n-1].kind == sqlComment) {
+			end := int32(len(q.text.s))
+			return sqlToken{kind: sqlEnd, from: end, to: end}
+		}
+		t := &q.list[q.n]
+		*t = q.scan()
+		q.n++
+		q.text.steps += int(t.to-t.from) + 1
 	}
 	return q.list[i]
 }
@@ -71,16 +71,21 @@ func (t *text) sqlAt(i int) *sqlTokens {
 
 func (q *sqlTokens) is(i int, word string) bool { return q.at(i).word == word }
 
+// token is one from a place to another. No text is longer than 1 GiB: [Options.MaxText].
+func token(kind sqlKind, from, to int) sqlToken {
+	return sqlToken{kind: kind, from: int32(from), to: int32(to)}
+}
+
 func (q *sqlTokens) scan() sqlToken {
 	s := q.text.s
 	comment := q.blanks()
 	i := q.next
 	if comment >= 0 {
 		q.next = len(s)
-		return sqlToken{kind: sqlComment, from: comment, to: len(s)}
+		return token(sqlComment, comment, len(s))
 	}
 	if i >= len(s) {
-		return sqlToken{kind: sqlEnd, from: len(s), to: len(s)}
+		return token(sqlEnd, len(s), len(s))
 	}
 	kind, end := sqlOther, i+1
 	switch c := s[i]; {
@@ -101,7 +106,7 @@ func (q *sqlTokens) scan() sqlToken {
 		kind, end = sqlSign(s, i)
 	}
 	q.next = end
-	return sqlToken{kind: kind, from: i, to: end}
+	return token(kind, i, end)
 }
 
 // sqlSign reads what is neither word nor number.
@@ -229,7 +234,7 @@ func (q *sqlTokens) name() sqlToken {
 		end++
 	}
 	q.next = end
-	t := sqlToken{kind: sqlName, from: i, to: end}
+	t := token(sqlName, i, end)
 	l := lower(s[i:end])
 	t.word = q.text.sqlWords[string(l.bytes[:l.n])]
 	switch t.word {

@@ -95,6 +95,9 @@ func New(o Options) (*Layer, error) {
 	if l.maxText == 0 {
 		l.maxText = defaultText
 	}
+	if l.maxText < 0 || l.maxText > 1<<30 {
+		return nil, fmt.Errorf("%d bytes of text cannot be looked at", l.maxText)
+	}
 	var err error
 	if l.least, err = o.Level.grade(); err != nil {
 		return nil, err
