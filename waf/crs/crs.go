@@ -46,7 +46,7 @@ type Settings struct {
 // Exception takes rules away, from a field or altogether.
 type Exception struct {
 	Rules []int  // their numbers: 942100
-	Field string // as a refusal names it: "body /items/*/comment", "query /q", "header /Referer", "cookie /id", "path /name", "body", "path", "query"; "": everywhere
+	Field string // as a refusal names it: "body /items/*/comment", "body /texts/**", "query /q", "header /Referer", "cookie /id", "path /name", "body", "path", "query"; "": everywhere
 }
 
 // Bounds of what is looked at where the settings are silent.

@@ -116,20 +116,32 @@ func splitPointer(pointer string) ([]string, error) {
 	return segments, nil
 }
 
-// bodySelector selects a field of a form, or one of a JSON body, in which * stands for any entry of an array.
+// bodySelector selects a field of a form, or one of a JSON body. A * stands for any one name or place in a list, ** at the
+// end for all that is below.
 func bodySelector(segments []string) string {
-	inJSON := "json"
-	for _, s := range segments {
-		if s == "*" {
-			inJSON += `\x2e[0-9]+`
-			continue
+	inJSON := rootName
+	for i, s := range segments {
+		switch {
+		case s == "**" && i == len(segments)-1:
+			inJSON += `\x2e.+`
+		case s == "*":
+			inJSON += `\x2e[^\x2e]+`
+		default:
+			inJSON += `\x2e` + quoted(s)
 		}
-		inJSON += `\x2e` + quoted(s)
 	}
 	if len(segments) > 1 {
 		return "^" + inJSON + "$"
 	}
-	return "^(?:" + inJSON + "|" + quoted(segments[0]) + ")$"
+	return "^(?:" + inJSON + "|" + formName(segments[0]) + ")$"
+}
+
+// formName selects a field of a form.
+func formName(segment string) string {
+	if segment == "*" || segment == "**" {
+		return ".+"
+	}
+	return quoted(segment)
 }
 
 func selector(segments []string) string { return "^" + quoted(segments[0]) + "$" }

@@ -63,7 +63,7 @@ func directives(s Settings) (string, error) {
 	line("SecRequestBodyAccess Off") // the layer hands over what it has read
 	line("SecResponseBodyAccess Off")
 	line("SecAuditEngine Off")
-	line("SecRxPreFilter On")
+	line("SecRxPreFilter Off") // it loses matches: 932311 and 942220 of the set's own tests
 	line("SecArgumentsLimit %d", s.MaxFields)
 	line("SecDefaultAction \"phase:1,nolog,noauditlog,pass\"")
 	line("SecDefaultAction \"phase:2,nolog,noauditlog,pass\"")
