@@ -29,10 +29,11 @@ const (
 	textBody  = "RAW"
 )
 
-// Names that the rules see where a body has none.
+// Names that the rules see where the caller gives none.
 const (
-	rootName = "json" // of a JSON body; what is in it is json.items.0.comment, as in Coraza
-	textName = "text" // of a body that is one text
+	rootName = "json"  // of a JSON body; what is in it is json.items.0.comment, as in Coraza
+	textName = "text"  // of a body that is one text
+	pathName = "path." // before the names of a pattern's wildcards, which are ours: {id} is no Unix command
 )
 
 // Bounds of a body's form, besides the settings.
@@ -198,8 +199,10 @@ func (b *body) readForm(text string) error {
 
 // readMultipart reads a multipart body (RFC 7578). The rules look at the names of files, not into them.
 func (b *body) readMultipart(text []byte, boundary string) error {
-	if boundary == "" {
-		return errors.New("no boundary")
+	end := []byte("--" + boundary + "--")
+	if boundary == "" || !bytes.HasPrefix(text, []byte("--"+boundary+"\r\n")) ||
+		!bytes.HasSuffix(bytes.TrimSuffix(text, []byte("\r\n")), end) || bytes.Count(text, end) != 1 {
+		return errors.New("no boundary, or something before the first part or behind the last")
 	}
 	reader := multipart.NewReader(bytes.NewReader(text), boundary)
 	for {

@@ -36,7 +36,7 @@ type Settings struct {
 	Threshold int // the anomaly score that is refused; 0: 5, which is one critical rule
 
 	// MaxBody is how much text is looked at, in bytes, and MaxFields how many parameters, fields of forms and values of
-	// JSON. A request that has more is refused (413): what nobody looked at is not harmless. 0: 128 KiB and 1000.
+	// JSON. A request that has more is refused (413): what nobody looked at is not harmless. 0: 64 KiB and 1000.
 	MaxBody   int64
 	MaxFields int
 
@@ -51,7 +51,7 @@ type Exception struct {
 
 // Bounds of what is looked at where the settings are silent.
 const (
-	defaultMaxBody   = 128 << 10
+	defaultMaxBody   = 64 << 10
 	defaultMaxFields = 1000
 	defaultThreshold = 5
 )

@@ -3,6 +3,7 @@ package crs
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ const (
 	lastRule  = 948999
 )
 
-// Validate reports what is wrong with an exception, without asking whether there is such a rule.
+// Validate reports what is wrong with an exception.
 func (e Exception) Validate() error { return e.write(func(string, ...any) {}) }
 
 // write writes the directives of an exception.
@@ -27,12 +28,18 @@ func (e Exception) write(line func(string, ...any)) error {
 	if err != nil {
 		return err
 	}
+	known, err := ruleNumbers()
+	if err != nil {
+		return err
+	}
 	for _, id := range e.Rules {
 		switch {
 		case id < firstRule || id > lastRule:
 			return fmt.Errorf("rule %d: rules that may be taken away are %d to %d", id, firstRule, lastRule)
 		case slices.Contains(switchedOff(), id):
 			return fmt.Errorf("rule %d is switched off anyway", id)
+		case !known[id]:
+			return fmt.Errorf("there is no rule %d", id)
 		case e.Field == "":
 			line("SecRuleRemoveById %d", id)
 		}
@@ -41,6 +48,26 @@ func (e Exception) write(line func(string, ...any)) error {
 		}
 	}
 	return nil
+}
+
+// ruleNumbers are the numbers of all rules that look at requests.
+func ruleNumbers() (map[int]bool, error) {
+	known := map[int]bool{}
+	number := regexp.MustCompile(`\bid:(\d+),`)
+	for _, name := range included() {
+		text, err := ruleFiles{}.ReadFile(ruleFile(name))
+		if err != nil {
+			return nil, fmt.Errorf("read the rules: %w", err)
+		}
+		for _, m := range number.FindAllSubmatch(text, -1) {
+			id, err := strconv.Atoi(string(m[1]))
+			if err != nil {
+				return nil, fmt.Errorf("read the rules: %w", err)
+			}
+			known[id] = true
+		}
+	}
+	return known, nil
 }
 
 // maxField is the longest name of a field, in bytes.
@@ -78,7 +105,7 @@ func targetsOf(field string) ([]string, error) {
 	case in == "query":
 		return excepted([]string{"ARGS", "ARGS_NAMES", "ARGS_GET", "ARGS_GET_NAMES"}, selector(segments)), nil
 	case in == "path":
-		return excepted([]string{"ARGS", "ARGS_NAMES"}, selector(segments)), nil
+		return excepted([]string{"ARGS"}, "^"+quoted(pathName+segments[0])+"$"), nil
 	case in == "header":
 		return excepted([]string{"REQUEST_HEADERS", "REQUEST_HEADERS_NAMES"}, selector(segments)), nil
 	case in == "cookie":

@@ -63,7 +63,7 @@ func (l *Layer) feedHead(t *transaction, r *http.Request) {
 	t.ProcessURI(target, r.Method, r.Proto)
 	t.SetServerName(r.Host)
 	for _, name := range l.wildcards {
-		t.AddPathRequestArgument(name, r.PathValue(name))
+		t.AddPathRequestArgument(pathName+name, r.PathValue(name))
 	}
 	t.AddRequestHeader("Host", r.Host)
 	for name, values := range r.Header {

@@ -42,6 +42,8 @@ func included() []string {
 	}
 }
 
+func ruleFile(name string) string { return "@owasp_crs/REQUEST-" + name + ".conf" }
+
 // switchedOff are rules of which a gateway does the work already, or the API's description. README.md says which and why.
 func switchedOff() []int {
 	return []int{
@@ -72,8 +74,7 @@ func directives(s Settings) (string, error) {
 		"setvar:'tx.restricted_headers_basic=%s',setvar:'tx.allowed_request_content_type_charset=|utf-8|'\"",
 		s.Paranoia, s.Paranoia, s.Threshold, restrictedHeaders)
 	for _, name := range included() {
-		kind := "REQUEST"
-		line("Include @owasp_crs/%s-%s.conf", kind, name)
+		line("Include %s", ruleFile(name))
 	}
 	for _, id := range switchedOff() {
 		line("SecRuleRemoveById %d", id)

@@ -95,7 +95,10 @@ func (l *Layer) argument(name string, r *http.Request, b *body) shield.Field {
 			return shield.Field{In: "body", Pointer: pointer(f.name)}
 		}
 	}
+	wildcard, ofPath := strings.CutPrefix(name, pathName)
 	switch {
+	case ofPath && slices.Contains(l.wildcards, wildcard) && !inQuery(r, name):
+		return shield.Field{In: "path", Pointer: pointer(wildcard)}
 	case b.kind == textBody && name == textName:
 		return shield.Field{In: "body"}
 	case b.kind == jsonBody && (name == rootName || strings.HasPrefix(name, rootName+".")):
@@ -103,10 +106,7 @@ func (l *Layer) argument(name string, r *http.Request, b *body) shield.Field {
 			return shield.Field{In: "body", Pointer: path}
 		}
 	}
-	if inQuery(r, name) || !slices.Contains(l.wildcards, name) {
-		return shield.Field{In: "query", Pointer: pointer(name)}
-	}
-	return shield.Field{In: "path", Pointer: pointer(name)}
+	return shield.Field{In: "query", Pointer: pointer(name)}
 }
 
 // pointerOf finds the value that a dotted name stands for: names may have dots of their own.
