@@ -2,7 +2,6 @@ package crs
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -49,7 +47,7 @@ type body struct {
 	text  string // as it came, of a form or a text
 	value any    // of a JSON body
 
-	fields   []field // of a form or a multipart body
+	fields   []field // of a form, a multipart body or a JSON value
 	files    []field // the names of files
 	headers  []field // of parts
 	elements []string
@@ -174,7 +172,7 @@ func (b *body) readJSON(text []byte, known any) (err error) {
 	if known == nil {
 		b.value, err = strictjson.Document(text, strictjson.Bounds{Depth: maxDepth, Entries: maxEntries, LargeIntegers: true})
 	}
-	return err
+	return err // the fields are made within the settings' bounds, by flatten
 }
 
 // readForm reads a form (WHATWG URL §5.1). Readers that separate fields by ; as well see parts of what the rules see.
@@ -286,46 +284,4 @@ func (b *body) readXML(text []byte) error {
 			return errors.New("a document type")
 		}
 	}
-}
-
-// each calls f with every value of a JSON body, with its name. It ends when f returns false.
-func (b *body) each(f func(name, text string) bool) {
-	if b.kind == jsonBody {
-		eachLeaf(rootName, b.value, f)
-	}
-}
-
-func eachLeaf(name string, v any, f func(name, text string) bool) bool {
-	switch v := v.(type) {
-	case map[string]any:
-		if len(v) == 0 {
-			return f(name, "")
-		}
-		for key, one := range v {
-			if !eachLeaf(name+"."+key, one, f) {
-				return false
-			}
-		}
-		return true
-	case []any:
-		if len(v) == 0 {
-			return f(name, "")
-		}
-		for i, one := range v {
-			if !eachLeaf(name+"."+strconv.Itoa(i), one, f) {
-				return false
-			}
-		}
-		return true
-	case string:
-		return f(name, v)
-	case json.Number:
-		return f(name, v.String())
-	case bool:
-		if v {
-			return f(name, "true")
-		}
-		return f(name, "false")
-	}
-	return f(name, "")
 }

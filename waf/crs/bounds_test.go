@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,7 +36,7 @@ func TestWorkIsBounded(t *testing.T) {
 		fmt.Fprintf(&many, `,"a%d":1`, i)
 	}
 	parts := strings.Repeat("--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n", 10_000) + "--b--\r\n"
-	deep := strings.Repeat(`{"`+strings.Repeat("n", 1000)+`":`, 50) + "[" + strings.Repeat("1,", 900) + "1]" + strings.Repeat("}", 50)
+	deep := strings.Repeat(`{"`+strings.Repeat("n", 1000)+`":`, 50) + "[" + strings.Repeat(`"x",`, 900) + "1]" + strings.Repeat("}", 50)
 	for name, c := range map[string]struct {
 		target, media, body string
 		most                uint64 // MiB
@@ -58,6 +60,43 @@ func TestWorkIsBounded(t *testing.T) {
 		}
 		if spent > c.most<<20 {
 			t.Errorf("%s: %d KiB are allocated, want at most %d MiB", name, spent>>10, c.most)
+		}
+	}
+}
+
+// Numbers are no texts: many of them are no more work than one.
+func TestPlainValuesAreNotCounted(t *testing.T) {
+	layer := rulesOf(t, crs.Settings{Paranoia: 4, Threshold: 1, MaxBody: 4 << 20}).Layer("POST /v1/{id}")
+	long := `{"` + strings.Repeat("n", 50_000) + `":[` + strings.Repeat("1,", 50_000) + `1]}`
+	for _, text := range []string{long, `[` + strings.Repeat("1,", 100_000) + `1]`, `{"prices":[` + strings.Repeat(`"12.90",-3,true,null,0,{},[],`, 20_000) + `1]}`} {
+		if err := layer.Check(request("POST", "/v1/7", "application/json", text), nil); err != nil {
+			t.Error(err)
+		}
+	}
+	refusal := refusalOf(t, layer.Check(request("POST", "/v1/7", "application/json", `{"prices":[1,{"<script>":2}]}`), nil))
+	if refusal == nil || refusal.Code != shield.Injection {
+		t.Errorf("a name of a plain value: %v, want a refusal", refusal)
+	}
+}
+
+// What is taken for plain is nothing to any rule, at the highest level.
+func TestNoRuleFindsAnythingInPlainValues(t *testing.T) {
+	layer := rulesOf(t, crs.Settings{Paranoia: 4, Threshold: 1}).Layer("POST /v1/{id}")
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 60 {
+		fields := make([]string, 0, 20)
+		for i := range 20 {
+			text := strconv.Itoa(random.IntN(1_000_000_000))
+			if i%2 == 0 {
+				text += "." + strconv.Itoa(random.IntN(1_000_000_000))
+			}
+			if i%3 == 0 {
+				text = "-" + text
+			}
+			fields = append(fields, fmt.Sprintf("a%d=%s", i, text))
+		}
+		if err := layer.Check(request("POST", "/v1/7", "application/x-www-form-urlencoded", strings.Join(fields, "&")), nil); err != nil {
+			t.Fatalf("%v: %+v", fields, refusalOf(t, err).Fields)
 		}
 	}
 }

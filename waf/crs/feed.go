@@ -29,11 +29,15 @@ func (l *Layer) bound(r *http.Request, b *body) error {
 		return fields <= l.rules.settings.MaxFields && size <= 4*int(l.rules.settings.MaxBody)
 	}
 	inBounds := true
-	b.each(func(name, text string) bool {
+	b.flatten(func(name, text string) bool {
 		inBounds = inBounds && add(name, text)
 		return inBounds
 	})
-	for _, list := range [][]field{b.fields, b.files, b.headers} {
+	lists := [][]field{b.files, b.headers}
+	if b.kind != jsonBody {
+		lists = append(lists, b.fields)
+	}
+	for _, list := range lists {
 		for _, f := range list {
 			inBounds = inBounds && add(f.name, f.text)
 		}
@@ -96,7 +100,6 @@ func (b *body) feed(t *transaction) {
 	if b.kind == textBody {
 		posted.Add(textName, b.text)
 	}
-	b.each(func(name, text string) bool { posted.Add(name, text); return true })
 	for _, f := range b.fields {
 		posted.Add(f.name, f.text)
 	}

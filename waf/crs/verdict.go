@@ -90,11 +90,6 @@ func (l *Layer) place(v variables.RuleVariable, key string, r *http.Request, b *
 
 // argument is where a parameter stands: in the path, the query or the body.
 func (l *Layer) argument(name string, r *http.Request, b *body) shield.Field {
-	for _, f := range b.fields {
-		if strings.EqualFold(f.name, name) {
-			return shield.Field{In: "body", Pointer: pointer(f.name)}
-		}
-	}
 	wildcard, ofPath := strings.CutPrefix(name, pathName)
 	switch {
 	case ofPath && slices.Contains(l.wildcards, wildcard) && !inQuery(r, name):
@@ -105,6 +100,8 @@ func (l *Layer) argument(name string, r *http.Request, b *body) shield.Field {
 		if path, ok := pointerOf(b.value, name[len(rootName):]); ok {
 			return shield.Field{In: "body", Pointer: path}
 		}
+	case b.kind != jsonBody && slices.ContainsFunc(b.fields, func(f field) bool { return strings.EqualFold(f.name, name) }):
+		return shield.Field{In: "body", Pointer: pointer(name)}
 	}
 	return shield.Field{In: "query", Pointer: pointer(name)}
 }
