@@ -36,7 +36,7 @@ func (e Exception) write(line func(string, ...any)) error {
 		switch {
 		case id < firstRule || id > lastRule:
 			return fmt.Errorf("rule %d: rules that may be taken away are %d to %d", id, firstRule, lastRule)
-		case slices.Contains(switchedOff(), id):
+		case slices.Contains(SwitchedOff(), id):
 			return fmt.Errorf("rule %d is switched off anyway", id)
 		case !known[id]:
 			return fmt.Errorf("there is no rule %d", id)

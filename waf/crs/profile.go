@@ -44,8 +44,9 @@ func included() []string {
 
 func ruleFile(name string) string { return "@owasp_crs/REQUEST-" + name + ".conf" }
 
-// switchedOff are rules of which a gateway does the work already, or the API's description. README.md says which and why.
-func switchedOff() []int {
+// SwitchedOff are the numbers of rules of which a gateway does the work already, or the API's description. README.md says
+// which and why.
+func SwitchedOff() []int {
 	return []int{
 		920100, 920160, 920171, 920180, 920181, 920210, 920430, // the edge: grammar, framing, version
 		920280, 920290, 920350, // the door: hosts are declared
@@ -76,7 +77,7 @@ func directives(s Settings) (string, error) {
 	for _, name := range included() {
 		line("Include %s", ruleFile(name))
 	}
-	for _, id := range switchedOff() {
+	for _, id := range SwitchedOff() {
 		line("SecRuleRemoveById %d", id)
 	}
 	for _, e := range s.Except {
