@@ -47,6 +47,8 @@ type body struct {
 	text  string // as it came, of a form or a text
 	value any    // of a JSON body
 
+	understood bool // a contract has read the value, and found nothing wrong
+
 	fields   []field // of a form, a multipart body or a JSON value
 	files    []field // the names of files
 	headers  []field // of parts
@@ -168,7 +170,7 @@ func (b *body) read(text []byte, boundary string, known any) error {
 }
 
 func (b *body) readJSON(text []byte, known any) (err error) {
-	b.value = known
+	b.value, b.understood = known, known != nil
 	if known == nil {
 		b.value, err = strictjson.Document(text, strictjson.Bounds{Depth: maxDepth, Entries: maxEntries, LargeIntegers: true})
 	}

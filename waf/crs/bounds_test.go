@@ -28,7 +28,7 @@ func allocated(f func()) uint64 {
 }
 
 func TestWorkIsBounded(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	ten := strings.Repeat("harmless words ", 10<<20/15)
 	var query, many strings.Builder
 	for i := range 10_000 {
@@ -66,7 +66,7 @@ func TestWorkIsBounded(t *testing.T) {
 
 // Numbers are no texts: many of them are no more work than one.
 func TestPlainValuesAreNotCounted(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{Paranoia: 4, Threshold: 1, MaxBody: 4 << 20}).Layer("POST /v1/{id}")
+	layer := rulesOf(t, crs.Settings{Paranoia: 4, Threshold: 1, MaxBody: 4 << 20}).Layer(crs.Endpoint{Pattern: "POST /v1/{id}"})
 	long := `{"` + strings.Repeat("n", 50_000) + `":[` + strings.Repeat("1,", 50_000) + `1]}`
 	for _, text := range []string{long, `[` + strings.Repeat("1,", 100_000) + `1]`, `{"prices":[` + strings.Repeat(`"12.90",-3,true,null,0,{},[],`, 20_000) + `1]}`} {
 		if err := layer.Check(request("POST", "/v1/7", "application/json", text), nil); err != nil {
@@ -81,7 +81,7 @@ func TestPlainValuesAreNotCounted(t *testing.T) {
 
 // What is taken for plain is nothing to any rule, at the highest level.
 func TestNoRuleFindsAnythingInPlainValues(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{Paranoia: 4, Threshold: 1}).Layer("POST /v1/{id}")
+	layer := rulesOf(t, crs.Settings{Paranoia: 4, Threshold: 1}).Layer(crs.Endpoint{Pattern: "POST /v1/{id}"})
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 60 {
 		fields := make([]string, 0, 20)
@@ -103,7 +103,7 @@ func TestNoRuleFindsAnythingInPlainValues(t *testing.T) {
 
 // A body of a length that is not announced is read up to the endpoint's bound, and no more.
 func TestABodyWithoutALengthIsBoundedToo(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	r := request("POST", "/v1/orders/7", "application/json", "{}")
 	r.ContentLength = -1
 	r.Body = shield.NewBody(io.NopCloser(endless{}), 1<<20)
@@ -117,7 +117,7 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte(" "), len(p))), nil }
 
 func TestBoundsCanBeRaised(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{MaxBody: 1 << 20, MaxFields: 20_000}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(t, crs.Settings{MaxBody: 1 << 20, MaxFields: 20_000}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	var many strings.Builder
 	for i := range 2000 {
 		fmt.Fprintf(&many, `,"a%d":1`, i)
@@ -134,7 +134,7 @@ func TestNothingIsWrittenToDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", folder)
-	layer := rulesOf(t, crs.Settings{}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	if err := os.RemoveAll(folder); err != nil { // where a file would be made, none can be
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func FuzzBody(f *testing.F) {
 	f.Add("text/plain", "1' or '1'='1")
 	f.Add("", "<script>alert(1)</script>")
 	f.Add("multipart/mixed; boundary=b", "--b\r\n\r\na\r\n--b--")
-	layer := rulesOf(f, crs.Settings{Paranoia: 4, Threshold: 1, MaxBody: 4096, MaxFields: 50}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(f, crs.Settings{Paranoia: 4, Threshold: 1, MaxBody: 4096, MaxFields: 50}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	f.Fuzz(func(t *testing.T, media, text string) {
 		if len(text) > 4096 {
 			return
@@ -202,7 +202,7 @@ func FuzzExceptions(f *testing.F) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	layer := rulesOf(b, crs.Settings{}).Layer("GET /v1/orders/{id}")
+	layer := rulesOf(b, crs.Settings{}).Layer(crs.Endpoint{Pattern: "GET /v1/orders/{id}"})
 	r := request("GET", "/v1/orders/7?status=open&page=2", "", "")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -221,7 +221,7 @@ func BenchmarkPost(b *testing.B) {
 	for name, text := range map[string]string{"prose": prose, "fields": `{"items":[` + numbers.String()[1:] + `]}`} {
 		for _, level := range []int{1, 2, 4} {
 			b.Run(fmt.Sprintf("%d_bytes_of_%s_at_%d", len(text), name, level), func(b *testing.B) {
-				layer := rulesOf(b, crs.Settings{Paranoia: level, Threshold: 1000}).Layer("POST /v1/orders")
+				layer := rulesOf(b, crs.Settings{Paranoia: level, Threshold: 1000}).Layer(crs.Endpoint{Pattern: "POST /v1/orders"})
 				b.ReportAllocs()
 				for b.Loop() {
 					if err := layer.Check(request("POST", "/v1/orders", "application/json", text), nil); err != nil {
@@ -236,7 +236,7 @@ func BenchmarkPost(b *testing.B) {
 // BenchmarkLongest is the most work that the default bounds allow.
 func BenchmarkLongest(b *testing.B) {
 	text := `{"a":"` + strings.Repeat("please leave it at the door. ", (64<<10)/29-1) + `"}`
-	layer := rulesOf(b, crs.Settings{}).Layer("POST /v1/orders")
+	layer := rulesOf(b, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders"})
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := layer.Check(request("POST", "/v1/orders", "application/json", text), nil); err != nil {

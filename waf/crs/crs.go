@@ -5,7 +5,7 @@
 // among it, and neither are bodies that are no text, which pass as a stream.
 //
 //	rules, err := crs.New(crs.Settings{Paranoia: 1})
-//	endpoint.Harm = rules.Layer("GET /v1/orders/{id}", "X-Api-Key")
+//	endpoint.Harm = rules.Layer(crs.Endpoint{Pattern: "GET /v1/orders/{id}", Credentials: []string{"X-Api-Key"}})
 //
 // [New] compiles the rules, which takes a second and some tens of megabytes, so that endpoints with equal settings share
 // one [Rules]. Nothing is written anywhere: no audit log, no upload, no body on disk; and no rule fetches or runs anything.
@@ -102,11 +102,26 @@ func (s Settings) filled() Settings {
 	return s
 }
 
-// Layer is what judges the requests of an endpoint, with its pattern. The headers named hold credentials of its shield,
-// which no rule gets to see.
-func (r *Rules) Layer(pattern string, credentials ...string) *Layer {
-	l := &Layer{rules: r, wildcards: wildcardsOf(pattern), hidden: map[string]bool{}}
-	for _, name := range append(credentials, alwaysHidden()...) {
+// Endpoint is what the rules need to know of an endpoint.
+type Endpoint struct {
+	Pattern     string   // "GET /v1/orders/{id}": the texts of its wildcards are looked at
+	Credentials []string // headers of its shield's credentials, which no rule gets to see
+	// Described knows which texts of a body in JSON a contract confines, such as numbers and words of a list: rules find
+	// nothing in them. It must be one that the guard has held the request to. nil: all are looked at.
+	Described Described
+}
+
+// Described knows which texts of a request a description does not confine: a *schema.Operation.
+type Described interface {
+	// Texts calls each with every such text, where it stands and the names that lead to it, which are valid during the
+	// call. It stops with the error of each.
+	Texts(r *http.Request, each func(in string, names []string, text string) error) error
+}
+
+// Layer is what judges the requests of an endpoint.
+func (r *Rules) Layer(e Endpoint) *Layer {
+	l := &Layer{rules: r, wildcards: wildcardsOf(e.Pattern), described: e.Described, hidden: map[string]bool{}}
+	for _, name := range append(alwaysHidden(), e.Credentials...) {
 		l.hidden[http.CanonicalHeaderKey(name)] = true
 	}
 	return l
@@ -121,6 +136,7 @@ func alwaysHidden() []string {
 type Layer struct {
 	rules     *Rules
 	wildcards []string
+	described Described
 	hidden    map[string]bool
 }
 

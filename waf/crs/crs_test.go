@@ -98,7 +98,7 @@ func places(text string) map[string]*http.Request {
 
 func TestFindsAnAttackWhereverItStands(t *testing.T) {
 	attacktest.Rows(t, 111)
-	layer := rulesOf(t, crs.Settings{}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	for place, r := range places(sqlText) {
 		refusal := refusalOf(t, layer.Check(r, nil))
 		if refusal == nil || refusal.Code != shield.Injection || refusal.HTTPStatus() != http.StatusBadRequest || len(refusal.Fields) == 0 {
@@ -117,7 +117,7 @@ func TestFindsAnAttackWhereverItStands(t *testing.T) {
 }
 
 func TestLetsHarmlessTextPassWhereverItStands(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	for place, r := range places(plainText) {
 		if err := layer.Check(r, nil); err != nil {
 			t.Errorf("%s: %v, want it to pass", place, err)
@@ -129,7 +129,7 @@ func TestLetsHarmlessTextPassWhereverItStands(t *testing.T) {
 func TestTellsNothingOfWhatMatched(t *testing.T) {
 	told := 0
 	for level := 1; level <= 4; level++ {
-		layer := rulesOf(t, crs.Settings{Paranoia: level, Threshold: 1}).Layer("POST /v1/orders/{id}", "X-Api-Key")
+		layer := rulesOf(t, crs.Settings{Paranoia: level, Threshold: 1}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}", Credentials: []string{"X-Api-Key"}})
 		for _, text := range []string{sqlText, "<script>alert('" + marked + "')</script>", "../../etc/" + marked, "${jndi:ldap://" + marked + "/a}", "; cat /etc/passwd | " + marked} {
 			requests := places(text)
 			requests["a name in the query"] = request("GET", "/v1/orders/7?"+strings.NewReplacer(" ", "+", "<", "%3C", ">", "%3E", "'", "%27", "=", "%3D", "{", "%7B", "}", "%7D", ";", "%3B").Replace(text)+"=1", "", "")
@@ -153,7 +153,7 @@ func TestTellsNothingOfWhatMatched(t *testing.T) {
 }
 
 func TestSeesNoCredentials(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{}).Layer("GET /v1/orders/{id}", "x-api-key")
+	layer := rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "GET /v1/orders/{id}", Credentials: []string{"x-api-key"}})
 	for name, seen := range map[string]bool{"Authorization": false, "X-Api-Key": false, "Dpop": false, "Pavise-Identity": false, "X-Note": true} {
 		r := request("GET", "/v1/orders/7", "", "")
 		r.Header.Set(name, "<script>alert(document.cookie)</script>")
@@ -164,7 +164,7 @@ func TestSeesNoCredentials(t *testing.T) {
 }
 
 func TestBodiesThatAreNoTextAreNotRead(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{Paranoia: 4}).Layer("PUT /v1/pictures/{id}")
+	layer := rulesOf(t, crs.Settings{Paranoia: 4}).Layer(crs.Endpoint{Pattern: "PUT /v1/pictures/{id}"})
 	for _, media := range []string{"image/png", "application/octet-stream", "application/protobuf", "application/grpc", "video/mp4", "application/zip"} {
 		r := request("PUT", "/v1/pictures/7", "", "")
 		r.Header = http.Header{"Content-Type": {media}, "Accept": {"application/json"}, "User-Agent": {"orders-client"}, "Content-Encoding": {"gzip"}}
@@ -186,7 +186,7 @@ func (u unreadable) Close() error { return nil }
 
 func TestRefusesWhatItCannotRead(t *testing.T) {
 	attacktest.Rows(t, 106)
-	layer := rulesOf(t, crs.Settings{}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	for name, c := range map[string]struct {
 		media, body string
 		want        shield.Code
@@ -232,7 +232,7 @@ func TestParanoiaAndThresholdDecideHowMuchIsRefused(t *testing.T) {
 	const text = `,varname"=somedata`
 	try := func(s crs.Settings) error {
 		r := request("POST", "/v1/orders/7", "application/json", `{"a":"`+strings.ReplaceAll(text, `"`, `\"`)+`"}`)
-		return rulesOf(t, s).Layer("POST /v1/orders/{id}").Check(r, nil)
+		return rulesOf(t, s).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"}).Check(r, nil)
 	}
 	if err := try(crs.Settings{}); err != nil {
 		t.Errorf("level 1: %v", err)
@@ -247,7 +247,7 @@ func TestParanoiaAndThresholdDecideHowMuchIsRefused(t *testing.T) {
 }
 
 func TestExceptionsHoldForTheirFieldAlone(t *testing.T) {
-	found := refusalOf(t, rulesOf(t, crs.Settings{}).Layer("POST /v1/orders/{id}").Check(places(sqlText)["query /q"], nil))
+	found := refusalOf(t, rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"}).Check(places(sqlText)["query /q"], nil))
 	if found == nil {
 		t.Fatal("the attack passes anyway")
 	}
@@ -269,7 +269,7 @@ func TestExceptionsHoldForTheirFieldAlone(t *testing.T) {
 		"body /notes/1/textual": {},
 	} {
 		rules := rulesOf(t, crs.Settings{Except: []crs.Exception{{Rules: ids, Field: field}}})
-		layer := rules.Layer("POST /v1/orders/{id}")
+		layer := rules.Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 		for place, r := range places(sqlText) {
 			err := layer.Check(r, nil)
 			isOpen := err == nil
@@ -294,7 +294,7 @@ func idsOf(t *testing.T, first *shield.Refusal) (ids []int) {
 				ids = append(ids, id)
 			}
 		}
-		layer := rulesOf(t, crs.Settings{Except: []crs.Exception{{Rules: ids}}}).Layer("POST /v1/orders/{id}")
+		layer := rulesOf(t, crs.Settings{Except: []crs.Exception{{Rules: ids}}}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 		refusal = nil
 		for _, r := range places(sqlText) {
 			if refusal = refusalOf(t, layer.Check(r, nil)); refusal != nil {
@@ -343,7 +343,7 @@ func TestRefusesSettingsThatCannotWork(t *testing.T) {
 
 // Values that a contract has read are looked at as it read them.
 func TestLooksAtWhatTheContractUnderstood(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	r := request("POST", "/v1/orders/7", "application/json", `{"a":"b"}`)
 	body, err := shield.BodyOf(r)
 	if err != nil {
@@ -356,7 +356,7 @@ func TestLooksAtWhatTheContractUnderstood(t *testing.T) {
 }
 
 func TestServesManyAtOnceAndLeavesTheRequestAsItWas(t *testing.T) {
-	layer := rulesOf(t, crs.Settings{}).Layer("POST /v1/orders/{id}")
+	layer := rulesOf(t, crs.Settings{}).Layer(crs.Endpoint{Pattern: "POST /v1/orders/{id}"})
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {

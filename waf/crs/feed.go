@@ -29,10 +29,13 @@ func (l *Layer) bound(r *http.Request, b *body) error {
 		return fields <= l.rules.settings.MaxFields && size <= 4*int(l.rules.settings.MaxBody)
 	}
 	inBounds := true
-	b.flatten(func(name, text string) bool {
+	keep := func(name, text string) bool {
 		inBounds = inBounds && add(name, text)
 		return inBounds
-	})
+	}
+	if err := l.flatten(r, b, keep); err != nil {
+		return err
+	}
 	lists := [][]field{b.files, b.headers}
 	if b.kind != jsonBody {
 		lists = append(lists, b.fields)

@@ -2,6 +2,8 @@ package crs
 
 import (
 	"encoding/json"
+	"errors"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -9,17 +11,38 @@ import (
 // flatten makes the fields of a JSON body, as Coraza names them: json.items.0.comment. It ends when keep returns false.
 //
 // Numbers, true, false and null are no texts that a rule finds anything in: of those, and of their likes in quotes, the
-// rules see each name once, without its places in lists. That is most of what many bodies hold.
-func (b *body) flatten(keep func(name, text string) bool) {
+// rules see each name once, without its places in lists. That is most of what many bodies hold. Where a contract confines
+// texts, the rules see the others alone.
+func (l *Layer) flatten(r *http.Request, b *body, keep func(name, text string) bool) error {
 	if b.kind != jsonBody {
-		return
+		return nil
 	}
-	f := flattener{name: []byte(rootName), shape: []byte(rootName), seen: map[string]bool{}, keep: func(name, text string) bool {
+	kept := func(name, text string) bool {
 		b.fields = append(b.fields, field{name, text})
 		return keep(name, text)
-	}}
+	}
+	if l.described != nil && b.understood {
+		err := l.described.Texts(r, func(in string, names []string, text string) error {
+			if in != "body" || isPlain(text) {
+				return nil
+			}
+			if !kept(strings.Join(append([]string{rootName}, names...), "."), text) {
+				return errEnough
+			}
+			return nil
+		})
+		if errors.Is(err, errEnough) {
+			return nil // keep knows
+		}
+		return err
+	}
+	f := flattener{name: []byte(rootName), shape: []byte(rootName), seen: map[string]bool{}, keep: kept}
 	f.value(b.value)
+	return nil
 }
+
+// errEnough ends a walk.
+var errEnough = errors.New("enough")
 
 // flattener walks a value. Names are made only of what is kept: they are long where the value is deep.
 type flattener struct {

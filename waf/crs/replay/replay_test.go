@@ -32,7 +32,7 @@ func judgesOf(t testing.TB, levels []int) (all []judge) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, judge{setName(level), func(pattern string) pavise.Layer { return rules.Layer(pattern) }})
+		all = append(all, judge{setName(level), func(pattern string) pavise.Layer { return rules.Layer(crs.Endpoint{Pattern: pattern}) }})
 	}
 	return all
 }
