@@ -41,6 +41,7 @@ func rules() []rule {
 		{pkg: "internal/journal", may: []string{"internal/store/lock"}},
 		{pkg: "schema", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "waf", may: []string{"shield", "schema"}},
+		{pkg: "waf/crs", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "workload", may: []string{"internal/pki/certfile", "internal/pki/est", "internal/pki/renewed", "internal/fetch", "internal/revocation"}},
 	}
 }

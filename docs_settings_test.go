@@ -193,6 +193,10 @@ func headingOf(name string) string {
 		name = "body_schema"
 	case "injectionexception":
 		name = "insecure_except"
+	case "threshold":
+		name = "insecure_threshold"
+	case "crsexclusion":
+		name = "insecure_exclude"
 	case "trial":
 		name = "insecure_report_only"
 	case "kept":

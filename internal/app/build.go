@@ -25,10 +25,10 @@ import (
 func (a *App) build(f *config.File, previous *generation) (_ *generation, err error) {
 	g := &generation{file: f, files: &files{dir: f.Dir}, beside: newBeside(), last: make(chan struct{})}
 	if previous != nil {
-		g.before = previous.places
+		g.before, g.earlier = previous.places, previous.ruleSets
 	}
 	defer func() {
-		if err != nil {
+		if g.earlier = nil; err != nil {
 			g.close()
 		}
 	}()
@@ -256,7 +256,8 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 		return e, err
 	}
 	e.Validate = tried(&from, config.TrialContract, e.Validate)
-	if e.Harm, err = g.injection(from, e.Validate); err != nil {
+	var recorded *pavise.Trial
+	if e.Harm, recorded, err = g.injection(from, e.Validate, shield.NeedsOf(s).Carries); err != nil {
 		return e, err
 	}
 	if e.Policy, err = a.conditions(f, g, from); err != nil {
@@ -265,7 +266,9 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	if e.Flow, err = a.flow(from); err != nil {
 		return e, err
 	}
-	e.Candidates, err = a.candidates(f, g, from)
+	if e.Candidates, err = a.candidates(f, g, from); recorded != nil {
+		e.Candidates = append(e.Candidates, recorded)
+	}
 	return e, err
 }
 

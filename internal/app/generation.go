@@ -17,6 +17,7 @@ import (
 	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/schema"
 	"pavise.dev/pavise/shield"
+	"pavise.dev/pavise/waf/crs"
 )
 
 // generation is everything that one configuration made: it is built whole, then
@@ -43,6 +44,9 @@ type generation struct {
 	beside *beside       // what shields do beside requests; nil: nothing
 
 	documents map[config.OpenAPI]*schema.Document // descriptions of APIs
+
+	ruleSets map[string]*crs.Rules // by their settings
+	earlier  map[string]*crs.Rules // of the generation before, while this one is built
 
 	ailing string // what was wrong with certificates when they were last looked at
 

@@ -16,7 +16,7 @@ type CRS struct {
 	MaxText   Size           `yaml:"max_text" doc:"Most text of a request that the rules look at; a request with more is refused with 413. Half a megabyte takes seconds." default:"64KiB" min:"1KiB" max:"4MiB"`
 	MaxFields int            `yaml:"max_fields" doc:"Most parameters, fields of forms and texts of JSON that they look at; a request with more is refused with 413." default:"1000" min:"10" max:"100000"`
 	Exclude   []CRSExclusion `yaml:"insecure_exclude" doc:"Rules that leave a field alone, or everything, each with a reason."`
-	Off       string         `yaml:"insecure_off" doc:"Why the rule set is not asked at this endpoint."`
+	Off       string         `yaml:"insecure_off" doc:"Why the rule set is not asked at this endpoint, although the API says so."`
 }
 
 // Threshold is an anomaly score above the set's own.
@@ -38,6 +38,17 @@ func (c *CRS) SetScalar(value string) error {
 		return errors.New("write on, or settings; insecure_off says why the rule set is not asked")
 	}
 	return nil
+}
+
+// withRuleSet takes the rule set over from the API's settings, where an endpoint's own do not speak of it: settings that
+// are about something else do not switch it off.
+func (i *Injection) withRuleSet(api *Injection) *Injection {
+	if i == nil || i.CRS != nil || api == nil {
+		return i
+	}
+	own := *i
+	own.CRS = api.CRS
+	return &own
 }
 
 // Numbers are those of the rules that an exclusion names.

@@ -13,6 +13,7 @@ type Injection struct {
 	Level     string               `yaml:"level" doc:"low: only what nothing harmless looks like; high: also what looks like a part of an injection, for endpoints that take no prose." default:"default" enum:"low,default,high"`
 	MaxText   Size                 `yaml:"max_text" doc:"Most text of a request that is looked at; a request with more is refused with 413." default:"4MiB" min:"1KiB" max:"256MiB"`
 	Except    []InjectionException `yaml:"insecure_except" doc:"Fields whose text is left alone, each with a reason."`
+	CRS       *CRS                 `yaml:"crs" doc:"Ask the OWASP Core Rule Set as well, after the detectors. on: at its own defaults. An endpoint whose injection does not speak of it has the API's. Default: not."`
 	Off       string               `yaml:"insecure_off" doc:"Why nothing is looked for at this endpoint, although the API says so."`
 }
 
@@ -44,9 +45,10 @@ func (r *resolver) checkInjection(path string, i *Injection) {
 	if i == nil {
 		return
 	}
-	if i.Off != "" && (len(i.Detectors) > 0 || len(i.Except) > 0) {
+	if i.Off != "" && (len(i.Detectors) > 0 || len(i.Except) > 0 || i.CRS != nil) {
 		r.at(path+".insecure_off", "remove one of them", "nothing is looked for, and other settings say what")
 	}
+	r.checkCRS(path+".crs", i.CRS)
 	for n, e := range i.Except {
 		own := fmt.Sprintf("%s.insecure_except.%d", path, n)
 		if at := strings.Index(e.What, "/**"); at >= 0 && at+len("/**") != len(e.What) {

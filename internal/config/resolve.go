@@ -143,7 +143,7 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 	r.checkTrials(path, e.Trials, e.Candidate)
 	resolved.Trials = slices.Concat(e.Trials, api.Trials)
 	r.checkInjection(path+".injection", e.Injection)
-	resolved.Injection = cmp.Or(e.Injection, api.Injection).inForce()
+	resolved.Injection = cmp.Or(e.Injection.withRuleSet(api.Injection), api.Injection).inForce()
 	resolved.Candidate = cmp.Or(e.Candidate, api.Candidate)
 	if e.MaxBody > 0 {
 		resolved.MaxBody = int64(e.MaxBody)

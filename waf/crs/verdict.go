@@ -1,6 +1,7 @@
 package crs
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,18 +22,19 @@ const maxName = 64
 
 // refusal tells which rules matched, where, and the score. What matched is told to nobody.
 func (l *Layer) refusal(t *transaction, r *http.Request, b *body) error {
+	matched := slices.DeleteFunc(slices.Clone(t.MatchedRules()), func(m types.MatchedRule) bool {
+		id := m.Rule().ID()
+		return id < firstRule || id > lastRule || m.Rule().Severity() == types.RuleSeverityUnset // what begins and ends, and what only counts
+	})
+	slices.SortStableFunc(matched, func(a, b types.MatchedRule) int { return cmp.Compare(a.Rule().Severity(), b.Rule().Severity()) }) // the gravest first
 	var fields []shield.Field
 	var ids []int
-	for _, m := range t.MatchedRules() {
-		id := m.Rule().ID()
-		if id < firstRule || id > lastRule || m.Rule().Severity() == types.RuleSeverityUnset || len(ids) == maxFields {
-			continue // what begins and ends, and what only counts
-		}
-		if !slices.Contains(ids, id) {
+	for _, m := range matched {
+		if id := m.Rule().ID(); !slices.Contains(ids, id) && len(ids) < maxFields {
 			ids = append(ids, id)
 		}
 		f := l.placeOf(m, r, b)
-		f.Rule = "crs-" + strconv.Itoa(id)
+		f.Rule = "crs-" + strconv.Itoa(m.Rule().ID())
 		if !slices.Contains(fields, f) && len(fields) < maxFields {
 			fields = append(fields, f)
 		}
