@@ -1,6 +1,7 @@
 package jsonedit
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"unicode/utf16"
@@ -87,24 +88,36 @@ func (e *Edits) Apply(text []byte) []byte {
 	return append(out, text[at:]...)
 }
 
-// Unquote returns what a string means, given without its quotes, and for each of its bytes
-// where it was written; where the last ends stands behind. What is no character is U+FFFD.
-func Unquote(raw []byte) (text []byte, at []int) {
-	text, at = make([]byte, 0, len(raw)), make([]int, 0, len(raw)+1)
-	for i := 0; i < len(raw); {
-		if raw[i] != '\\' || i+1 == len(raw) {
-			text, at = append(text, raw[i]), append(at, i)
-			i++
-			continue
+// Unquote appends to a text what a string means, given without its quotes. What is no
+// character is U+FFFD.
+func Unquote(to, raw []byte) []byte {
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 || i+1 == len(raw) {
+			return append(to, raw...)
 		}
 		r, size := escaped(raw[i:])
-		text = utf8.AppendRune(text, r)
-		for len(at) < len(text) {
+		to = utf8.AppendRune(append(to, raw[:i]...), r)
+		raw = raw[i+size:]
+	}
+}
+
+// Written says for each byte of what a string means where it was written; where the last ends
+// stands behind.
+func Written(raw []byte) (at []int) {
+	for i := 0; i < len(raw); {
+		size, length := 1, 1
+		if raw[i] == '\\' && i+1 < len(raw) {
+			var r rune
+			r, size = escaped(raw[i:])
+			length = len(utf8.AppendRune(nil, r))
+		}
+		for range length {
 			at = append(at, i)
 		}
 		i += size
 	}
-	return text, append(at, len(raw))
+	return append(at, len(raw))
 }
 
 // escaped reads the escape at the beginning of raw.

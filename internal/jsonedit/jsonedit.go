@@ -37,7 +37,7 @@ type Tree struct {
 // Parse reads a text that holds one value. It takes what RFC 8259 allows and nothing else;
 // names may stand twice, and texts need not be UTF-8.
 func Parse(text []byte) (*Tree, error) {
-	p := parser{tree: &Tree{Text: text}}
+	p := newParser(text)
 	p.space()
 	if err := p.value(-1, 0, 0, false, 0); err != nil {
 		return nil, p.fault(err)
@@ -51,7 +51,7 @@ func Parse(text []byte) (*Tree, error) {
 
 // ParseAll reads a text of values that follow each other, as in NDJSON.
 func ParseAll(text []byte) (*Tree, error) {
-	p := parser{tree: &Tree{Text: text}}
+	p := newParser(text)
 	for p.space(); p.at < len(text); p.space() {
 		if err := p.value(-1, 0, 0, false, 0); err != nil {
 			return nil, p.fault(err)
@@ -81,8 +81,7 @@ func (t *Tree) Name(i int) string {
 	if !n.NameEscaped {
 		return string(raw)
 	}
-	name, _ := Unquote(raw)
-	return string(name)
+	return string(Unquote(nil, raw))
 }
 
 // Pointer is where a node stands (RFC 6901). Each part is handed to shown first, which may
@@ -139,6 +138,10 @@ func (t *Tree) Find(path []string) int {
 type parser struct {
 	tree *Tree
 	at   int
+}
+
+func newParser(text []byte) parser {
+	return parser{tree: &Tree{Text: text, Nodes: make([]Node, 0, 1+len(text)/24)}}
 }
 
 func (p *parser) fault(err error) error { return fmt.Errorf("JSON at byte %d: %w", p.at, err) }

@@ -88,7 +88,8 @@ func FuzzReadsWhatIsJSON(f *testing.F) {
 				if err := json.Unmarshal(text[n.From:n.To], &want); err != nil {
 					t.Fatal(err)
 				}
-				got, at := jsonedit.Unquote(text[n.From+1 : n.To-1])
+				raw := text[n.From+1 : n.To-1]
+				got, at := jsonedit.Unquote(nil, raw), jsonedit.Written(raw)
 				if strings.ToValidUTF8(string(got), "\ufffd") != strings.ToValidUTF8(want, "\ufffd") && !strings.Contains(want, "\ufffd") || len(at) != len(got)+1 {
 					t.Fatalf("%q is read as %q", text[n.From:n.To], got)
 				}
