@@ -115,10 +115,8 @@ func (a *answer) take(p []byte) (isHeld bool, err error) {
 	switch {
 	case a.refused:
 		return false, errUnrecorded
-	case a.held != nil && a.held.passes && !a.held.judging && a.held.exceeds(p):
-		return false, a.passLocked()
 	case a.held != nil:
-		return true, a.held.keep(p)
+		return a.keep(p)
 	}
 	return false, nil
 }
@@ -227,6 +225,13 @@ func (x *exchange) dress(h http.Header) {
 	}
 	if x.endpoint != nil && x.endpoint.guarded && !isPrivate(h.Get("Cache-Control")) {
 		said.set(h, "Cache-Control", "no-store")
+	}
+	if x.endpoint != nil {
+		for name, values := range x.endpoint.Header {
+			if _, ok := h[name]; !ok {
+				h[name] = values[:len(values):len(values)]
+			}
+		}
 	}
 	x.dressOrigin(h)
 }

@@ -39,8 +39,10 @@ func rules() []rule {
 		{pkg: "upstream", may: nil},
 		{pkg: "flow", may: []string{".", "shield", "limit", "internal/journal", "internal/strictjson"}},
 		{pkg: "internal/journal", may: []string{"internal/store/lock"}},
-		{pkg: "schema", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "waf", may: []string{"shield", "schema"}},
+		{pkg: "schema", may: []string{"shield", "internal/strictjson", "internal/jsonedit", "leak"}, others: true},
+		{pkg: "leak", may: []string{"internal/jsonedit"}},
+		{pkg: "internal/jsonedit", may: nil},
 		{pkg: "waf/crs", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "workload", may: []string{"internal/pki/certfile", "internal/pki/est", "internal/pki/renewed", "internal/fetch", "internal/revocation"}},
 	}

@@ -199,6 +199,8 @@ func headingOf(name string) string {
 		name = "insecure_exclude"
 	case "trial":
 		name = "insecure_report_only"
+	case "stream":
+		name = "insecure_stream"
 	case "kept":
 		name = "insecure_keep_headers"
 	case "reason":

@@ -129,7 +129,7 @@ func (x *exchange) accept(next http.Handler) {
 	case x.endpoint.Handler != nil:
 		next = x.endpoint.Handler
 	}
-	next.ServeHTTP(x.writer(), x.request)
+	x.serve(next)
 	if x.endpoint.Outgoing != nil || x.turn.End != nil {
 		x.writer().WriteHeader(http.StatusOK) // of a handler that said nothing
 		x.settle(true)

@@ -1,6 +1,7 @@
 package pavise
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,20 +22,70 @@ type held struct {
 	judging bool // nothing more is taken
 }
 
-// keep takes a piece of the body. What is beyond the bound is not kept.
-func (h *held) keep(p []byte) error {
+// errTooLong ends a handler that writes more than is held back: its answer is not sent.
+var errTooLong = errors.New("the answer is longer than what is judged, and is not sent")
+
+// keep takes a piece of the body of an answer that is held back, or lets the answer pass. What
+// is beyond the bound is not kept. The lock is held.
+func (a *answer) keep(p []byte) (isHeld bool, err error) {
+	h := a.held
 	switch {
 	case h.judging:
-		return errEnded
-	case h.over || h.exceeds(p):
-		h.over, h.body = true, nil
-	default:
+		return true, errEnded
+	case !h.over && !h.exceeds(p):
 		h.body = append(h.body, p...)
+		return true, nil
+	case !h.over && (h.passes || a.exchange.letsPass(h)):
+		return false, a.passLocked()
 	}
-	return nil
+	h.over, h.body = true, nil
+	if a.exchange.turn.Finish {
+		return true, nil // the service is not broken off
+	}
+	return true, errTooLong
 }
 
-func (h *held) exceeds(p []byte) bool { return int64(len(h.body)+len(p)) > h.most }
+func (h *held) exceeds(p []byte) bool {
+	return len(p) > 0 && int64(len(h.body)+len(p)) > h.most
+}
+
+// letsPass asks whether an answer that is longer than what is held is on trial. The answer's
+// lock is held.
+func (x *exchange) letsPass(h *held) bool {
+	trying, ok := x.endpoint.Outgoing.(Trying)
+	if !ok {
+		return false
+	}
+	would, pass := trying.TooLong(x.request, h.status, h.header)
+	if pass {
+		x.would(maskText(would))
+	}
+	return pass
+}
+
+// serve calls the handler. One that was stopped because its answer is too long has not failed.
+func (x *exchange) serve(next http.Handler) {
+	defer func() {
+		if !x.isOver() {
+			return // a panic goes on
+		}
+		if fault := recover(); fault != nil {
+			if err, ok := fault.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+				panic(fault)
+			}
+			x.passage.record(func(e *audit.Event) { e.Note = "" }) // the handler took it for a caller who left
+		}
+	}()
+	next.ServeHTTP(x.writer(), x.request)
+}
+
+// isOver reports whether the answer is longer than what is held.
+func (x *exchange) isOver() bool {
+	a := &x.passage.answer
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held != nil && a.held.over
+}
 
 // hold says whether an answer is to be held back. The guard's own refusals, and those of a
 // handler, are not judged.
@@ -147,10 +198,14 @@ func (u unheld) Write(p []byte) (int, error) {
 }
 
 func (x *exchange) judgeHeld(h *held) (Judged, error) {
-	if h.over {
+	if h.over && h.most >= 0 {
 		return Judged{}, shield.Refuse(shield.BadAnswer, "the answer is longer than the %d bytes that are judged", h.most)
 	}
-	return x.endpoint.Outgoing.Judge(x.request, x.identity, h.status, h.header, h.body)
+	judged, err := x.endpoint.Outgoing.Judge(x.request, x.identity, h.status, h.header, h.body)
+	if err == nil && h.over {
+		return judged, shield.Refuse(shield.BadAnswer, "the answer was not judged")
+	}
+	return judged, err
 }
 
 // refuseAnswer answers in the place of a handler whose answer may not leave.

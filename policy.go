@@ -74,6 +74,7 @@ type Endpoint struct {
 	Candidates  []*Trial             // asked when everything else accepts
 	Flow        Flow                 // retries and steps of sequences; nil: every request stands for itself
 	Outgoing    Outgoing             // judges answers before they are sent; nil: they pass as they come
+	Header      http.Header          // of every answer, unless the handler sets its own; names in canonical form
 	Judges      []string             // headers of credentials that Handler judges itself, and gets: those of an authorization server. All others are removed
 	Handler     http.Handler         // nil: the handler that was given to [Guard.Wrap]
 }
@@ -153,13 +154,21 @@ type Ended struct {
 // that was held back are dropped.
 type Outgoing interface {
 	// Hold returns how many bytes of an answer's body are held back at most, to be
-	// judged as a whole; 0: the answer passes as it comes. A longer body is not sent:
-	// the caller gets 502 [shield.BadAnswer].
+	// judged as a whole; 0: the answer passes as it comes; less: nobody can judge such a
+	// body, and Judge, which then says so, is asked without it. A longer body is not sent,
+	// unless the Outgoing is a [Trying]: the caller gets 502 [shield.BadAnswer].
 	Hold(r *http.Request, status int, h http.Header) int64
 	// Judge returns the body to send, which may be the one it was given, and what it
 	// changed or found, for the event. It may change the header. A *shield.Refusal
 	// is sent instead of the answer; after any other error the caller gets 503.
 	Judge(r *http.Request, id *shield.Identity, status int, h http.Header, body []byte) (Judged, error)
+}
+
+// Trying is an [Outgoing] that may be on trial.
+type Trying interface {
+	// TooLong is asked of an answer whose body is longer than what is held. If it is to
+	// pass as it comes all the same, would says for the event what would have been.
+	TooLong(r *http.Request, status int, h http.Header) (would string, pass bool)
 }
 
 // Judged is what became of an answer.

@@ -112,7 +112,7 @@ func (x *exchange) ended(whole bool) Ended {
 		return Ended{Status: a.status, Whole: whole && a.status != http.StatusSwitchingProtocols}
 	}
 	h := a.held
-	e := Ended{Status: h.status, Whole: whole}
+	e := Ended{Status: h.status, Whole: whole && (!h.over || x.turn.Finish)} // others are stopped when they are over
 	if whole && !h.over && int64(len(h.body)) <= x.turn.Keep && !hasTrailers(a.under.Header()) {
 		e.Answer = &Answer{Status: h.status, Header: h.header, Body: h.body}
 	}

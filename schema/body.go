@@ -27,6 +27,7 @@ type media struct {
 	encoding   map[string]encoding
 	element    *element // how it stands in XML
 	large      bool     // whole numbers beyond 2^53
+	veil       *veil    // what of an answer not everybody may see; nil: nothing is said
 }
 
 // encoding is how a property stands in a form.
@@ -43,11 +44,20 @@ func (d *Document) bodyAt(pointer string) (*body, error) {
 	if err := d.words(pointer, described, "description", "content", "required"); err != nil {
 		return nil, err
 	}
-	b := &body{required: described["required"] == true}
 	content, ok := described["content"].(map[string]any)
 	if !ok || len(content) == 0 {
 		return nil, d.fault(pointer, "the body has no content: say which media types it may have")
 	}
+	b, err := d.contentAt(pointer, content)
+	if err == nil {
+		b.required = described["required"] == true
+	}
+	return b, err
+}
+
+// contentAt compiles the media types of a body.
+func (d *Document) contentAt(pointer string, content map[string]any) (*body, error) {
+	b := &body{}
 	for _, pattern := range slices.Sorted(maps.Keys(content)) {
 		m, err := d.mediaAt(join(pointer, "content", pattern), pattern)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"pavise.dev/pavise/shield"
 )
@@ -23,6 +24,9 @@ func (b *body) most() int64 {
 
 // Check implements pavise.Layer.
 func (o *Operation) Check(r *http.Request, _ *shield.Identity) error {
+	if o.sunset.isOver(o.options.Now()) {
+		return shield.Refuse(shield.Sunset, "the sunset of the operation was %s", o.sunset.over.UTC().Format(time.RFC3339))
+	}
 	var f faults
 	o.checkPath(&f, r.URL.EscapedPath())
 	if err := o.checkQuery(&f, r.URL.RawQuery); err != nil {
@@ -32,7 +36,7 @@ func (o *Operation) Check(r *http.Request, _ *shield.Identity) error {
 	if err := o.body.check(&f, r); err != nil {
 		return err
 	}
-	return f.refusal()
+	return f.refusal(shield.InvalidInput)
 }
 
 // one judges a parameter's value.
@@ -87,7 +91,7 @@ func (o *Operation) checkPath(f *faults, path string) {
 		}
 		for _, p := range o.parameters {
 			if p.in == "path" && p.name == name {
-				o.checkText(f, p, segments[i], true, true)
+				f.text(p, segments[i], true, true)
 			}
 		}
 	}
@@ -114,21 +118,25 @@ func (o *Operation) checkHeaders(f *faults, r *http.Request) {
 	for _, p := range o.parameters {
 		switch p.in {
 		case "header":
-			values := r.Header[p.name]
-			if len(values) > 1 && !p.shape.is("array") {
-				f.add("header", join("", p.name), "form")
-				continue
-			}
-			o.checkText(f, p, strings.Join(values, ","), len(values) > 0, false)
+			f.header(p, r.Header[p.name])
 		case "cookie":
 			text, there, err := cookie(r.Header["Cookie"], p.name)
 			if err != nil {
 				f.one(p, nil, true, err)
 				continue
 			}
-			o.checkText(f, p, text, there, true)
+			f.text(p, text, there, true)
 		}
 	}
+}
+
+// header judges a header's values.
+func (f *faults) header(p *parameter, values []string) {
+	if len(values) > 1 && !p.shape.is("array") {
+		f.add("header", join("", p.name), "form")
+		return
+	}
+	f.text(p, strings.Join(values, ","), len(values) > 0, false)
 }
 
 // cookie finds a cookie. Readers differ over quotes, and over what cannot stand in a cookie
@@ -152,8 +160,8 @@ func cookie(lines []string, name string) (text string, there bool, err error) {
 	return text, there, nil
 }
 
-// checkText judges a parameter that is one text, in which escapes may be.
-func (o *Operation) checkText(f *faults, p *parameter, text string, there, escaped bool) {
+// text judges a parameter that is one text, in which escapes may be.
+func (f *faults) text(p *parameter, text string, there, escaped bool) {
 	if !there {
 		f.one(p, nil, false, nil)
 		return

@@ -18,6 +18,7 @@ type Operation struct {
 	Deprecated bool
 
 	options    Options
+	sunset     sunset
 	template   []string // segments of the path; {name}: a parameter
 	parameters []*parameter
 	body       *body // nil: none is expected
@@ -110,7 +111,11 @@ func (d *Document) operation(p place) (*Operation, error) {
 	pointer := join(at, p.method)
 	o := &Operation{Method: strings.ToUpper(p.method), Path: p.path, options: d.options, template: strings.Split(p.path, "/")}
 	described, _ := item[p.method].(map[string]any)
+	root, _ := d.tree.root.(map[string]any)
 	o.Deprecated = described["deprecated"] == true
+	if o.sunset, err = d.sunsetOf(o.Deprecated, root, item, described); err != nil {
+		return nil, d.fault(pointer, "%v", err)
+	}
 	if err := d.parameters(o, at, item); err != nil {
 		return nil, err
 	}

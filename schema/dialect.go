@@ -10,7 +10,8 @@ import (
 
 // dialect turns the schemas of a document into JSON Schema 2020-12 as requests are to be
 // judged by: OpenAPI 3.0 has words of its own (nullable, exclusiveMinimum: true), what is
-// readOnly must not be sent, and what is not declared may be refused.
+// readOnly must not be sent, and what is not declared may be refused. Of answers, what is
+// writeOnly must not be.
 //
 // Each schema that is referred to is a resource of the compiler, loaded when it is needed: its
 // address says where it stands, and how it is read there.
@@ -18,6 +19,9 @@ type dialect struct {
 	tree   *tree
 	old    bool // OpenAPI 3.0
 	closed bool // undeclared properties are refused
+	// withheld is the word for what the other side alone may say: "readOnly" where requests
+	// are judged, "writeOnly" where answers are.
+	withheld string
 }
 
 // reading is how a schema is read.
@@ -80,7 +84,7 @@ func (t *translation) fail(format string, args ...any) {
 // surroundings are what stands around a schema that describes a value together with others.
 type surroundings struct {
 	declared map[string]bool // properties that another one declares, and reads whole
-	readOnly map[string]bool // properties that another one says are readOnly
+	withheld map[string]bool // properties that another one says are the other side's
 }
 
 // schema translates one schema.
@@ -222,7 +226,7 @@ func (t *translation) below(s map[string]any, r reading, c surroundings) map[str
 		case "not", "if", "contains", "propertyNames":
 			out[name] = t.schema(v, literal, surroundings{})
 		case "required":
-			out[name] = without(v, c.readOnly)
+			out[name] = without(v, c.withheld)
 		case "nullable":
 			if !t.old {
 				delete(out, name) // of OpenAPI 3.0 alone
@@ -270,19 +274,19 @@ func without(v any, names map[string]bool) any {
 	})
 }
 
-// around adds to what stands around a schema which of its own properties are readOnly, here or
-// in what it is made of.
+// around adds to what stands around a schema which of its own properties are the other side's,
+// here or in what it is made of.
 func (t *translation) around(s map[string]any, c surroundings) surroundings {
-	readOnly := maps.Clone(c.readOnly)
+	withheld := maps.Clone(c.withheld)
 	t.allProperties(s, func(name string, p any) {
-		if t.isReadOnly(p, 0) {
-			if readOnly == nil {
-				readOnly = map[string]bool{}
+		if t.isWithheld(p, 0) {
+			if withheld == nil {
+				withheld = map[string]bool{}
 			}
-			readOnly[name] = true
+			withheld[name] = true
 		}
 	})
-	c.readOnly = readOnly
+	c.withheld = withheld
 	return c
 }
 
@@ -389,7 +393,8 @@ func discriminated(ref string, mapping map[string]any) []any {
 }
 
 // properties translates the properties of an object. What is readOnly is the server's to
-// say: it is neither accepted nor demanded of a request (OpenAPI 3.1 §4.8.24).
+// say: it is neither accepted nor demanded of a request; what is writeOnly is the client's
+// (OpenAPI 3.1 §4.8.24).
 func (t *translation) properties(v any, r reading, c surroundings) any {
 	all, ok := v.(map[string]any)
 	if !ok {
@@ -398,7 +403,7 @@ func (t *translation) properties(v any, r reading, c surroundings) any {
 	out := make(map[string]any, len(all))
 	for name, p := range all {
 		switch {
-		case r == literal || c.declared[name] && !t.isReadOnly(p, 0):
+		case r == literal || c.declared[name] && !t.isWithheld(p, 0):
 			out[name] = t.schema(p, literal, surroundings{})
 		default:
 			out[name] = t.value(p, whole)
@@ -409,25 +414,25 @@ func (t *translation) properties(v any, r reading, c surroundings) any {
 
 // value translates the schema of a property's value.
 func (t *translation) value(v any, r reading) any {
-	if r != literal && t.isReadOnly(v, 0) {
+	if r != literal && t.isWithheld(v, 0) {
 		return false
 	}
 	return t.schema(v, r, surroundings{})
 }
 
-func (d *dialect) isReadOnly(v any, depth int) bool {
+func (d *dialect) isWithheld(v any, depth int) bool {
 	s, ok := v.(map[string]any)
 	if !ok || depth > maxReferences {
 		return false
 	}
-	if s["readOnly"] == true {
+	if s[d.withheld] == true {
 		return true
 	}
-	if target := d.target(s); target != nil && d.isReadOnly(target, depth+1) {
+	if target := d.target(s); target != nil && d.isWithheld(target, depth+1) {
 		return true
 	}
 	all, _ := s["allOf"].([]any)
-	return slices.ContainsFunc(all, func(one any) bool { return d.isReadOnly(one, depth+1) })
+	return slices.ContainsFunc(all, func(one any) bool { return d.isWithheld(one, depth+1) })
 }
 
 // target is what a schema refers to, nil if it refers to nothing within the document.

@@ -18,7 +18,7 @@ const maxFaults = 16
 // maxPointer is how much of a pointer is told, in bytes.
 const maxPointer = 256
 
-// faults are what is wrong with a request.
+// faults are what is wrong with a request, or an answer.
 type faults []shield.Field
 
 func (f *faults) add(in, pointer, rule string) {
@@ -40,31 +40,36 @@ func (f *faults) judge(in, pointer string, r *rule, v any) {
 	switch {
 	case err == nil:
 	case ok:
-		f.leaves(in, pointer, wrong)
+		leaves(wrong, func(at []string, rule string) { f.add(in, join(pointer, at...), rule) })
 	default:
 		f.add(in, pointer, "schema")
 	}
 }
 
-// leaves adds the rules at the bottom: those above them fail because of them. Of several
-// descriptions of which one should fit, none says what was meant: the rule is told that asks
-// for it.
-func (f *faults) leaves(in, pointer string, wrong *jsonschema.ValidationError) {
-	at := join(pointer, wrong.InstanceLocation...)
+// leaves goes through the rules at the bottom: those above them fail because of them. Of
+// several descriptions of which one should fit, none says what was meant: the rule is told that
+// asks for it.
+func leaves(wrong *jsonschema.ValidationError, tell func(at []string, rule string)) {
+	at := wrong.InstanceLocation
+	each := func(names []string, rule string) {
+		for _, name := range names {
+			tell(append(slices.Clone(at), name), rule)
+		}
+	}
 	switch k := wrong.ErrorKind.(type) {
 	case *kind.Required:
-		f.each(in, at, k.Missing, "required")
+		each(k.Missing, "required")
 	case *kind.AdditionalProperties:
-		f.each(in, at, k.Properties, "undeclared")
+		each(k.Properties, undeclared)
 	case *kind.FalseSchema:
-		f.add(in, at, "undeclared")
+		tell(at, undeclared)
 	case *kind.Not:
-		f.add(in, at, "not")
+		tell(at, "not")
 	case *kind.AnyOf, *kind.OneOf:
-		f.add(in, at, keyword(wrong.ErrorKind))
+		tell(at, keyword(wrong.ErrorKind))
 	default:
 		if len(wrong.Causes) == 0 {
-			f.add(in, at, keyword(wrong.ErrorKind))
+			tell(at, keyword(wrong.ErrorKind))
 		}
 	}
 	switch wrong.ErrorKind.(type) {
@@ -74,21 +79,18 @@ func (f *faults) leaves(in, pointer string, wrong *jsonschema.ValidationError) {
 	others := slices.ContainsFunc(wrong.Causes, func(c *jsonschema.ValidationError) bool { return !isLeftOver(c) })
 	for _, cause := range wrong.Causes {
 		if !others || !isLeftOver(cause) {
-			f.leaves(in, pointer, cause)
+			leaves(cause, tell)
 		}
 	}
 }
+
+// undeclared is the rule that what nobody declares breaks.
+const undeclared = "undeclared"
 
 // isLeftOver reports whether a property is refused because nothing has looked at it: that is
 // so of all of them where what should have looked has failed itself.
 func isLeftOver(wrong *jsonschema.ValidationError) bool {
 	return strings.HasSuffix(wrong.SchemaURL, "/unevaluatedProperties")
-}
-
-func (f *faults) each(in, at string, names []string, rule string) {
-	for _, name := range names {
-		f.add(in, join(at, name), rule)
-	}
 }
 
 func keyword(k jsonschema.ErrorKind) string {
@@ -99,7 +101,7 @@ func keyword(k jsonschema.ErrorKind) string {
 }
 
 // refusal is what is told of the faults, nil if there are none.
-func (f faults) refusal() error {
+func (f faults) refusal(code shield.Code) error {
 	if len(f) == 0 {
 		return nil
 	}
@@ -111,7 +113,7 @@ func (f faults) refusal() error {
 	for _, one := range f {
 		said = append(said, one.In+" "+cmp.Or(one.Pointer, "/")+" "+one.Rule)
 	}
-	refusal := shield.Refuse(shield.InvalidInput, "%s", strings.Join(said, "; "))
+	refusal := shield.Refuse(code, "%s", strings.Join(said, "; "))
 	refusal.Fields = f
 	return refusal
 }

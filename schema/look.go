@@ -49,9 +49,10 @@ func newLooker() *looker {
 	return &looker{known: map[string]*look{}, numbers: map[*jsonschema.Schema]uint32{}}
 }
 
-// of is the look of a value that all schemas of a set describe.
+// of is the look of a value that all schemas of a set describe; nil of a looker that is nil,
+// as that of answers, which nobody looks through for injections.
 func (k *looker) of(set ...*jsonschema.Schema) *look {
-	if len(set) == 0 {
+	if k == nil || len(set) == 0 {
 		return nil
 	}
 	key := k.key(set)

@@ -32,7 +32,7 @@ func OpenBody(name string, text []byte, o Options) (*Body, error) {
 		delete(root, "$id") // of the whole: nothing here is found by it
 		d.tree.root = root
 	}
-	d.dialect = &dialect{tree: d.tree, closed: !o.Undeclared}
+	d.dialect = &dialect{tree: d.tree, closed: !o.Undeclared, withheld: "readOnly"}
 	d.compiler = newCompiler(d.dialect)
 	m := &media{pattern: "application/json", large: o.LargeIntegers, shape: d.dialect.shapeOf(d.tree.root)}
 	if m.schema, err = d.schemaAt(""); err != nil {
@@ -50,5 +50,5 @@ func (b *Body) Check(r *http.Request, _ *shield.Identity) error {
 	if err := b.body.check(&f, r); err != nil {
 		return err
 	}
-	return f.refusal()
+	return f.refusal(shield.InvalidInput)
 }

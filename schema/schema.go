@@ -1,4 +1,5 @@
-// Package schema holds requests to an API's description: an OpenAPI document, 3.0 or 3.1.
+// Package schema holds requests and answers to an API's description: an OpenAPI document, 3.0
+// or 3.1.
 //
 // A [Document] is read once. An [Operation] of it, compiled once, is a layer of the guard
 // (pavise.Layer): what a request says in its path, query, headers, cookies and body is read
@@ -15,6 +16,10 @@
 //	rule.go       a compiled schema, and what it may cost
 //	quick.go      a quick look, which accepts what is simple; the library judges the rest
 //	check.go      the judgement
+//	sunset.go     operations that will be gone, and that are
+//	answer.go     answers, held to the same document; strip.go what may be taken out of them
+//	sensitive.go  what of answers only some may see (x-pavise-sensitive)
+//	words.go      Pavise's own words in a document
 //
 // What is told of a fault is where it is and which rule it breaks, never a value.
 //
@@ -31,6 +36,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
@@ -44,6 +50,8 @@ type Options struct {
 	Undeclared bool
 	// LargeIntegers lets whole numbers pass beyond ±2⁵³, which many readers round.
 	LargeIntegers bool
+	// Now says whether the sunset of an operation is over; nil: time.Now.
+	Now func() time.Time
 }
 
 // Document is an API's description. It is safe for concurrent use.
@@ -57,12 +65,17 @@ type Document struct {
 	compiling sync.Mutex
 	compiler  *jsonschema.Compiler
 	looks     *looker
+	answers   *Document // the same, as answers are read; nil: nobody has asked for it
+	sensitive bool      // x-pavise-sensitive stands in it
 }
 
 // Open reads a document; name is for errors. Its operations are compiled when they are asked
 // for, so that one that cannot be used does not stand in the way of the others.
 func Open(name string, text []byte, o Options) (*Document, error) {
 	d := &Document{name: name, options: o, looks: newLooker()}
+	if o.Now == nil {
+		d.options.Now = time.Now
+	}
 	var err error
 	if d.tree, err = readTree(text); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -78,7 +91,10 @@ func Open(name string, text []byte, o Options) (*Document, error) {
 	if dialect, said := root["jsonSchemaDialect"]; said && !isKnownDialect(dialect) {
 		return nil, fmt.Errorf("%s: its schemas are written in %q; JSON Schema 2020-12 is read", name, dialect)
 	}
-	d.dialect = &dialect{tree: d.tree, old: strings.HasPrefix(version, "3.0."), closed: !o.Undeclared}
+	if err := d.checkWords("", root, false); err != nil {
+		return nil, err
+	}
+	d.dialect = &dialect{tree: d.tree, old: strings.HasPrefix(version, "3.0."), closed: !o.Undeclared, withheld: "readOnly"}
 	d.compiler = newCompiler(d.dialect)
 	return d, d.list(root)
 }
@@ -145,6 +161,9 @@ func deepest(wrong *jsonschema.ValidationError) *jsonschema.ValidationError {
 	return best
 }
 
+// SaysSensitive reports whether the document says of any value that it is not for everybody.
+func (d *Document) SaysSensitive() bool { return d.sensitive }
+
 // Operations are the patterns of all operations of the document: "GET /v1/orders/{id}".
 func (d *Document) Operations() []string {
 	all := make([]string, len(d.places))
@@ -160,6 +179,17 @@ var ErrNotDeclared = errors.New("declares no")
 // Operation finds and compiles the operation for an endpoint's pattern ("GET /v1/orders/{id}",
 // as http.ServeMux reads it): names of parameters may differ, what is fixed may not.
 func (d *Document) Operation(pattern string) (*Operation, error) {
+	p, err := d.find(pattern)
+	if err != nil {
+		return nil, err
+	}
+	d.compiling.Lock()
+	defer d.compiling.Unlock()
+	return d.operation(p)
+}
+
+// find is where the operation for an endpoint's pattern stands.
+func (d *Document) find(pattern string) (place, error) {
 	method, path, _ := strings.Cut(pattern, " ")
 	var found []place
 	for _, p := range d.places {
@@ -169,13 +199,11 @@ func (d *Document) Operation(pattern string) (*Operation, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("%s %w %s %s", d.name, ErrNotDeclared, method, path)
+		return place{}, fmt.Errorf("%s %w %s %s", d.name, ErrNotDeclared, method, path)
 	case 1:
-		d.compiling.Lock()
-		defer d.compiling.Unlock()
-		return d.operation(found[0])
+		return found[0], nil
 	}
-	return nil, d.twice(found[1])
+	return place{}, d.twice(found[1])
 }
 
 func (d *Document) twice(p place) error {

@@ -212,7 +212,7 @@ func (o *Operation) queryTexts(w *walker, raw string) error {
 func formFault(in, pointer string) error {
 	var f faults
 	f.add(in, pointer, "form")
-	return f.refusal()
+	return f.refusal(shield.InvalidInput)
 }
 
 func unreadable(err error) error {

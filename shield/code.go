@@ -48,6 +48,7 @@ const (
 	PlainHTTP         Code = "tls_required"             // 403
 	UnknownEndpoint   Code = "unknown_endpoint"         // 404
 	MethodNotAllowed  Code = "method_not_allowed"       // 405
+	Sunset            Code = "endpoint_sunset"          // 410: the day is over until which the API's description has the endpoint
 	BlockedNetwork    Code = "blocked_network"          // 403: an operator keeps the network out
 	InvalidInput      Code = "invalid_input"            // 400: not what the API's description allows
 	Injection         Code = "injection"                // 400: a value that could become code where a service uses it
@@ -92,6 +93,8 @@ func (c Code) Status() int {
 		return http.StatusNotFound
 	case MethodNotAllowed:
 		return http.StatusMethodNotAllowed
+	case Sunset:
+		return http.StatusGone
 	case TooLarge:
 		return http.StatusRequestEntityTooLarge
 	case PathTooLong:

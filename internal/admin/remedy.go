@@ -42,6 +42,7 @@ func remedies() map[shield.Code]string {
 		shield.PlainHTTP:         "use https://; a credential that was sent in the clear has to be replaced",
 		shield.UnknownEndpoint:   "list METHOD /path under the API's endpoints; what is not listed is refused",
 		shield.MethodNotAllowed:  "use a method that the endpoint has, or list this one",
+		shield.Sunset:            "move to what the API's documentation names in its place; x-sunset of the API's description says until when this was there",
 		shield.BlockedNetwork:    "`pavise block list` shows until when and why; `pavise unblock NETWORK` lets it in again",
 		shield.InvalidInput:      "the member errors of the answer names each part with the rule that it breaks; compare it with the API's description",
 		shield.Injection:         "the member errors of the answer names the field and the detector; if the text is harmless there, except the field (insecure_except of injection), else look at who sent it",

@@ -23,7 +23,7 @@ import (
 // build makes a generation out of a configuration. What an earlier one fetched is
 // taken over.
 func (a *App) build(f *config.File, previous *generation) (_ *generation, err error) {
-	g := &generation{file: f, files: &files{dir: f.Dir}, beside: newBeside(), last: make(chan struct{})}
+	g := &generation{file: f, files: &files{dir: f.Dir}, beside: newBeside(), last: make(chan struct{}), now: a.now}
 	if previous != nil {
 		g.before, g.earlier = previous.places, previous.ruleSets
 	}
@@ -255,7 +255,11 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	if e.Validate, err = g.described(from); err != nil {
 		return e, err
 	}
+	e.Header = sunset(e.Validate)
 	e.Validate = tried(&from, config.TrialContract, e.Validate)
+	if e.Outgoing, err = a.outgoing(f, g, from); err != nil {
+		return e, err
+	}
 	var recorded *pavise.Trial
 	if e.Harm, recorded, err = g.injection(from, e.Validate, shield.NeedsOf(s).Carries); err != nil {
 		return e, err

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"net/http"
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/internal/config"
@@ -20,6 +21,14 @@ func (g *generation) described(from config.Resolved) (pavise.Layer, error) {
 		return nil, err
 	}
 	return operation, err
+}
+
+// sunset is what answers of a described endpoint say about its end.
+func sunset(layer pavise.Layer) http.Header {
+	if operation, ok := layer.(*schema.Operation); ok {
+		return operation.Header()
+	}
+	return nil
 }
 
 // operation is an endpoint as the API's description has it, nil if there is none.
@@ -52,7 +61,7 @@ func (g *generation) document(from *config.OpenAPI) (*schema.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened, err := schema.Open(from.File, text, schema.Options{Undeclared: from.Undeclared != "", LargeIntegers: from.LargeIntegers})
+	opened, err := schema.Open(from.File, text, schema.Options{Undeclared: from.Undeclared != "", LargeIntegers: from.LargeIntegers, Now: g.now})
 	if err != nil {
 		return nil, err
 	}

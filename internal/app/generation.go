@@ -14,6 +14,7 @@ import (
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/issuer"
 	"pavise.dev/pavise/internal/tlsconf"
+	"pavise.dev/pavise/leak"
 	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/schema"
 	"pavise.dev/pavise/shield"
@@ -44,6 +45,8 @@ type generation struct {
 	beside *beside       // what shields do beside requests; nil: nothing
 
 	documents map[config.OpenAPI]*schema.Document // descriptions of APIs
+	scanners  map[string]*leak.Scanner            // of answers, by what they look for
+	now       clock
 
 	ruleSets map[string]*crs.Rules // by their settings
 	earlier  map[string]*crs.Rules // of the generation before, while this one is built

@@ -116,6 +116,13 @@ func (d *decoder) special(n *yaml.Node, v reflect.Value, path string) bool {
 			return false
 		}
 		d.scalar(n, reflect.ValueOf(&into.Source).Elem(), path, setting{enum: []string{"acme", "local", "own"}})
+	case *Detect:
+		if n.Kind == yaml.MappingNode {
+			return false
+		}
+		var words Words
+		d.list(n, reflect.ValueOf(&words).Elem(), path, setting{enum: detectors()})
+		into.setWords(words)
 	case *Upstream:
 		if n.Kind == yaml.MappingNode {
 			return false

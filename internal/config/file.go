@@ -143,6 +143,7 @@ type API struct {
 	OpenAPI     *OpenAPI            `yaml:"openapi" doc:"The API's description, to which every request is held. A word is the file."`
 	Trials      []Trial             `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason. Inherited; an endpoint's own come first."`
 	Injection   *Injection          `yaml:"injection" doc:"Look for injections in what no description confines. on: with all detectors. Default: not."`
+	Responses   *Responses          `yaml:"responses" doc:"How answers are judged before they leave. Inherited; an endpoint's own stands in its place."`
 	Candidate   *Candidate          `yaml:"candidate" doc:"A stricter policy that is tried beside this one: what it would refuse is only recorded. Inherited; an endpoint's own stands in its place."`
 	Flows       map[string]Flow     `yaml:"flows" doc:"Orders in which sensitive endpoints may be called." hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores" keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"`
 	MaxBody     Size                `yaml:"max_body" doc:"Longest accepted body." default:"10MiB" min:"1" max:"1024GiB"`
@@ -178,6 +179,7 @@ type Endpoint struct {
 	Trials    []Trial    `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason."`
 	Injection *Injection `yaml:"injection" doc:"Instead of the API's."`
 	Candidate *Candidate `yaml:"candidate" doc:"Instead of the API's."`
+	Responses *Responses `yaml:"responses" doc:"Instead of the API's."`
 
 	Pos Pos `yaml:"-"`
 }

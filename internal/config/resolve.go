@@ -61,6 +61,7 @@ type Resolved struct {
 	Candidate   *Candidate    // what is tried beside; nil: nothing
 	Idempotency *Idempotency  // nil: Idempotency-Key means nothing
 	Step        *FlowStep     // of a flow; nil: none
+	Responses   *Responses    // how answers are judged; nil: they pass
 
 	Pos       Pos // of the pattern
 	ShieldPos Pos // of the shield, where it was written
@@ -98,6 +99,7 @@ func (f *File) resolve() ([]Resolved, Problems) {
 		r.checkTrials("apis."+name, api.Trials, api.Candidate)
 		first := len(all)
 		r.checkInjection("apis."+name+".injection", api.Injection)
+		r.checkResponses("apis."+name, api.Responses, api.OpenAPI != nil)
 		for _, pattern := range sortedKeys(api.Endpoints) {
 			e := r.endpoint(name, &api, pattern, api.Endpoints[pattern])
 			e.Limits = slices.Concat(shared, r.name(name, pattern, api.Endpoints[pattern].Limit))
@@ -141,6 +143,8 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 		r.atKey(path+".body_schema", "put the schema into the document, or say with insecure_undescribed why the endpoint is not in it", "the API's description says already what bodies hold")
 	}
 	r.checkTrials(path, e.Trials, e.Candidate)
+	r.checkResponses(path, e.Responses, resolved.OpenAPI != nil)
+	resolved.Responses = cmp.Or(e.Responses, api.Responses)
 	resolved.Trials = slices.Concat(e.Trials, api.Trials)
 	r.checkInjection(path+".injection", e.Injection)
 	resolved.Injection = cmp.Or(e.Injection.withRuleSet(api.Injection), api.Injection).inForce()

@@ -123,6 +123,8 @@ func (b *schemaBuilder) value(t reflect.Type, s setting, space string) object {
 		return object{"$ref": "#/$defs/shield"}
 	case reflect.TypeFor[Certificate]():
 		return object{"anyOf": []any{object{"enum": []string{"acme", "local", "own"}}, b.ref(t, space)}}
+	case reflect.TypeFor[Detect]():
+		return object{"anyOf": append(listOf(object{"type": "string", "enum": detectors()}), b.mapping(t, s, space))}
 	case reflect.TypeFor[Upstream]():
 		return object{"anyOf": append(listOf(object{"type": "string"}), b.ref(t, space))}
 	}

@@ -156,6 +156,8 @@ func title(code shield.Code) (string, bool) {
 		return "There is no such endpoint", true
 	case shield.MethodNotAllowed:
 		return "The endpoint does not have this method", true
+	case shield.Sunset:
+		return "The endpoint is gone", true
 	case shield.BlockedNetwork:
 		return "Requests from this network are not accepted at the moment", true
 	case shield.Injection:
