@@ -209,8 +209,10 @@ func (s *Scanner) maskOnce(text []byte, spans []span) (out []byte, masked bool) 
 	return append(out, text[at:]...), masked
 }
 
-// hidden stands for what is not shown at all.
-const hidden = "***"
+const (
+	hidden = "***"          // stands for what is not shown at all
+	stars  = "************" // stand for the digits of a card that are not shown
+)
 
 // shown is what is left of something when it is masked. It has no character that a JSON
 // string would have to escape.
@@ -232,10 +234,13 @@ func MaskCard(number string) string {
 		}
 		return -1
 	}, number)
-	if len(digits) < 8 {
+	switch {
+	case len(digits) == 4 && number == stars+digits:
+		return number // it is masked already
+	case len(digits) < 8:
 		return hidden
 	}
-	return "************" + digits[len(digits)-4:]
+	return stars + digits[len(digits)-4:]
 }
 
 // MaskEmail leaves the first character and the domain of an address; of what is none, nothing.

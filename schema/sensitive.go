@@ -74,7 +74,8 @@ type veil struct {
 	first    []*veil
 	entries  *veil // over further entries
 	also     []*veil
-	covers   bool // something here or below is said
+	covers   bool    // something here or below is said
+	over     []*veil // itself and those that lie over the same value, as far as they cover something
 }
 
 type patterned struct {
@@ -97,6 +98,9 @@ func (d *Document) cover(a *Answers, b *body, pointer string, content map[string
 				changed = one.learn() || changed
 			}
 		}
+		for _, one := range known {
+			one.over = one.together(nil)
+		}
 		if !v.covers {
 			continue
 		}
@@ -118,6 +122,18 @@ func (d *Document) cover(a *Answers, b *body, pointer string, content map[string
 	slices.Sort(a.scopes)
 	a.scopes = slices.Compact(a.scopes)
 	return nil
+}
+
+// together gathers those that lie over the same value.
+func (v *veil) together(seen []*veil) []*veil {
+	if !v.covers || slices.Contains(seen, v) {
+		return seen
+	}
+	seen = append(seen, v)
+	for _, one := range v.also {
+		seen = one.together(seen)
+	}
+	return seen
 }
 
 // learn notes whether something here or below is said; true if that is new.
@@ -248,7 +264,7 @@ func (a *Answers) Filter(r *http.Request, status int, h http.Header, body []byte
 		return out, (&faults{{In: "body", Rule: "form"}}).refusal(shield.BadAnswer)
 	}
 	w := wearer{tree: tree, scopes: scopes}
-	w.value(0, veils)
+	w.whole(veils)
 	tree.Remove(&w.edits, w.gone...)
 	out.Removed, out.Masked = len(w.gone), w.masked
 	if w.edits.Len() > 0 {
@@ -262,7 +278,7 @@ func (a *Answers) Filter(r *http.Request, status int, h http.Header, body []byte
 			return out, fmt.Errorf("read an answer again: %w", err)
 		}
 		w = wearer{tree: tree, scopes: scopes}
-		w.value(0, veils)
+		w.whole(veils)
 	}
 	out.Spared = map[string]bool{}
 	for _, i := range w.spared {
@@ -296,15 +312,23 @@ func (a *Answers) over(r *http.Request, status int, h http.Header) ([]*veil, err
 type wearer struct {
 	tree   *jsonedit.Tree
 	scopes shield.Scopes
+	stack  []*veil // over the values on the way to the one that is looked at
 	edits  jsonedit.Edits
 	gone   []int
 	spared []int
 	masked int
 }
 
+// whole covers the whole text.
+func (w *wearer) whole(veils []*veil) {
+	for _, v := range veils {
+		w.stack = append(w.stack, v.over...)
+	}
+	w.value(0, w.stack)
+}
+
 // value covers a value, or what is in it.
 func (w *wearer) value(i int, veils []*veil) {
-	veils = all(veils)
 	how := ""
 	for _, v := range veils {
 		if strictness(v.how) > strictness(how) && !slices.ContainsFunc(v.scopes, w.scopes.Has) {
@@ -325,61 +349,47 @@ func (w *wearer) value(i int, veils []*veil) {
 	}
 	index := 0
 	for c := range w.tree.Children(i) {
-		if below := w.below(veils, i, c, index); len(below) > 0 {
-			w.value(c, below)
+		mark := len(w.stack)
+		if w.below(veils, i, c, index); len(w.stack) > mark {
+			w.value(c, w.stack[mark:])
 		}
+		w.stack = w.stack[:mark]
 		index++
 	}
 }
 
-// all adds those that lie over the same value.
-func all(veils []*veil) []*veil {
-	out := make([]*veil, 0, len(veils))
-	var add func(v *veil)
-	add = func(v *veil) {
-		if v == nil || !v.covers || slices.Contains(out, v) {
-			return
-		}
-		out = append(out, v)
-		for _, one := range v.also {
-			add(one)
-		}
-	}
-	for _, v := range veils {
-		add(v)
-	}
-	return out
-}
-
-// below are the veils of a part.
-func (w *wearer) below(veils []*veil, i, part, index int) (below []*veil) {
+// below puts the veils of a part on the stack.
+func (w *wearer) below(veils []*veil, i, part, index int) {
 	if w.tree.Nodes[i].Kind == '[' {
 		for _, v := range veils {
 			switch {
 			case index < len(v.first):
-				below = append(below, v.first[index])
+				w.stack = append(w.stack, v.first[index].over...)
 			case v.entries != nil:
-				below = append(below, v.entries)
+				w.stack = append(w.stack, v.entries.over...)
 			}
 		}
-		return below
+		return
 	}
-	name := w.tree.Name(part)
+	n := &w.tree.Nodes[part]
+	name := w.tree.Text[n.NameFrom+1 : n.NameTo-1]
+	if n.NameEscaped {
+		name = jsonedit.Unquote(nil, name)
+	}
 	for _, v := range veils {
-		known := false
-		if one := v.names[name]; one != nil {
-			below, known = append(below, one), true
+		one, known := v.names[string(name)]
+		if known {
+			w.stack = append(w.stack, one.over...)
 		}
-		for _, one := range v.patterns {
-			if one.name.MatchString(name) {
-				below, known = append(below, one.veil), true
+		for _, p := range v.patterns {
+			if p.name.Match(name) {
+				w.stack, known = append(w.stack, p.veil.over...), true
 			}
 		}
 		if !known && v.further != nil {
-			below = append(below, v.further)
+			w.stack = append(w.stack, v.further.over...)
 		}
 	}
-	return below
 }
 
 // mask shows a rest of a text, and of a number that is a card's; null of anything else.

@@ -96,7 +96,7 @@ func (t *Tree) Pointer(i int, shown func(name string) string) string {
 			if shown != nil {
 				name = shown(name)
 			}
-			parts = append(parts, strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
+			parts = append(parts, strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1"))
 		case n.Parent >= 0:
 			index := 0
 			for c := range t.Children(n.Parent) {
@@ -141,7 +141,7 @@ type parser struct {
 }
 
 func newParser(text []byte) parser {
-	return parser{tree: &Tree{Text: text, Nodes: make([]Node, 0, 1+len(text)/24)}}
+	return parser{tree: &Tree{Text: text, Nodes: make([]Node, 0, 1+len(text)/16)}}
 }
 
 func (p *parser) fault(err error) error { return fmt.Errorf("JSON at byte %d: %w", p.at, err) }
