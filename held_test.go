@@ -227,3 +227,101 @@ func TestWhatIsOnTrialIsOnlyRecordedUntilItsTimeIsOver(t *testing.T) {
 		}
 	}
 }
+
+// trying is judging, on trial.
+type tryingAnswers struct {
+	judging
+	pass bool
+}
+
+func (o tryingAnswers) TooLong(*http.Request, int, http.Header) (string, bool) {
+	return "responses invalid_answer body maxLength", o.pass
+}
+
+// What is too long is answered at once, and its handler stopped; on trial it passes.
+func TestAnswersThatAreLongerThanWhatIsHeld(t *testing.T) {
+	for name, c := range map[string]struct {
+		outgoing pavise.Outgoing
+		status   int
+		would    string
+	}{
+		"too long":                   {judging{4, masking}, 502, ""},
+		"too long, and not on trial": {tryingAnswers{judging{4, masking}, false}, 502, ""},
+		"on trial":                   {tryingAnswers{judging{4, masking}, true}, 200, "responses invalid_answer body maxLength"},
+		"what nobody can judge":      {judging{-1, masking}, 502, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			events, stopped := &sink{}, make(chan bool, 1)
+			server := judged(t, events, c.outgoing, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "a")
+				for range 10 {
+					if _, err := io.WriteString(w, " secret"); err != nil {
+						stopped <- true
+						panic(http.ErrAbortHandler) // as a proxy does that cannot write
+					}
+				}
+				stopped <- false
+			})
+			response, err := http.Get(server.URL + "/t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if err != nil || response.StatusCode != c.status || <-stopped != (c.status == 502) {
+				t.Errorf("%d %s %v", response.StatusCode, body, err)
+			}
+			if whole := "a" + strings.Repeat(" secret", 10); c.status == 200 && string(body) != whole || c.status != 200 && strings.Contains(string(body), "secret") {
+				t.Errorf("%s", body)
+			}
+			server.Close()
+			if e := events.only(t); e.Would != c.would || (e.Decision == audit.Failed) != (c.status == 502) || e.Note != "" {
+				t.Errorf("event %+v", e)
+			}
+		})
+	}
+}
+
+func TestAHandlerThatCrashesAfterTooMuchIsStillACrash(t *testing.T) {
+	events := &sink{}
+	server := judged(t, events, judging{4, masking}, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "a secret")
+		panic("within the handler")
+	})
+	response, err := http.Get(server.URL + "/t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	server.Close()
+	if e := events.only(t); response.StatusCode != 500 || e.Code != string(shield.Internal) {
+		t.Errorf("%d %+v", response.StatusCode, e)
+	}
+}
+
+// What an endpoint says of itself is in every answer, refusals too, unless the handler says it.
+func TestHeadersOfAnEndpoint(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		own  string
+		want string
+	}{
+		"accepted":       {nil, "", "@1"},
+		"of the handler": {nil, "@2", "@2"},
+		"refused":        {shield.Refuse(shield.Sunset, "over"), "", "@1"},
+	} {
+		events := &sink{}
+		guard := one(t, events, says{id: shop()}, func(p *pavise.Policy) {
+			p.APIs[0].Endpoints[0].Header = http.Header{"Deprecation": {"@1"}}
+			p.APIs[0].Endpoints[0].Validate = trying{c.err}
+		})
+		w, _ := send(t, guard, events, get("/v1/orders/7"), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if c.own != "" {
+				w.Header().Set("Deprecation", c.own)
+			}
+		}))
+		if got := w.Header()["Deprecation"]; len(got) != 1 || got[0] != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func Would(name string, err error) string {
 		// joined by semicolons: nobody adds a layer of his own.
 		text += " " + f.In + " " + f.Rule + " " + strings.ReplaceAll(f.Pointer, ";", "%3B")
 	}
-	return maskText(text)
+	return maskText(strings.TrimRight(text, " "))
 }
 
 // layer asks a layer. One that is on trial is only recorded.
