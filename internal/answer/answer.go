@@ -97,7 +97,8 @@ func (j *Judge) Judge(r *http.Request, id *shield.Identity, status int, h http.H
 		would = append(would, pavise.Would(name, err))
 	}
 	for _, change := range v.changed {
-		would = append(would, name+" change "+change)
+		what, _, _ := strings.Cut(change, "=")
+		would = append(would, name+" change body "+what) // in the form of pavise.Would
 	}
 	return pavise.Judged{Body: body, Would: strings.Join(would, "; ")}, nil
 }
@@ -184,7 +185,11 @@ func (v *verdict) scan(h http.Header, spared map[string]bool) error {
 		refusal := fault("body", string(f.Kind), f.Pointer)
 		switch {
 		case f.Action == leak.Report:
-			v.would = append(v.would, fmt.Sprintf("%s x%d", pavise.Would(name, refusal), f.Count))
+			would := pavise.Would(name, refusal)
+			if f.Count > 1 {
+				would += fmt.Sprintf(" x%d", f.Count)
+			}
+			v.would = append(v.would, would)
 		case f.Action == leak.Block || f.Named: // nothing is masked in a name
 			return refusal
 		default:
