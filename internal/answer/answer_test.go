@@ -103,6 +103,7 @@ func TestVerdicts(t *testing.T) {
 		"no JSON, only reports":     {func(j *answer.Judge) { plain(j); j.Strict = false }, nil, json, `{"name":"4111111111111111"`, `{"name":"4111111111111111"`, "", "responses invalid_answer body form"},
 		"JSON that nobody calls so": {plain, nil, nil, `{"name":"\u0034111111111111111"}`, `{"name":"************1111"}`, "card=1", ""},
 		"a text that nobody does":   {plain, nil, nil, `4111111111111111 "`, `************1111 "`, "card=1", ""},
+		"a card as a name":          {plain, nil, json, `{"4111111111111111":1}`, "", "", ""},
 		"lines of JSON":             {plain, nil, typed("application/x-ndjson"), "{\"a\":4111111111111111}\n{\"a\":1}\n", "{\"a\":\"************1111\"}\n{\"a\":1}\n", "card=1", ""},
 		"on trial":                  {func(j *answer.Judge) { j.Until = time.Now().Add(time.Hour) }, nil, json, `{"x":"4111111111111111"}`, `{"x":"4111111111111111"}`, "", "responses invalid_answer body undeclared /x"},
 		"a trial that is over":      {func(j *answer.Judge) { j.Until = time.Now().Add(-time.Hour) }, nil, json, `{"x":"4111111111111111"}`, "", "", ""},
