@@ -47,6 +47,9 @@ func (x *exchange) layer(l Layer) error {
 	if l == nil {
 		return nil
 	}
+	if all, ok := l.(Layers); ok {
+		return x.layers(all)
+	}
 	err := l.Check(x.request, x.identity)
 	trial, isTrial := l.(*Trial)
 	if err == nil || !isTrial || !x.event.Time.Before(trial.Until) {

@@ -51,6 +51,7 @@ const (
 	Sunset            Code = "endpoint_sunset"          // 410: the day is over until which the API's description has the endpoint
 	BlockedNetwork    Code = "blocked_network"          // 403: an operator keeps the network out
 	InvalidInput      Code = "invalid_input"            // 400: not what the API's description allows
+	GraphQLRefused    Code = "graphql_refused"          // 400: beyond what a request in GraphQL may ask for, or none
 	Injection         Code = "injection"                // 400: a value that could become code where a service uses it
 	TooLarge          Code = "too_large"                // 413
 	PathTooLong       Code = "path_too_long"            // 414
@@ -84,7 +85,7 @@ const (
 // shield's own that is not listed here.
 func (c Code) Status() int {
 	switch c {
-	case MalformedCredential, ExposedCredential, BadDigest, BadPath, BadQuery, BadHeader, BadMethod, InvalidInput, Injection, KeyRequired:
+	case MalformedCredential, ExposedCredential, BadDigest, BadPath, BadQuery, BadHeader, BadMethod, InvalidInput, GraphQLRefused, Injection, KeyRequired:
 		return http.StatusBadRequest
 	case Absent, Foreign, MissingCredential, InvalidCredential, ExpiredCredential, RevokedCredential,
 		BadSignature, StaleRequest, ReplayedRequest, UnboundCredential, NonceRequired, StepUp:

@@ -45,6 +45,7 @@ func remedies() map[shield.Code]string {
 		shield.Sunset:            "move to what the API's documentation names in its place; x-sunset of the API's description says until when this was there",
 		shield.BlockedNetwork:    "`pavise block list` shows until when and why; `pavise unblock NETWORK` lets it in again",
 		shield.InvalidInput:      "the member errors of the answer names each part with the rule that it breaks; compare it with the API's description",
+		shield.GraphQLRefused:    "the member errors of the answer names the rule: ask for less (fewer levels, fields, aliases or entries), or raise that bound under graphql of the endpoint; introspection is off unless it is switched on there",
 		shield.Injection:         "the member errors of the answer names the field and the detector; if the text is harmless there, except the field (insecure_except of injection), else look at who sent it",
 		shield.TooLarge:          "send less, or raise max_body of the endpoint (for signed bodies: of the shield)",
 		shield.PathTooLong:       "shorten the path; send long values in the body",

@@ -164,6 +164,8 @@ func title(code shield.Code) (string, bool) {
 		return "A value could become code where the service uses it", true
 	case shield.InvalidInput:
 		return "The request is not what the API's description allows", true
+	case shield.GraphQLRefused:
+		return "The GraphQL request asks for more than it may", true
 	case shield.TooLarge:
 		return "The body is too large", true
 	case shield.PathTooLong:
