@@ -39,7 +39,6 @@ func rules() []rule {
 		{pkg: "upstream", may: nil},
 		{pkg: "flow", may: []string{".", "shield", "limit", "internal/journal", "internal/strictjson"}},
 		{pkg: "internal/journal", may: []string{"internal/store/lock"}},
-		{pkg: "schema", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "graphql", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "sanitise", may: []string{"shield", "internal/strictjson"}, others: true},
 		{pkg: "waf", may: []string{"shield", "schema"}},

@@ -211,6 +211,9 @@ func (a *App) api(f *config.File, g *generation, name string, endpoints []config
 			return api, fmt.Errorf("openapi (%s:%d): %w", described.Pos.File, described.Pos.Line, err)
 		}
 	}
+	if err := g.checkSanitise(settings.Sanitise, endpoints); err != nil {
+		return api, err
+	}
 	for _, e := range endpoints {
 		endpoint, err := a.endpoint(f, g, e)
 		if err != nil {
@@ -249,6 +252,9 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	e := pavise.Endpoint{
 		Pattern: from.Pattern, Shield: s, Scopes: from.Scopes, AnyScope: from.Any, Limits: from.Limits, MaxBody: from.MaxBody,
 	}
+	if e.Sanitise, err = g.sanitiser(from); err != nil {
+		return e, err
+	}
 	if err := g.flooded(&e, from); err != nil {
 		return e, err
 	}
@@ -262,6 +268,9 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	}
 	var recorded *pavise.Trial
 	if e.Harm, recorded, err = g.injection(from, e.Validate, shield.NeedsOf(s).Carries); err != nil {
+		return e, err
+	}
+	if e.Validate, err = g.graphql(from, e.Validate); err != nil { // last: injection asks the contract itself
 		return e, err
 	}
 	if e.Policy, err = a.conditions(f, g, from); err != nil {

@@ -40,6 +40,10 @@ func (g *generation) operation(from config.Resolved) (*schema.Operation, error) 
 	if err != nil {
 		return nil, err
 	}
+	key := described{of: document, pattern: from.Pattern}
+	if known := g.operations[key]; known != nil {
+		return known, nil
+	}
 	operation, err := document.Operation(from.Pattern)
 	if errors.Is(err, schema.ErrNotDeclared) {
 		return nil, fmt.Errorf("%w: describe it there, or say why it is outside with insecure_undescribed", err)
@@ -47,7 +51,17 @@ func (g *generation) operation(from config.Resolved) (*schema.Operation, error) 
 	if err != nil {
 		return nil, err
 	}
+	if g.operations == nil {
+		g.operations = map[described]*schema.Operation{}
+	}
+	g.operations[key] = operation
 	return operation, nil
+}
+
+// described names an operation, which is compiled once for all that ask for it.
+type described struct {
+	of      *schema.Document
+	pattern string
 }
 
 // document opens a description, once for all the endpoints that are held to it alike.

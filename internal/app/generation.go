@@ -44,9 +44,10 @@ type generation struct {
 	signed *fetch.Client // gets what is signed by itself, for shields
 	beside *beside       // what shields do beside requests; nil: nothing
 
-	documents map[config.OpenAPI]*schema.Document // descriptions of APIs
-	scanners  map[string]*leak.Scanner            // of answers, by what they look for
-	now       clock
+	documents  map[config.OpenAPI]*schema.Document // descriptions of APIs
+	operations map[described]*schema.Operation
+	scanners   map[string]*leak.Scanner // of answers, by what they look for
+	now        clock
 
 	ruleSets map[string]*crs.Rules // by their settings
 	earlier  map[string]*crs.Rules // of the generation before, while this one is built

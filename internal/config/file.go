@@ -141,6 +141,7 @@ type API struct {
 	Resource    string              `yaml:"resource" doc:"Its resource identifier (RFC 8707, RFC 9728): what clients ask tokens for, and an accepted audience. On one of its hosts. Default: the address that was asked, without a path; that is no audience." pattern:"^https://[^?#@ ]+$" hint:"write https://api.example.com or https://api.example.com/orders, without a query"`
 	CORS        Words               `yaml:"cors" doc:"Origins whose scripts may call, exact: https://app.example.com. Default: none."`
 	OpenAPI     *OpenAPI            `yaml:"openapi" doc:"The API's description, to which every request is held. A word is the file."`
+	Sanitise    []Sanitise          `yaml:"sanitise" doc:"Fields of the input that are cleaned before anybody judges them. Inherited; an endpoint's own are added."`
 	Trials      []Trial             `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason. Inherited; an endpoint's own come first."`
 	Injection   *Injection          `yaml:"injection" doc:"Look for injections in what no description confines. on: with all detectors. Default: not."`
 	Responses   *Responses          `yaml:"responses" doc:"How answers are judged before they leave. Inherited; an endpoint's own stands in its place."`
@@ -176,6 +177,8 @@ type Endpoint struct {
 	Priority    string       `yaml:"priority" doc:"Instead of the API's." enum:"low,normal,high"`
 	Idempotency *Idempotency `yaml:"idempotency" doc:"What is done once, however often it is sent: retries with the same Idempotency-Key get the first answer again. {} for the defaults."`
 
+	Sanitise  []Sanitise `yaml:"sanitise" doc:"In addition to the API's."`
+	GraphQL   *GraphQL   `yaml:"graphql" doc:"The endpoint speaks GraphQL: what a request may ask for. {} is enough."`
 	Trials    []Trial    `yaml:"insecure_report_only" doc:"Layers of which refusals are only recorded, each until a day and with a reason."`
 	Injection *Injection `yaml:"injection" doc:"Instead of the API's."`
 	Candidate *Candidate `yaml:"candidate" doc:"Instead of the API's."`

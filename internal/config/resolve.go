@@ -56,6 +56,9 @@ type Resolved struct {
 	Audit       string        // local or required
 	Schema      *BodySchema   // the schema of its bodies; nil: none
 	OpenAPI     *OpenAPI      // the description to which requests are held; nil: none
+	GraphQL     *GraphQL      // what a request in GraphQL may ask for; nil: it speaks none
+	Sanitise    []Sanitise    // the API's, then its own
+	OwnSanitise int           // how many of these, at the end, are its own
 	Trials      []Trial       // layers that are only recorded, the endpoint's own first
 	Injection   *Injection    // injections that are looked for; nil: none
 	Candidate   *Candidate    // what is tried beside; nil: nothing
@@ -98,6 +101,7 @@ func (f *File) resolve() ([]Resolved, Problems) {
 		r.checkNamed("apis."+name+".scopes", api.Scopes)
 		r.checkTrials("apis."+name, api.Trials, api.Candidate)
 		first := len(all)
+		r.checkSanitise("apis."+name, api.Sanitise, api.OpenAPI, nil)
 		r.checkInjection("apis."+name+".injection", api.Injection)
 		r.checkResponses("apis."+name, api.Responses, api.OpenAPI != nil)
 		for _, pattern := range sortedKeys(api.Endpoints) {
@@ -143,6 +147,10 @@ func (r *resolver) endpoint(name string, api *API, pattern string, e Endpoint) R
 		r.atKey(path+".body_schema", "put the schema into the document, or say with insecure_undescribed why the endpoint is not in it", "the API's description says already what bodies hold")
 	}
 	r.checkTrials(path, e.Trials, e.Candidate)
+	r.checkSanitise(path, e.Sanitise, resolved.OpenAPI, e.Schema)
+	r.checkGraphQL(path, method, e.GraphQL)
+	resolved.GraphQL = e.GraphQL
+	resolved.Sanitise, resolved.OwnSanitise = slices.Concat(api.Sanitise, e.Sanitise), len(e.Sanitise)
 	r.checkResponses(path, e.Responses, resolved.OpenAPI != nil)
 	resolved.Responses = cmp.Or(e.Responses, api.Responses)
 	resolved.Trials = slices.Concat(e.Trials, api.Trials)

@@ -8,13 +8,14 @@ import (
 // Layers that may be on trial. Shields, the door and limits cannot.
 const (
 	TrialContract  = "contract"
+	TrialGraphQL   = "graphql"
 	TrialInjection = "injection"
 	TrialResponses = "responses"
 )
 
 // Trial is a layer of which refusals are only recorded.
 type Trial struct {
-	What   string `yaml:"what" doc:"The layer." enum:"contract,injection,responses" required:"yes"`
+	What   string `yaml:"what" doc:"The layer." enum:"contract,graphql,injection,responses" required:"yes"`
 	Until  string `yaml:"until" doc:"The last day (UTC) on which it is only recorded; afterwards it refuses." hint:"write a day: 2027-01-31" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" required:"yes"`
 	Reason string `yaml:"reason" doc:"Why, in at least ten characters." min:"10" max:"200" required:"yes"`
 }

@@ -29,7 +29,7 @@ var notDue = []struct {
 	{94, 95, "RFC 9421 signatures"},
 	{99, 99, "SigV4 signatures"},
 	{102, 106, "contract validation (input)"},
-	{108, 111, "contract validation and injection rules (input)"},
+	{108, 109, "contract validation and injection rules (input)"},
 	{116, 116, "shown where Go's HTTP/2 allows"},
 	{124, 124, "shown with responses"},
 	{135, 137, "administrators' roles"},
@@ -37,7 +37,6 @@ var notDue = []struct {
 	{146, 149, "sinks and detections (watching)"},
 	{151, 155, "the penetration test"},
 	{167, 167, "backups of many nodes"},
-	{171, 171, "sanitising"},
 	{173, 173, "detections"},
 }
 
