@@ -1,0 +1,137 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Reader reads a log in order from a number on, piece by piece, while it is written. It is
+// how events get elsewhere: the log is their spool, and a number is all that whoever sends
+// them has to remember. It is not safe for concurrent use.
+type Reader struct {
+	search *search
+	place  place
+	last   uint64
+	found  bool // place is where the last line was
+}
+
+// NewReader reads the log in dir behind the event number after; 0: from its beginning. The
+// query selects what is returned; its limit is not looked at.
+func NewReader(dir string, after uint64, q Query) *Reader {
+	return &Reader{search: &search{dir: dir, query: q, needles: q.needles()}, last: after}
+}
+
+// Piece is what was read at once.
+type Piece struct {
+	Events []Found
+	Last   uint64 // the number up to which the log was read: what was not selected counts too
+	Lost   uint64 // events that retention removed before they were read
+}
+
+// Read returns the next events, at most the number given; none where nothing new was written.
+// A line that is no event ends it with a [Fault]; the next call goes on behind it.
+func (r *Reader) Read(ctx context.Context, most int) (Piece, error) {
+	p := Piece{Last: r.last}
+	names, err := segments(r.search.dir)
+	if err != nil || len(names) == 0 {
+		return p, err
+	}
+	r.find(names)
+	for _, name := range names {
+		if name < r.place.name {
+			continue
+		}
+		if name > r.place.name {
+			r.place = place{name: name}
+		}
+		err := r.readSegment(ctx, &p, most)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // retention removed it meanwhile; what it held is counted at the next line
+		}
+		if err != nil {
+			return p, fmt.Errorf("read the log: %w", err)
+		}
+		if len(p.Events) >= most || ctx.Err() != nil {
+			break
+		}
+	}
+	return p, ctx.Err()
+}
+
+// find begins with the segment that holds the next line.
+func (r *Reader) find(names []string) {
+	if r.found {
+		return
+	}
+	r.place = place{name: names[0]}
+	for _, name := range names {
+		if first(name) <= r.last+1 {
+			r.place.name = name
+		}
+	}
+	r.found = true
+}
+
+func (r *Reader) readSegment(ctx context.Context, p *Piece, most int) error {
+	file, err := os.Open(filepath.Join(r.search.dir, r.place.name))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.Seek(r.place.offset, io.SeekStart); err != nil {
+		return err
+	}
+	lines, from := newLineReader(r.place.name, file), r.place.offset
+	for len(p.Events) < most && ctx.Err() == nil {
+		l, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return nil // an unfinished line is read when it is whole
+		}
+		r.place.offset = from + lines.offset
+		if err != nil {
+			return err
+		}
+		if err := r.take(l, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reader) take(l line, p *Piece) error {
+	if l.seq <= r.last {
+		return nil
+	}
+	p.Lost += l.seq - r.last - 1
+	r.last, p.Last = l.seq, l.seq
+	found, ok, err := r.search.look(l)
+	if err != nil {
+		return &Fault{r.place.name, int(l.seq - first(r.place.name) + 1), l.seq, err.Error()}
+	}
+	if ok {
+		p.Events = append(p.Events, found)
+	}
+	return nil
+}
+
+// Newest is the number of the last whole line of a log; 0: it has none.
+func Newest(dir string) (uint64, error) {
+	names, err := segments(dir)
+	if err != nil || len(names) == 0 {
+		return 0, err
+	}
+	name := names[len(names)-1]
+	l, _, _, err := lastLine(dir, name)
+	if err != nil {
+		return 0, fmt.Errorf("find the end of the log: %w", err)
+	}
+	if l.seq == 0 {
+		return first(name) - 1, nil
+	}
+	return l.seq, nil
+}

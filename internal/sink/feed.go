@@ -1,0 +1,216 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"pavise.dev/pavise/audit"
+)
+
+// Settings are what a feed needs.
+type Settings struct {
+	Name, Kind  string
+	Log         string // folder of the event log
+	Cursor      string // file that remembers how far it is
+	Query       audit.Query
+	Destination Destination
+	Batch       int           // events sent at once; 0: 500
+	Timeout     time.Duration // of one Send; 0: 30 s
+
+	// Wait waits, or ends early with the context; nil: on the real clock.
+	Wait func(ctx context.Context, d time.Duration) error
+	// Note is told what the operator must know: that the destination is away, is back, that
+	// events were lost or rejected. It must not block.
+	Note func(code, detail string)
+}
+
+// Codes of what a feed notes.
+const (
+	Failing   = "sink_failing"   // nothing can be delivered; the log keeps the events
+	Recovered = "sink_recovered" // what was kept is being delivered
+	Lost      = "sink_lost"      // retention took events before they were delivered
+	Rejected  = "sink_rejected"  // the destination refused events for good
+)
+
+// Times of the loop.
+const (
+	idle       = 200 * time.Millisecond // between looks at a log where nothing is new
+	firstRetry = 500 * time.Millisecond // doubles up to
+	lastRetry  = 30 * time.Second
+)
+
+// Feed brings events of the log to one destination.
+type Feed struct {
+	s      Settings
+	reader *audit.Reader
+
+	mu      sync.Mutex
+	at      cursor
+	failing string
+}
+
+// New makes a feed that goes on where it was, or begins with the newest event.
+func New(s Settings) (*Feed, error) {
+	if s.Batch == 0 {
+		s.Batch = 500
+	}
+	if s.Timeout == 0 {
+		s.Timeout = 30 * time.Second
+	}
+	if s.Wait == nil {
+		s.Wait = wait
+	}
+	at, known, err := readCursor(s.Cursor)
+	if err == nil && !known {
+		if at.Delivered, err = audit.Newest(s.Log); err == nil {
+			err = at.write(s.Cursor)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sink %s: %w", s.Name, err)
+	}
+	return &Feed{s: s, at: at, reader: audit.NewReader(s.Log, at.Delivered, s.Query)}, nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Run delivers until the context ends, and closes the destination. Its owner waits for it.
+func (f *Feed) Run(ctx context.Context) {
+	defer func() { _ = f.s.Destination.Close() }() // what it has was answered for
+	for ctx.Err() == nil {
+		if f.step(ctx) {
+			continue
+		}
+		if f.s.Wait(ctx, idle) != nil {
+			return
+		}
+	}
+}
+
+// step reads a piece and delivers it. It reports whether there may be more at once.
+func (f *Feed) step(ctx context.Context) bool {
+	piece, err := f.reader.Read(ctx, f.s.Batch)
+	if ctx.Err() != nil {
+		return false
+	}
+	if err != nil {
+		f.fails(err) // the next read goes on behind it
+	}
+	if piece.Lost > 0 {
+		f.note(Lost, "%d events were removed from the log before they were delivered", piece.Lost)
+	}
+	rejected, ok := f.deliver(ctx, piece.Events)
+	if !ok {
+		return false
+	}
+	f.move(piece, rejected)
+	if err == nil {
+		f.works()
+	}
+	return len(piece.Events) > 0
+}
+
+// deliver sends events until the destination has them. It returns how many it refused for
+// good; ok is false if the context ended before.
+func (f *Feed) deliver(ctx context.Context, events []audit.Found) (rejected uint64, ok bool) {
+	for pause := firstRetry; len(events) > 0; pause = min(2*pause, lastRetry) {
+		err := f.send(ctx, events)
+		if err == nil {
+			return rejected, true
+		}
+		if _, final := errors.AsType[*Rejection](err); final {
+			return f.divide(ctx, events, err)
+		}
+		f.fails(err)
+		if f.s.Wait(ctx, pause) != nil {
+			return rejected, false
+		}
+	}
+	return rejected, true
+}
+
+// divide finds the events that are rejected among those that are not.
+func (f *Feed) divide(ctx context.Context, events []audit.Found, why error) (rejected uint64, ok bool) {
+	if len(events) == 1 {
+		f.note(Rejected, "event %s (%d): %v", events[0].Event.ID, events[0].Seq, why)
+		return 1, true
+	}
+	half := len(events) / 2
+	first, ok := f.deliver(ctx, events[:half])
+	if !ok {
+		return first, false
+	}
+	second, ok := f.deliver(ctx, events[half:])
+	return first + second, ok
+}
+
+func (f *Feed) send(ctx context.Context, events []audit.Found) error {
+	ctx, cancel := context.WithTimeout(ctx, f.s.Timeout)
+	defer cancel()
+	return f.s.Destination.Send(ctx, events)
+}
+
+// move remembers how far the destination is.
+func (f *Feed) move(p audit.Piece, rejected uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.Last == f.at.Delivered {
+		return
+	}
+	f.at.Delivered = p.Last
+	f.at.Lost += p.Lost
+	f.at.Rejected += rejected
+	if err := f.at.write(f.s.Cursor); err != nil {
+		f.failing = err.Error() // they are sent again after a restart
+	}
+}
+
+func (f *Feed) fails(err error) {
+	f.mu.Lock()
+	first := f.failing == ""
+	f.failing = err.Error()
+	f.mu.Unlock()
+	if first {
+		f.note(Failing, "%v", err)
+	}
+}
+
+func (f *Feed) works() {
+	f.mu.Lock()
+	was := f.failing
+	f.failing = ""
+	f.mu.Unlock()
+	if was != "" {
+		f.note(Recovered, "events are delivered again")
+	}
+}
+
+func (f *Feed) note(code, format string, args ...any) {
+	if f.s.Note != nil {
+		f.s.Note(code, "sink "+f.s.Name+": "+fmt.Sprintf(format, args...))
+	}
+}
+
+// Status returns how far the feed is.
+func (f *Feed) Status() (Status, error) {
+	newest, err := audit.Newest(f.s.Log)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := Status{Name: f.s.Name, Kind: f.s.Kind, Delivered: f.at.Delivered, Lost: f.at.Lost, Rejected: f.at.Rejected, Failing: f.failing}
+	if newest > s.Delivered {
+		s.Lag = newest - s.Delivered
+	}
+	return s, err
+}
