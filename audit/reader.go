@@ -119,6 +119,16 @@ func (r *Reader) take(l line, p *Piece) error {
 	return nil
 }
 
+// Oldest is the number of the first line that is still there, or would be: retention has
+// removed those before it. 0: there is no log yet.
+func Oldest(dir string) (uint64, error) {
+	names, err := segments(dir)
+	if err != nil || len(names) == 0 {
+		return 0, err
+	}
+	return first(names[0]), nil
+}
+
 // Newest is the number of the last whole line of a log; 0: it has none.
 func Newest(dir string) (uint64, error) {
 	names, err := segments(dir)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,9 +17,11 @@ type Settings struct {
 	Log         string // folder of the event log
 	Cursor      string // file that remembers how far it is
 	Query       audit.Query
+	Only        func(*audit.Event) bool // what is sent, of what the query selects; nil: all
 	Destination Destination
-	Batch       int           // events sent at once; 0: 500
-	Timeout     time.Duration // of one Send; 0: 30 s
+	Batch       int              // events sent at once; 0: 500
+	Timeout     time.Duration    // of one Send; 0: 30 s
+	Now         func() time.Time // nil: the real clock
 
 	// Wait waits, or ends early with the context; nil: on the real clock.
 	Wait func(ctx context.Context, d time.Duration) error
@@ -33,6 +36,7 @@ const (
 	Recovered = "sink_recovered" // what was kept is being delivered
 	Lost      = "sink_lost"      // retention took events before they were delivered
 	Rejected  = "sink_rejected"  // the destination refused events for good
+	Full      = "sink_full"      // so many wait that APIs with audit: required refuse
 )
 
 // Times of the loop.
@@ -40,12 +44,15 @@ const (
 	idle       = 200 * time.Millisecond // between looks at a log where nothing is new
 	firstRetry = 500 * time.Millisecond // doubles up to
 	lastRetry  = 30 * time.Second
+	longest    = 5 * time.Minute // that a destination may ask for
 )
 
 // Feed brings events of the log to one destination.
 type Feed struct {
 	s      Settings
 	reader *audit.Reader
+
+	teller teller // of the loop
 
 	mu      sync.Mutex
 	at      cursor
@@ -63,6 +70,9 @@ func New(s Settings) (*Feed, error) {
 	if s.Wait == nil {
 		s.Wait = wait
 	}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
 	at, known, err := readCursor(s.Cursor)
 	if err == nil && !known {
 		if at.Delivered, err = audit.Newest(s.Log); err == nil {
@@ -72,7 +82,7 @@ func New(s Settings) (*Feed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", s.Name, err)
 	}
-	return &Feed{s: s, at: at, reader: audit.NewReader(s.Log, at.Delivered, s.Query)}, nil
+	return &Feed{s: s, at: at, teller: newTeller(s), reader: audit.NewReader(s.Log, at.Delivered, s.Query)}, nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -93,6 +103,7 @@ func (f *Feed) Run(ctx context.Context) {
 		if f.step(ctx) {
 			continue
 		}
+		f.settle(ctx)
 		if f.s.Wait(ctx, idle) != nil {
 			return
 		}
@@ -109,9 +120,10 @@ func (f *Feed) step(ctx context.Context) bool {
 		f.fails(err) // the next read goes on behind it
 	}
 	if piece.Lost > 0 {
-		f.note(Lost, "%d events were removed from the log before they were delivered", piece.Lost)
+		f.teller.lost(piece.Lost)
 	}
-	rejected, ok := f.deliver(ctx, piece.Events)
+	events := f.selected(piece.Events)
+	rejected, ok := f.deliver(ctx, events)
 	if !ok {
 		return false
 	}
@@ -120,6 +132,27 @@ func (f *Feed) step(ctx context.Context) bool {
 		f.works()
 	}
 	return len(piece.Events) > 0
+}
+
+// selected are the events that are to be sent.
+func (f *Feed) selected(events []audit.Found) []audit.Found {
+	if f.s.Only == nil {
+		return events
+	}
+	return slices.DeleteFunc(events, func(found audit.Found) bool { return !f.s.Only(&found.Event) })
+}
+
+// settle lets a destination send again what it found out late to be missing.
+func (f *Feed) settle(ctx context.Context) {
+	late, ok := f.s.Destination.(Settler)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.s.Timeout)
+	defer cancel()
+	if err := late.Settle(ctx); err != nil && ctx.Err() == nil {
+		f.fails(err)
+	}
 }
 
 // deliver sends events until the destination has them. It returns how many it refused for
@@ -134,6 +167,9 @@ func (f *Feed) deliver(ctx context.Context, events []audit.Found) (rejected uint
 			return f.divide(ctx, events, err)
 		}
 		f.fails(err)
+		if later, ok := errors.AsType[*Later](err); ok {
+			pause = min(max(pause, later.After), longest)
+		}
 		if f.s.Wait(ctx, pause) != nil {
 			return rejected, false
 		}
@@ -144,7 +180,7 @@ func (f *Feed) deliver(ctx context.Context, events []audit.Found) (rejected uint
 // divide finds the events that are rejected among those that are not.
 func (f *Feed) divide(ctx context.Context, events []audit.Found, why error) (rejected uint64, ok bool) {
 	if len(events) == 1 {
-		f.note(Rejected, "event %s (%d): %v", events[0].Event.ID, events[0].Seq, why)
+		f.teller.rejected(events[0], why)
 		return 1, true
 	}
 	half := len(events) / 2
@@ -179,38 +215,32 @@ func (f *Feed) move(p audit.Piece, rejected uint64) {
 
 func (f *Feed) fails(err error) {
 	f.mu.Lock()
-	first := f.failing == ""
 	f.failing = err.Error()
 	f.mu.Unlock()
-	if first {
-		f.note(Failing, "%v", err)
-	}
+	f.teller.fails(err)
 }
 
 func (f *Feed) works() {
 	f.mu.Lock()
-	was := f.failing
 	f.failing = ""
 	f.mu.Unlock()
-	if was != "" {
-		f.note(Recovered, "events are delivered again")
-	}
-}
-
-func (f *Feed) note(code, format string, args ...any) {
-	if f.s.Note != nil {
-		f.s.Note(code, "sink "+f.s.Name+": "+fmt.Sprintf(format, args...))
-	}
+	f.teller.works()
 }
 
 // Status returns how far the feed is.
 func (f *Feed) Status() (Status, error) {
 	newest, err := audit.Newest(f.s.Log)
+	oldest, fault := audit.Oldest(f.s.Log)
+	err = errors.Join(err, fault)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := Status{Name: f.s.Name, Kind: f.s.Kind, Delivered: f.at.Delivered, Lost: f.at.Lost, Rejected: f.at.Rejected, Failing: f.failing}
 	if newest > s.Delivered {
 		s.Lag = newest - s.Delivered
+	}
+	if oldest > s.Delivered+1 { // removed, and not yet counted
+		s.Lost += oldest - s.Delivered - 1
+		s.Overrun = true
 	}
 	return s, err
 }

@@ -52,6 +52,7 @@ type rig struct {
 	log   *audit.Log
 	place *place
 	notes []string
+	ctx   context.Context // of the feed that was made last
 }
 
 func newRig(t *testing.T) *rig {
@@ -77,22 +78,27 @@ func (r *rig) write(from, to int) (ids []string) {
 	r.t.Helper()
 	for i := from; i < to; i++ {
 		e := audittest.Event(fmt.Sprint("e", i))
-		if err := audit.Record(r.log, e); err != nil {
-			r.t.Fatal(err)
-		}
-		if err := r.log.Flush(); err != nil {
-			r.t.Fatal(err)
-		}
+		r.record(*e)
 		ids = append(ids, e.ID)
 	}
 	return ids
 }
 
-// feed makes a feed; waits are counted, and after so many the run ends.
-func (r *rig) feed(waits int) (*sink.Feed, context.Context) {
+func (r *rig) record(e audit.Event) {
 	r.t.Helper()
+	if err := audit.Record(r.log, &e); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.log.Flush(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// settings are those of a feed whose waits are counted, and after so many the run ends.
+func (r *rig) settings(waits int, change func(*sink.Settings)) sink.Settings {
 	ctx, cancel := context.WithCancel(r.t.Context())
-	f, err := sink.New(sink.Settings{
+	r.ctx = ctx
+	s := sink.Settings{
 		Name: "siem", Kind: "test", Log: filepath.Join(r.dir, "log"), Cursor: filepath.Join(r.dir, "sinks", "siem.json"), Destination: r.place, Batch: 4,
 		Note: func(code, detail string) { r.notes = append(r.notes, code+" "+detail) },
 		Wait: func(ctx context.Context, _ time.Duration) error {
@@ -101,11 +107,20 @@ func (r *rig) feed(waits int) (*sink.Feed, context.Context) {
 			}
 			return ctx.Err()
 		},
-	})
+	}
+	if change != nil {
+		change(&s)
+	}
+	return s
+}
+
+func (r *rig) feed(waits int) (*sink.Feed, context.Context) {
+	r.t.Helper()
+	f, err := sink.New(r.settings(waits, nil))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return f, ctx
+	return f, r.ctx
 }
 
 func TestEventsArriveInOrderAndOnce(t *testing.T) {
@@ -222,5 +237,110 @@ func TestADamagedPositionIsTold(t *testing.T) {
 	_, err := sink.New(sink.Settings{Name: "siem", Log: filepath.Join(r.dir, "log"), Cursor: path, Destination: r.place})
 	if err == nil || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestASinkThatRejectsEverythingDoesNotFillTheLog(t *testing.T) {
+	r := newRig(t)
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	r.place.fail = func([]audit.Found) error { return sink.Reject("400 Bad Request") }
+	f, err := sink.New(r.settings(30, func(s *sink.Settings) {
+		s.Now = func() time.Time { return now }
+		s.Note = func(code, detail string) {
+			r.notes = append(r.notes, code)
+			r.record(audit.Event{ID: fmt.Sprint("note", len(r.notes)), Class: audit.System, Code: code, Detail: detail})
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write(0, 12)
+	f.Run(r.ctx)
+	if len(r.notes) != 1 {
+		t.Errorf("noted %v, and each note is rejected, too", r.notes)
+	}
+	if s, _ := f.Status(); s.Rejected != 13 || s.Lag != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestASinkThatComesAndGoesIsToldOncePerMinute(t *testing.T) {
+	r := newRig(t)
+	now, calls := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), 0
+	r.place.fail = func([]audit.Found) error {
+		if calls++; calls%2 == 1 {
+			return errors.New("away")
+		}
+		return nil
+	}
+	f, err := sink.New(r.settings(20, func(s *sink.Settings) { s.Now = func() time.Time { return now } }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write(0, 40)
+	f.Run(r.ctx)
+	if len(r.notes) != 2 {
+		t.Errorf("noted %q", r.notes)
+	}
+}
+
+func TestOnlyWhatIsSelectedIsSent(t *testing.T) {
+	r := newRig(t)
+	f, err := sink.New(r.settings(2, func(s *sink.Settings) { s.Only = func(e *audit.Event) bool { return e.ID != "e3" } }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Delete(r.write(0, 9), 3, 4)
+	f.Run(r.ctx)
+	if s, _ := f.Status(); !slices.Equal(r.place.got, want) || s.Lag != 0 {
+		t.Errorf("%v, want %v; %+v", r.place.got, want, s)
+	}
+}
+
+func TestADestinationSaysWhenToTryAgain(t *testing.T) {
+	r := newRig(t)
+	var waits []time.Duration
+	f, err := sink.New(r.settings(4, func(s *sink.Settings) {
+		under := s.Wait
+		s.Wait = func(ctx context.Context, d time.Duration) error { waits = append(waits, d); return under(ctx, d) }
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write(0, 1)
+	after := []time.Duration{time.Minute, time.Hour}
+	r.place.fail = func([]audit.Found) error {
+		if len(after) == 0 {
+			return nil
+		}
+		err := &sink.Later{Err: errors.New("503"), After: after[0]}
+		after = after[1:]
+		return err
+	}
+	f.Run(r.ctx)
+	if len(waits) < 2 || waits[0] != time.Minute || waits[1] != 5*time.Minute || len(r.place.got) != 1 {
+		t.Errorf("waited %v", waits)
+	}
+}
+
+func TestWhatRetentionIsAboutToLoseIsSeenWhileTheDestinationIsAway(t *testing.T) {
+	attacktest.Rows(t, 146)
+	r := newRig(t)
+	f, ctx := r.feed(1)
+	r.write(0, 40)
+	r.place.fail = func([]audit.Found) error { return errors.New("away") }
+	f.Run(ctx)
+	if s, _ := f.Status(); s.Overrun || s.Lost != 0 {
+		t.Errorf("%+v", s)
+	}
+	names, err := filepath.Glob(filepath.Join(r.dir, "log", "events-*.jsonl"))
+	if err != nil || len(names) < 2 {
+		t.Fatal(names, err)
+	}
+	if err := os.Remove(names[0]); err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := f.Status(); !s.Overrun || s.Lost == 0 {
+		t.Errorf("%+v", s)
 	}
 }

@@ -7,6 +7,7 @@
 // lost, and told.
 //
 //	feed.go     the loop: read, send, remember; wait and try again
+//	teller.go   what the operator is told of it, and how often
 //	cursor.go   the number, kept safe
 //	form/       how an event is written: OCSF, ECS, CEF, or as it was recorded
 //	syslog/ …   one folder for each kind of destination
@@ -18,6 +19,7 @@ package sink
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"pavise.dev/pavise/audit"
 )
@@ -41,6 +43,24 @@ func (r *Rejection) Error() string { return "the destination rejects it: " + r.W
 // Reject makes a rejection.
 func Reject(format string, args ...any) error { return &Rejection{fmt.Sprintf(format, args...)} }
 
+// Later is an error with which a destination says when to try again.
+type Later struct {
+	Err   error
+	After time.Duration
+}
+
+// Error says what went wrong.
+func (l *Later) Error() string { return l.Err.Error() }
+
+// Unwrap returns it.
+func (l *Later) Unwrap() error { return l.Err }
+
+// Settler is a [Destination] whose protocol tells late that something did not arrive.
+type Settler interface {
+	// Settle sends again what must be taken for lost. It is called while nothing is new.
+	Settle(ctx context.Context) error
+}
+
 // Status is how far a feed is.
 type Status struct {
 	Name      string `json:"name"`
@@ -50,4 +70,7 @@ type Status struct {
 	Lost      uint64 `json:"lost"`      // that retention took before
 	Rejected  uint64 `json:"rejected"`  // that the destination refused for good
 	Failing   string `json:"failing"`   // why nothing is delivered at present; "": all is well
+	Overrun   bool   `json:"overrun"`   // retention takes events that are not yet delivered
+	Spool     uint64 `json:"spool"`     // so many events may wait until APIs with audit: required refuse
+	Full      bool   `json:"full"`      // they do
 }
