@@ -103,7 +103,6 @@ func (f *Feed) Run(ctx context.Context) {
 		if f.step(ctx) {
 			continue
 		}
-		f.settle(ctx)
 		if f.s.Wait(ctx, idle) != nil {
 			return
 		}
@@ -122,12 +121,16 @@ func (f *Feed) step(ctx context.Context) bool {
 	if piece.Lost > 0 {
 		f.teller.lost(piece.Lost)
 	}
-	events := f.selected(piece.Events)
-	rejected, ok := f.deliver(ctx, events)
+	rejected, ok := f.deliver(ctx, f.selected(piece.Events))
 	if !ok {
 		return false
 	}
 	f.move(piece, rejected)
+	if len(piece.Events) == 0 && err == nil {
+		if err = f.settle(ctx); err != nil {
+			f.fails(err)
+		}
+	}
 	if err == nil {
 		f.works()
 	}
@@ -143,16 +146,17 @@ func (f *Feed) selected(events []audit.Found) []audit.Found {
 }
 
 // settle lets a destination send again what it found out late to be missing.
-func (f *Feed) settle(ctx context.Context) {
+func (f *Feed) settle(ctx context.Context) error {
 	late, ok := f.s.Destination.(Settler)
 	if !ok {
-		return
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.s.Timeout)
+	limited, cancel := context.WithTimeout(ctx, f.s.Timeout)
 	defer cancel()
-	if err := late.Settle(ctx); err != nil && ctx.Err() == nil {
-		f.fails(err)
+	if err := late.Settle(limited); err != nil && ctx.Err() == nil {
+		return err
 	}
+	return nil
 }
 
 // deliver sends events until the destination has them. It returns how many it refused for
