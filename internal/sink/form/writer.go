@@ -141,6 +141,14 @@ const hexDigits = "0123456789abcdef"
 // of text, is escaped; what is no UTF-8 becomes U+FFFD.
 func appendText(dst []byte, s string) []byte {
 	s, isCut := cut(s)
+	dst = appendEscaped(dst, s)
+	if isCut {
+		dst = append(dst, "…"...)
+	}
+	return dst
+}
+
+func appendEscaped(dst []byte, s string) []byte {
 	for len(s) > 0 {
 		if n := plain(s); n > 0 {
 			dst, s = append(dst, s[:n]...), s[n:]
@@ -156,9 +164,6 @@ func appendText(dst []byte, s string) []byte {
 			dst = append(dst, s[:size]...)
 		}
 		s = s[size:]
-	}
-	if isCut {
-		dst = append(dst, "…"...)
 	}
 	return dst
 }
@@ -194,3 +199,6 @@ func appendUnicode(dst []byte, r rune) []byte {
 	}
 	return append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
+
+// Quote writes a text as JSON, escaped as texts of events are, but not bounded.
+func Quote(s string) []byte { return append(appendEscaped([]byte{'"'}, s), '"') }
