@@ -7,8 +7,8 @@ export SOAK=${SOAK:-60s}
 
 echo "== tests"
 go test -count=1 -timeout 20m -p 2 ./...
-echo "== events beside the published OCSF schema"
-(cd internal/sink/ocsftest && go test -count=1 .)
+echo "== events beside the schemas that others publish"
+for module in ocsftest otlptest; do (cd internal/sink/$module && go test -count=1 .); done
 echo "== race detector"
 go test -count=1 -race -short -timeout 15m -p 2 $(go list ./... | grep -v -e /e2e -e /bench -e /cmd/)
 echo "== attack catalogue"

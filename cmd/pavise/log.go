@@ -21,8 +21,8 @@ import (
 )
 
 func logCommand() *cobra.Command {
-	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, verify, and its keys"}
-	command.AddCommand(logFollow(), logSearch(), logVerify(), logKey())
+	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, verify, its keys, and where else events go"}
+	command.AddCommand(logFollow(), logSearch(), logSinks(), logVerify(), logKey())
 	return command
 }
 

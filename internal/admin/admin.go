@@ -29,6 +29,7 @@ import (
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/pki/est"
+	"pavise.dev/pavise/internal/sink"
 	"pavise.dev/pavise/shield"
 )
 
@@ -51,6 +52,7 @@ type Service struct {
 	KeptDir      string // where checkpoints are kept beside the log's own; empty: nowhere
 	ChainKey     []byte
 	Public       ed25519.PublicKey
+	Sinks        func() ([]sink.Status, error)                  // other places to which events go
 	Flush        func() error                                   // before the log is read; nil: nothing is under way
 	Reload       func(context.Context) ([]config.Change, error) // what waits for the next start; nil: nothing runs that could
 	Explain      func(WhatIf) (Answer, error)                   // nil: nothing runs that could
@@ -171,6 +173,7 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/revoke", act(s, "revoke", s.revoke))
 	mux.HandleFunc("GET /v1/events", serve(s.events))
 	mux.HandleFunc("GET /v1/events/verify", serve(s.verify))
+	mux.HandleFunc("GET /v1/sinks", serve(s.sinks))
 	mux.HandleFunc("GET /v1/explain/{id}", serve(s.explainRequest))
 	mux.HandleFunc("POST /v1/explain", serve(s.whatIf))
 	mux.HandleFunc("POST /v1/store/rotate", act(s, "keys.rotate", s.rotateStore))

@@ -17,6 +17,7 @@ import (
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/issuer"
+	"pavise.dev/pavise/internal/sink"
 	"pavise.dev/pavise/shield"
 )
 
@@ -36,6 +37,7 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		Inspect: func(ctx context.Context, q admin.Inspection) (admin.Inspected, error) {
 			return inspectResting(ctx, f, s, now, q)
 		},
+		Sinks:  func() ([]sink.Status, error) { return restingSinks(f) },
 		LogDir: f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {
@@ -144,7 +146,7 @@ func (a *App) live(service *admin.Service) {
 	}
 	service.QuotaOf = func(name string) int { return quotaOf(a.current().file)(name) }
 	service.Load = a.loaded
-	service.Healthy, service.Certificates = a.healthy, a.certificates
+	service.Healthy, service.Certificates, service.Sinks = a.healthy, a.certificates, a.sinks.status
 }
 
 // healthy says how the parts are that can fail while the gateway runs.

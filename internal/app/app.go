@@ -64,6 +64,7 @@ type App struct {
 	intruders chan intruder // of honeypots, whose networks are to be kept out; nil: nobody is
 
 	owned owned
+	sinks *sinks // nil: a configuration is only checked
 
 	signer  *gateway.Signer
 	oauth   *authserver.Base // nil: there is no authorization server
@@ -115,6 +116,14 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	}
 	a.intruders = make(chan intruder, maxIntruders)
 	a.signer = a.State.Signer
+	if a.sinks, err = a.openSinks(f); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			a.sinks.end()
+		}
+	}()
 	first, err := a.build(f, nil)
 	if err != nil {
 		return nil, err
@@ -125,6 +134,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	a.retiring.Go(a.keepOut)
 	a.retiring.Go(a.keepAuthServer)
 	a.retiring.Go(a.keepAuthority)
+	a.sinks.start()
 	a.note("started", f.Path, "")
 	if a.State.Registry.Restored() {
 		a.note("restored", f.State.Folder, "the store was put back on purpose; credentials revoked since then are in force again")
@@ -240,10 +250,12 @@ func (a *App) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.note("stopped", "", "")
+	fault := a.State.Log.Flush()
+	a.sinks.close()
 	a.end()
 	a.retiring.Wait()
 	a.current().close()
-	return a.State.Close()
+	return errors.Join(fault, a.State.Close())
 }
 
 // note records an event of the system itself.

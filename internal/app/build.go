@@ -276,6 +276,7 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	if e.Policy, err = a.conditions(f, g, from); err != nil {
 		return e, err
 	}
+	e.Policy = a.recorded(&from, e.Policy)
 	if e.Flow, err = a.flow(from); err != nil {
 		return e, err
 	}

@@ -34,6 +34,7 @@ func (l *loader) check() {
 	}
 	l.checkOAuth()
 	l.checkPKI()
+	l.checkSinks()
 	l.checkResources()
 	l.checkLoad()
 	l.checkHoneypots()
@@ -298,8 +299,8 @@ func (l *loader) checkAPI(name string, api API) {
 		}
 	})
 	l.checkUpstream(path+".upstream", api.Upstream)
-	if api.Audit == "required" {
-		l.at(path+".audit", "remove it: whatever is answered is in the local log first, or refused", "there is no other place to which events go, so that nothing more could be required")
+	if api.Audit == "required" && len(l.file.Log.Sinks) == 0 {
+		l.at(path+".audit", "name one under log.sinks, or remove it: whatever is answered is in the local log first, or refused", "there is no other place to which events go, so that nothing more could be required")
 	}
 	each(path+".cors", api.CORS, l.checkOrigin)
 	for _, header := range sortedKeys(api.Identity.Headers) {

@@ -151,7 +151,7 @@ type API struct {
 	Timeout     Duration            `yaml:"timeout" doc:"Until the upstream's answer begins." default:"30s" min:"100ms" max:"1h"`
 	Identity    IdentityOut         `yaml:"identity" doc:"How the upstream learns who called."`
 	Allow       []Allowance         `yaml:"insecure_allow" doc:"What the door lets through for this API although it is ambiguous, each with a reason."`
-	Audit       string              `yaml:"audit" doc:"What is answered is always recorded first in the local log, or refused. required: it is also refused while another place to which events go has no room for them." default:"local" enum:"local,required"`
+	Audit       string              `yaml:"audit" doc:"What is answered is always recorded first in the local log, or refused. required: endpoints also refuse while one of log.sinks fails and as many events wait for it as its spool takes, or the log removes them before they were delivered." default:"local" enum:"local,required"`
 	Endpoints   map[string]Endpoint `yaml:"endpoints" doc:"Method and path pattern → policy. What is not listed is refused." required:"yes"`
 	Concurrency int                 `yaml:"concurrency" doc:"Requests of one client at once; 0: unlimited." default:"0" min:"0" max:"1000000"`
 	Together    int                 `yaml:"concurrency_total" doc:"Requests of all clients together at once; 0: unlimited." default:"0" min:"0" max:"1000000"`
@@ -322,6 +322,8 @@ type Log struct {
 	Keep    Duration `yaml:"keep" doc:"How long segments are kept." default:"90d" min:"1h" max:"3650d"`
 	Kept    string   `yaml:"checkpoints" doc:"Another folder, best on another machine's disk, to which a signed checkpoint is appended every minute. pavise log verify then also finds a log that was rewritten by somebody who has all keys of this machine. Default: none."`
 	MaxSize Size     `yaml:"max_size" doc:"Size of all segments together; the oldest go first." default:"10GiB" min:"16MiB" max:"1048576GiB"`
+
+	Sinks map[string]Sink `yaml:"sinks" doc:"Other places to which events go, by a name. The log is their spool." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores"`
 }
 
 // Fetch is what Pavise itself may fetch.

@@ -17,7 +17,7 @@ type Settings struct {
 	Log         string // folder of the event log
 	Cursor      string // file that remembers how far it is
 	Query       audit.Query
-	Only        func(*audit.Event) bool // what is sent, of what the query selects; nil: all
+	Only        func(*audit.Found) bool // what is sent, of what the query selects; nil: all
 	Destination Destination
 	Batch       int              // events sent at once; 0: 500
 	Timeout     time.Duration    // of one Send; 0: 30 s
@@ -142,7 +142,7 @@ func (f *Feed) selected(events []audit.Found) []audit.Found {
 	if f.s.Only == nil {
 		return events
 	}
-	return slices.DeleteFunc(events, func(found audit.Found) bool { return !f.s.Only(&found.Event) })
+	return slices.DeleteFunc(events, func(found audit.Found) bool { return !f.s.Only(&found) })
 }
 
 // settle lets a destination send again what it found out late to be missing.
@@ -233,18 +233,35 @@ func (f *Feed) works() {
 
 // Status returns how far the feed is.
 func (f *Feed) Status() (Status, error) {
-	newest, err := audit.Newest(f.s.Log)
-	oldest, fault := audit.Oldest(f.s.Log)
-	err = errors.Join(err, fault)
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	s := Status{Name: f.s.Name, Kind: f.s.Kind, Delivered: f.at.Delivered, Lost: f.at.Lost, Rejected: f.at.Rejected, Failing: f.failing}
-	if newest > s.Delivered {
-		s.Lag = newest - s.Delivered
+	at, failing := f.at, f.failing
+	f.mu.Unlock()
+	return f.s.status(at, failing)
+}
+
+// Resting returns how far a feed is that does not run: what it remembers.
+func Resting(s Settings) (Status, error) {
+	at, known, err := readCursor(s.Cursor)
+	if err == nil && !known {
+		at.Delivered, err = audit.Newest(s.Log) // it will begin there
 	}
-	if oldest > s.Delivered+1 { // removed, and not yet counted
-		s.Lost += oldest - s.Delivered - 1
-		s.Overrun = true
+	if err != nil {
+		return Status{}, err
 	}
-	return s, err
+	return s.status(at, "")
+}
+
+func (s *Settings) status(at cursor, failing string) (Status, error) {
+	newest, err := audit.Newest(s.Log)
+	oldest, fault := audit.Oldest(s.Log)
+	err = errors.Join(err, fault)
+	status := Status{Name: s.Name, Kind: s.Kind, Delivered: at.Delivered, Lost: at.Lost, Rejected: at.Rejected, Failing: failing}
+	if newest > at.Delivered {
+		status.Lag = newest - at.Delivered
+	}
+	if oldest > at.Delivered+1 { // removed, and not yet counted
+		status.Lost += oldest - at.Delivered - 1
+		status.Overrun = true
+	}
+	return status, err
 }

@@ -286,7 +286,7 @@ func TestASinkThatComesAndGoesIsToldOncePerMinute(t *testing.T) {
 
 func TestOnlyWhatIsSelectedIsSent(t *testing.T) {
 	r := newRig(t)
-	f, err := sink.New(r.settings(2, func(s *sink.Settings) { s.Only = func(e *audit.Event) bool { return e.ID != "e3" } }))
+	f, err := sink.New(r.settings(2, func(s *sink.Settings) { s.Only = func(f *audit.Found) bool { return f.Event.ID != "e3" } }))
 	if err != nil {
 		t.Fatal(err)
 	}
