@@ -5,11 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # command:package
-wanted=(curl:curl openssl:openssl chromium:chromium nginx:nginx haproxy:haproxy wrk:wrk slowhttptest:slowhttptest sqlmap:sqlmap ffuf:ffuf testssl:testssl.sh python3:python3 node:nodejs npm:npm)
+wanted=(curl:curl openssl:openssl chromium:chromium nginx:nginx haproxy:haproxy wrk:wrk slowhttptest:slowhttptest sqlmap:sqlmap ffuf:ffuf testssl:testssl.sh python3:python3 node:nodejs npm:npm rsyslogd:rsyslog)
 missing=()
 for pair in "${wanted[@]}"; do
 	PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
+# rsyslog's TLS is a module in a package of its own.
+if ! ls /usr/lib/*/rsyslog/lmnsd_gtls.so /usr/lib/rsyslog/lmnsd_gtls.so >/dev/null 2>&1; then missing+=(rsyslog-gnutls); fi
 if ((${#missing[@]})); then
 	root=()
 	if [ "$(id -u)" != 0 ]; then root=(sudo); fi
