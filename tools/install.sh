@@ -11,7 +11,7 @@ for pair in "${wanted[@]}"; do
 	PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 # rsyslog's TLS is a module in a package of its own.
-if ! ls /usr/lib/*/rsyslog/lmnsd_gtls.so /usr/lib/rsyslog/lmnsd_gtls.so >/dev/null 2>&1; then missing+=(rsyslog-gnutls); fi
+if ! compgen -G "/usr/lib/*/rsyslog/lmnsd_gtls.so" >/dev/null && [ ! -e /usr/lib/rsyslog/lmnsd_gtls.so ]; then missing+=(rsyslog-gnutls); fi
 if ((${#missing[@]})); then
 	root=()
 	if [ "$(id -u)" != 0 ]; then root=(sudo); fi

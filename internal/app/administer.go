@@ -155,6 +155,13 @@ func (a *App) healthy() map[string]error {
 	if age := a.now().Sub(a.State.View.Confirmed()); age > 5*time.Second {
 		parts["credentials"] = fmt.Errorf("unconfirmed for %s", age.Round(time.Second))
 	}
+	sinks, _ := a.sinks.status() // what cannot be read is told by the feed itself
+	for _, s := range sinks {
+		parts["sink "+s.Name] = nil
+		if s.Failing != "" {
+			parts["sink "+s.Name] = errors.New(s.Failing)
+		}
+	}
 	return parts
 }
 

@@ -59,20 +59,6 @@ func (w *writer) quoted(value string) {
 	w.b = append(w.b, '"')
 }
 
-// joined is a text of two, with a blank between.
-func (w *writer) joined(name, first, second string) {
-	if first == "" || second == "" {
-		w.text(name, first+second) // one of them is empty: nothing is put together
-		return
-	}
-	w.key(name)
-	w.b = append(w.b, '"')
-	w.b = appendText(w.b, first)
-	w.b = append(w.b, ' ')
-	w.b = appendText(w.b, second)
-	w.b = append(w.b, '"')
-}
-
 // list is an array of one text.
 func (w *writer) list(name, value string) {
 	if value == "" {
