@@ -17,6 +17,7 @@ const (
 	Connection Class = "connection" // a fault below a request: TLS handshake, framing, limits of the edge
 	Admin      Class = "admin"      // somebody changed something: credentials, configuration
 	Grant      Class = "grant"      // the authorization server: sign-in, consent, tokens issued, refreshed, revoked
+	Detection  Class = "detection"  // a rule over the events found something: Code is its name, Target whom it is about
 	System     Class = "system"     // Pavise about itself: start, reload, stale state, sink lag
 )
 

@@ -1,0 +1,245 @@
+package alert_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/alert"
+	"pavise.dev/pavise/internal/attacktest"
+)
+
+var began = time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
+
+// request is an event of a client from an address.
+func request(i int, at time.Time, change func(*audit.Event)) *audit.Event {
+	e := &audit.Event{
+		ID: fmt.Sprint("r", i), Time: at, Class: audit.Request, Remote: netip.MustParseAddrPort("192.0.2.7:1000"), Method: "GET",
+		API: "orders", Endpoint: "GET /v1/orders/{id}", Path: "/v1/orders/7", Decision: audit.Accepted, Status: 200,
+		Client: "shop", CredentialID: "k1", Proved: true,
+	}
+	if change != nil {
+		change(e)
+	}
+	return e
+}
+
+func wrong(e *audit.Event) {
+	e.Decision, e.Code, e.Status, e.Proved, e.Client, e.CredentialID = audit.Refused, "invalid_credential", 401, false, "", ""
+}
+
+// told gathers what an engine tells.
+type told struct{ all []alert.Incident }
+
+func (t *told) tell(i alert.Incident) { t.all = append(t.all, i) }
+
+func TestAnIncidentIsToldWhenItBeginsAndWhenItEnds(t *testing.T) {
+	var got told
+	e := alert.NewEngine(alert.Detections(), got.tell, nil)
+	at := began
+	for i := range 200 {
+		e.See(request(i, at, wrong))
+		at = at.Add(time.Second)
+	}
+	if len(got.all) != 1 || got.all[0].Detection != "guessing" || got.all[0].Subject.String() != "network 192.0.2.7" || got.all[0].Ended {
+		t.Fatalf("told %+v", got.all)
+	}
+	if open := e.Open(); len(open) != 1 || open[0].Count < 100 {
+		t.Errorf("open %+v", open)
+	}
+	for i := range 60 {
+		e.See(request(i, at, nil))
+		at = at.Add(time.Minute)
+	}
+	if len(got.all) != 2 || !got.all[1].Ended || len(e.Open()) != 0 {
+		t.Errorf("told %+v", got.all)
+	}
+}
+
+func TestWhoIsSilencedIsNotTold(t *testing.T) {
+	var got told
+	e := alert.NewEngine(alert.Detections(), got.tell, func(detection string, s alert.Subject, _ time.Time) bool {
+		return detection == "guessing" && s.Name == "192.0.2.7"
+	})
+	for i := range 100 {
+		e.See(request(i, began, wrong))
+	}
+	if len(got.all) != 0 {
+		t.Errorf("told %+v", got.all)
+	}
+}
+
+func TestEachDetectionFiresOnItsAttackAndNotOnWhatIsUsual(t *testing.T) {
+	attacktest.Rows(t, 149, 173)
+	for name, c := range map[string]struct {
+		events func(see func(*audit.Event))
+		want   string
+	}{
+		"thirty wrong keys at once": {func(see func(*audit.Event)) {
+			for i := range 40 {
+				see(request(i, began, wrong))
+			}
+		}, "guessing"},
+		"a wrong key every minute for a day": {func(see func(*audit.Event)) {
+			for i := range 1440 {
+				see(request(i, began.Add(time.Duration(i)*time.Minute), wrong))
+			}
+		}, ""},
+		"ten thousand objects in a day": {func(see func(*audit.Event)) {
+			for i := range 10_000 {
+				see(request(i, began.Add(time.Duration(i)*5*time.Second), func(e *audit.Event) { e.Path = fmt.Sprint("/v1/orders/", i) }))
+			}
+		}, "mass_reading"},
+		"one object ten thousand times": {func(see func(*audit.Event)) {
+			for i := range 10_000 {
+				see(request(i, began.Add(time.Duration(i)*5*time.Second), nil))
+			}
+		}, ""},
+		"a thousand objects a day for a month": {func(see func(*audit.Event)) {
+			for i := range 30_000 {
+				see(request(i, began.Add(time.Duration(i)*86*time.Second), func(e *audit.Event) { e.Path = fmt.Sprint("/v1/orders/", i) }))
+			}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got told
+			e := alert.NewEngine(alert.Detections(), got.tell, nil)
+			c.events(e.See)
+			var names []string
+			for _, i := range got.all {
+				if !i.Ended {
+					names = append(names, i.Detection)
+				}
+			}
+			if strings.Join(names, " ") != c.want {
+				t.Errorf("told %+v, want %q", got.all, c.want)
+			}
+		})
+	}
+}
+
+func TestDistinctIsCloseEnough(t *testing.T) {
+	for _, n := range []int{0, 1, 10, 100, 1000, 10_000, 1_000_000} {
+		var d alert.Distinct
+		for i := range n {
+			d.Add(fmt.Sprint("/v1/orders/", i))
+			d.Add(fmt.Sprint("/v1/orders/", i))
+		}
+		if got := d.Count(); math.Abs(got-float64(n)) > 0.3*float64(n)+1 {
+			t.Errorf("%d counted as %.0f", n, got)
+		}
+	}
+}
+
+func TestTablesAreBounded(t *testing.T) {
+	table := alert.Table[alert.Decaying]{Max: 1000}
+	for i := range 100_000 {
+		table.At(fmt.Sprint(i)).Add(1, began, time.Minute)
+		table.At("always there").Add(1, began, time.Minute)
+		if table.Len() > 1000 {
+			t.Fatalf("%d entries", table.Len())
+		}
+	}
+	if n := table.At("always there").N; n != 100_000 {
+		t.Errorf("who is seen all the time is counted %v times", n)
+	}
+}
+
+// rig is a log with a watch of it.
+type rig struct {
+	dir string
+	log *audit.Log
+	now time.Time
+}
+
+func (r *rig) watch(t *testing.T) (*alert.Watch, context.Context) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	w, err := alert.NewWatch(alert.Settings{
+		Log: filepath.Join(r.dir, "log"), File: filepath.Join(r.dir, "learned"), Kinds: alert.Detections(), Now: func() time.Time { return r.now },
+		Record: func(e *audit.Event) error { return audit.Record(r.log, e) }, Warn: func(err error) { t.Error(err) },
+		Wait: func(context.Context, time.Duration) error { cancel(); return context.Canceled },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, ctx
+}
+
+func (r *rig) write(t *testing.T, from, to int, change func(*audit.Event)) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		if err := audit.Record(r.log, request(i, r.now, change)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.log.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *rig) alerts(t *testing.T) (all []audit.Found) {
+	t.Helper()
+	if err := r.log.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := audit.Search(t.Context(), filepath.Join(r.dir, "log"), audit.Query{Class: audit.Detection})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestARestartForgetsNothingAndTellsNothingTwice(t *testing.T) {
+	r := &rig{dir: t.TempDir(), now: began}
+	var err error
+	r.log, err = audit.Open(audit.Options{
+		Dir: filepath.Join(r.dir, "log"), Node: "n", Key: make([]byte, 32), Sign: ed25519.NewKeyFromSeed(make([]byte, 32)), Now: time.Now, Slots: 1024,
+		Flood: audit.Flood{Rate: 1 << 20},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.log.Close() })
+	w, ctx := r.watch(t)
+	r.write(t, 0, 20, wrong) // not yet enough
+	w.Run(ctx)
+	if found := r.alerts(t); len(found) != 0 {
+		t.Fatalf("told %+v", found)
+	}
+	w, ctx = r.watch(t)
+	r.write(t, 20, 40, wrong)
+	w.Run(ctx)
+	found := r.alerts(t)
+	if len(found) != 1 || found[0].Event.Code != "guessing" || found[0].Event.Action != "began" {
+		t.Fatalf("told %+v", found)
+	}
+	if len(w.Open()) != 1 {
+		t.Errorf("open %+v", w.Open())
+	}
+	// A crash: what it has learned since is forgotten, what it has told is not told again.
+	before, err := os.ReadFile(filepath.Join(r.dir, "learned"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := func(e *audit.Event) { wrong(e); e.Remote = netip.MustParseAddrPort("198.51.100.9:1") }
+	r.write(t, 40, 80, elsewhere)
+	for range 2 {
+		if err := os.WriteFile(filepath.Join(r.dir, "learned"), before, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w, ctx = r.watch(t)
+		w.Run(ctx)
+		if found := r.alerts(t); len(found) != 2 || found[1].Event.Target != "network 198.51.100.9" {
+			t.Fatalf("told %+v", found)
+		}
+	}
+}

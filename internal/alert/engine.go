@@ -1,0 +1,128 @@
+package alert
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"pavise.dev/pavise/audit"
+)
+
+// maxIncidents bounds how many incidents are open at once; more of a detection are told of as
+// one, about "many".
+const maxIncidents = 10_000
+
+// Incident is an alert with all that belongs to it.
+type Incident struct {
+	Detection string
+	Severity  Severity
+	Subject   Subject
+	Began     time.Time
+	Last      time.Time
+	Count     int    // alerts raised
+	What      string // of the first
+	Event     string // of the first
+	Ended     bool
+}
+
+// Engine runs detections over events and makes incidents of what they raise. It is not safe for
+// concurrent use.
+type Engine struct {
+	running []running
+	open    map[key]*Incident
+	silent  func(detection string, s Subject, at time.Time) bool
+	tell    func(Incident)
+	swept   time.Time
+}
+
+type running struct {
+	kind      Kind
+	detection Detection
+}
+
+type key struct {
+	detection string
+	subject   Subject
+}
+
+// NewEngine runs the detections given. tell gets each incident when it begins and when it ends;
+// silent says about whom nothing is to be told at present, nil: about nobody.
+func NewEngine(kinds []Kind, tell func(Incident), silent func(detection string, s Subject, at time.Time) bool) *Engine {
+	e := &Engine{open: map[key]*Incident{}, tell: tell, silent: silent}
+	for _, k := range kinds {
+		e.running = append(e.running, running{k, k.New()})
+	}
+	return e
+}
+
+// See gives an event to all detections. What detections themselves have written is passed over.
+func (e *Engine) See(event *audit.Event) {
+	if event.Class == audit.Detection {
+		return
+	}
+	for i := range e.running {
+		r := &e.running[i]
+		r.detection.See(event, func(a Alert) {
+			a.Time = event.Time
+			a.Event = cmp.Or(a.Event, event.ID)
+			e.raise(&r.kind, a)
+		})
+	}
+	e.Pass(event.Time)
+}
+
+// Pass tells the engine how late it is, where no event does: incidents end by it.
+func (e *Engine) Pass(now time.Time) {
+	const often = 10 * time.Second
+	if now.Sub(e.swept) < often {
+		return
+	}
+	e.swept = now
+	for _, r := range e.running {
+		for at, i := range e.open {
+			if at.detection == r.kind.Name && now.Sub(i.Last) >= r.kind.Quiet {
+				delete(e.open, at)
+				i.Ended = true
+				e.say(*i)
+			}
+		}
+	}
+}
+
+// raise opens an incident, or adds to the one that is open.
+func (e *Engine) raise(k *Kind, a Alert) {
+	at := key{k.Name, a.Subject}
+	if _, known := e.open[at]; !known && len(e.open) >= maxIncidents {
+		at.subject = Subject{a.Subject.Kind, "many"}
+	}
+	i := e.open[at]
+	if i == nil {
+		i = &Incident{Detection: k.Name, Severity: k.Severity, Subject: at.subject, Began: a.Time, Last: a.Time, Count: 1, What: a.What, Event: a.Event}
+		e.open[at] = i
+		e.say(*i)
+		return
+	}
+	i.Count++
+	if a.Time.After(i.Last) {
+		i.Last = a.Time
+	}
+}
+
+func (e *Engine) say(i Incident) {
+	if e.silent != nil && e.silent(i.Detection, i.Subject, i.Last) {
+		return
+	}
+	e.tell(i)
+}
+
+// Open returns the incidents that have not ended, oldest first.
+func (e *Engine) Open() []Incident {
+	all := make([]Incident, 0, len(e.open))
+	for _, i := range e.open {
+		all = append(all, *i)
+	}
+	slices.SortFunc(all, func(a, b Incident) int {
+		return cmp.Or(a.Began.Compare(b.Began), cmp.Compare(a.Detection, b.Detection), cmp.Compare(a.Subject.String(), b.Subject.String()))
+	})
+	return all
+}

@@ -1,0 +1,9 @@
+package alert
+
+// Detections are all that there are.
+func Detections() []Kind {
+	return []Kind{
+		guessing(),
+		objects(),
+	}
+}

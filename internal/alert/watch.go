@@ -1,0 +1,243 @@
+package alert
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"pavise.dev/pavise/audit"
+)
+
+// Settings are what a watch needs.
+type Settings struct {
+	Log    string // folder of the event log
+	File   string // what is remembered
+	Kinds  []Kind
+	Silent func(detection string, s Subject, at time.Time) bool // nil: nobody is silenced
+	Record func(*audit.Event) error                             // keeps what was found in the log
+	Now    func() time.Time
+	Wait   func(ctx context.Context, d time.Duration) error // nil: on the real clock
+	Warn   func(error)
+}
+
+// Times and sizes of the loop.
+const (
+	idle   = 200 * time.Millisecond
+	keep   = time.Minute // between two savings of what was learned
+	pieces = 1000        // events read at once
+)
+
+// Watch runs detections over the log while it is written.
+type Watch struct {
+	s      Settings
+	reader *audit.Reader
+	told   map[string]bool // ids of what is in the log behind what is remembered
+
+	mu     sync.Mutex // of what follows: Open is asked from elsewhere
+	engine *Engine
+	at     uint64
+	saved  time.Time
+}
+
+// memory is what is remembered over a restart.
+type memory struct {
+	At     uint64
+	Swept  time.Time
+	Open   []Incident
+	States map[string][]byte
+}
+
+// NewWatch makes a watch that goes on where it was; without anything remembered it begins with
+// the newest event.
+func NewWatch(s Settings) (*Watch, error) {
+	if s.Wait == nil {
+		s.Wait = wait
+	}
+	w := &Watch{s: s, saved: s.Now()}
+	w.engine = NewEngine(s.Kinds, w.record, s.Silent)
+	if err := w.load(); err != nil {
+		return nil, fmt.Errorf("detections: %w", err)
+	}
+	w.reader = audit.NewReader(s.Log, w.at, audit.Query{})
+	return w, w.learnTold()
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Run watches until the context ends. Its owner waits for it.
+func (w *Watch) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		piece, err := w.reader.Read(ctx, pieces)
+		if err != nil && ctx.Err() == nil {
+			w.s.Warn(fmt.Errorf("detections: %w", err))
+		}
+		w.see(piece)
+		if len(piece.Events) == 0 && w.s.Wait(ctx, idle) != nil {
+			break
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.save()
+}
+
+func (w *Watch) see(p audit.Piece) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range p.Events {
+		w.engine.See(&p.Events[i].Event)
+	}
+	w.at = p.Last
+	now := w.s.Now()
+	if len(p.Events) == 0 {
+		w.engine.Pass(now)
+	}
+	if now.Sub(w.saved) >= keep {
+		w.save()
+	}
+}
+
+// Open returns the incidents that have not ended.
+func (w *Watch) Open() []Incident {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.engine.Open()
+}
+
+// record keeps an incident in the log, once: after a crash events are seen again that were seen
+// before, and what they raise has the same id.
+func (w *Watch) record(i Incident) {
+	e := i.AsEvent()
+	if w.told[e.ID] {
+		delete(w.told, e.ID)
+		return
+	}
+	if err := w.s.Record(&e); err != nil {
+		w.s.Warn(fmt.Errorf("detections: record %s: %w", i.Detection, err))
+	}
+}
+
+// AsEvent is an incident as it stands in the log.
+func (i *Incident) AsEvent() audit.Event {
+	e := audit.Event{
+		ID: i.id(), Class: audit.Detection, Decision: audit.Noted, Time: i.Last, Code: i.Detection, Target: i.Subject.String(),
+		Warning: string(i.Severity), Detail: i.What, Action: "began", Change: i.Event, Count: i.Count,
+	}
+	if i.Ended {
+		e.Action = "ended"
+	}
+	return e
+}
+
+func (i *Incident) id() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%t", i.Detection, i.Subject, i.Event, i.Began.UnixMicro(), i.Ended))
+	return base32.HexEncoding.EncodeToString(sum[:10])
+}
+
+// learnTold finds what was recorded behind what is remembered.
+func (w *Watch) learnTold() error {
+	w.told = map[string]bool{}
+	newest, err := audit.Newest(w.s.Log)
+	if err != nil {
+		return fmt.Errorf("detections: %w", err)
+	}
+	r := audit.NewReader(w.s.Log, w.at, audit.Query{Class: audit.Detection})
+	for at := w.at; at < newest; {
+		p, err := r.Read(context.Background(), pieces)
+		if _, isFault := errors.AsType[*audit.Fault](err); err != nil && !isFault {
+			return fmt.Errorf("detections: %w", err)
+		}
+		for _, f := range p.Events {
+			w.told[f.Event.ID] = true
+		}
+		if p.Last == at && err == nil {
+			break
+		}
+		at = p.Last
+	}
+	return nil
+}
+
+// load reads what is remembered. What a detection of another version has learned is forgotten.
+func (w *Watch) load() error {
+	text, err := os.ReadFile(w.s.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		w.at, err = audit.Newest(w.s.Log)
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("read what was learned: %w", err)
+	}
+	var m memory
+	if err := gob.NewDecoder(bytes.NewReader(text)).Decode(&m); err != nil {
+		return fmt.Errorf("read what was learned: %s is damaged; remove it to begin anew: %w", w.s.File, err)
+	}
+	w.at = m.At
+	w.engine.swept = m.Swept
+	for _, i := range m.Open {
+		w.engine.open[key{i.Detection, i.Subject}] = &i
+	}
+	for _, r := range w.engine.running {
+		learned, state := m.States[r.kind.Name], r.detection.State()
+		if state == nil || learned == nil {
+			continue
+		}
+		if err := gob.NewDecoder(bytes.NewReader(learned)).Decode(state); err != nil {
+			w.s.Warn(fmt.Errorf("detections: %s learns anew: %w", r.kind.Name, err))
+		}
+	}
+	return nil
+}
+
+// save replaces what is remembered in one step.
+func (w *Watch) save() {
+	w.saved = w.s.Now()
+	m := memory{At: w.at, Swept: w.engine.swept, Open: w.engine.Open(), States: map[string][]byte{}}
+	for _, r := range w.engine.running {
+		var learned bytes.Buffer
+		if state := r.detection.State(); state != nil {
+			if err := gob.NewEncoder(&learned).Encode(state); err != nil {
+				w.s.Warn(fmt.Errorf("detections: keep what %s has learned: %w", r.kind.Name, err))
+				continue
+			}
+			m.States[r.kind.Name] = learned.Bytes()
+		}
+	}
+	var text bytes.Buffer
+	err := gob.NewEncoder(&text).Encode(m)
+	if err == nil {
+		err = os.WriteFile(w.s.File+".new", text.Bytes(), 0o600)
+	}
+	if err == nil {
+		err = os.Rename(w.s.File+".new", w.s.File)
+	}
+	if err != nil {
+		w.s.Warn(fmt.Errorf("detections: keep what was learned: %w", err))
+	}
+}
+
+// Replay runs detections over what a log holds since a time, from nothing learned.
+func Replay(ctx context.Context, log string, since time.Time, kinds []Kind, tell func(Incident)) error {
+	engine := NewEngine(kinds, tell, nil)
+	return audit.Each(ctx, log, audit.Query{Since: since}, func(f audit.Found) error {
+		engine.See(&f.Event)
+		return nil
+	})
+}
