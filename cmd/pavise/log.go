@@ -21,8 +21,8 @@ import (
 )
 
 func logCommand() *cobra.Command {
-	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, verify, its keys, and where else events go"}
-	command.AddCommand(logFollow(), logSearch(), logSinks(), logVerify(), logKey())
+	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, replay, verify, its keys, and where else events go"}
+	command.AddCommand(logFollow(), logSearch(), logReplay(), logSinks(), logVerify(), logKey())
 	return command
 }
 
@@ -42,7 +42,7 @@ func (f *queryFlags) register(command *cobra.Command) {
 	flags.StringVar(&f.Endpoint, "endpoint", "", "endpoint, like 'GET /v1/orders'")
 	flags.StringVar(&f.Code, "code", "", "code, like invalid_credential")
 	flags.StringVar(&f.decision, "decision", "", "accepted, refused, failed or noted")
-	flags.StringVar(&f.class, "class", "", "request, connection, admin, grant or system")
+	flags.StringVar(&f.class, "class", "", "request, connection, admin, grant, detection or system")
 	flags.StringVar(&f.address, "address", "", "caller's address or network")
 	jsonFlag(command, &f.asJSON)
 }
@@ -53,8 +53,8 @@ func (f *queryFlags) query(now time.Time) (audit.Query, error) {
 	if !oneOf(f.decision, "", "accepted", "refused", "failed", "noted") {
 		return q, &usageError{fmt.Sprintf("--decision %q is none", f.decision), "accepted, refused, failed or noted"}
 	}
-	if !oneOf(f.class, "", "request", "connection", "admin", "grant", "system") {
-		return q, &usageError{fmt.Sprintf("--class %q is none", f.class), "request, connection, admin, grant or system"}
+	if !oneOf(f.class, "", "request", "connection", "admin", "grant", "detection", "system") {
+		return q, &usageError{fmt.Sprintf("--class %q is none", f.class), "request, connection, admin, grant, detection or system"}
 	}
 	if f.address != "" {
 		network, err := config.ParseNetwork(f.address)

@@ -36,8 +36,8 @@ const (
 
 // Subject is whom or what an alert is about.
 type Subject struct {
-	Kind string // "network", "credential", "client", "user", "endpoint", "sink"
-	Name string
+	Kind string `json:"kind"` // "network", "credential", "client", "user", "endpoint", "sink"
+	Name string `json:"name"`
 }
 
 // String writes "network 192.0.2.0/24".

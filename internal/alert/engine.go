@@ -14,15 +14,15 @@ const maxIncidents = 10_000
 
 // Incident is an alert with all that belongs to it.
 type Incident struct {
-	Detection string
-	Severity  Severity
-	Subject   Subject
-	Began     time.Time
-	Last      time.Time
-	Count     int    // alerts raised
-	What      string // of the first
-	Event     string // of the first
-	Ended     bool
+	Detection string    `json:"detection"`
+	Severity  Severity  `json:"severity"`
+	Subject   Subject   `json:"subject"`
+	Began     time.Time `json:"began"`
+	Last      time.Time `json:"last"`
+	Count     int       `json:"count"` // alerts raised
+	What      string    `json:"what"`  // of the first
+	Event     string    `json:"event"` // of the first
+	Ended     bool      `json:"ended"`
 }
 
 // Engine runs detections over events and makes incidents of what they raise. It is not safe for

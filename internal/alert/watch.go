@@ -39,6 +39,7 @@ const (
 type Watch struct {
 	s      Settings
 	reader *audit.Reader
+	warned time.Time
 	told   map[string]bool // ids of what is in the log behind what is remembered
 
 	mu     sync.Mutex // of what follows: Open is asked from elsewhere
@@ -85,7 +86,8 @@ func wait(ctx context.Context, d time.Duration) error {
 func (w *Watch) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		piece, err := w.reader.Read(ctx, pieces)
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && w.s.Now().Sub(w.warned) >= keep {
+			w.warned = w.s.Now()
 			w.s.Warn(fmt.Errorf("detections: %w", err))
 		}
 		w.see(piece)

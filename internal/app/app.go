@@ -129,6 +129,9 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.generation.Store(first)
+	if err = a.watchLog(f); err != nil {
+		return nil, err
+	}
 	a.State.Authority.OnChange(func() { a.current().files.look() })
 	a.retiring.Go(a.watchFiles)
 	a.retiring.Go(a.keepOut)

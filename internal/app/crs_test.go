@@ -51,7 +51,7 @@ func openCRS(t *testing.T) *App {
 }
 
 // post sends a JSON body with one text, and returns what the event tells.
-func post(t *testing.T, a *App, path, name, text string) (status int, body string, e audit.Event) {
+func posted(t *testing.T, a *App, path, name, text string) (status int, body string, e audit.Event) {
 	t.Helper()
 	text = mustJSON(t, map[string]string{name: text})
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://127.0.0.1"+path, strings.NewReader(text))
@@ -92,7 +92,7 @@ func TestTheRuleSetIsAskedAsTheSettingsSay(t *testing.T) {
 		"another field of the same endpoint":           {"/v1/named", "b", ofLevel1, http.StatusBadRequest},
 		"a text of which the higher level is recorded": {"/v1/orders", "a", ofLevel2, http.StatusOK},
 	} {
-		status, body, e := post(t, a, c.path, c.field, c.text)
+		status, body, e := posted(t, a, c.path, c.field, c.text)
 		if status != c.status {
 			t.Errorf("%s: %d %s, want %d (%s)", name, status, body, c.status, e.Detail)
 		}
