@@ -168,6 +168,7 @@ func TestAFileSinkSurvivesKill9(t *testing.T) {
 		g.kill()
 	}
 	g.start()
+	g.wait("it is caught up", func() bool { return g.status("archive").Lag == 0 })
 	g.stop()
 	g.arrived(func() (ids []string) {
 		names, err := filepath.Glob(filepath.Join(g.dir, "out", "events.jsonl.*"))

@@ -18,7 +18,6 @@ import (
 	"pavise.dev/pavise/internal/sink/file"
 	"pavise.dev/pavise/internal/sink/form"
 	"pavise.dev/pavise/internal/sink/otlp"
-	"pavise.dev/pavise/internal/sink/post"
 	"pavise.dev/pavise/internal/sink/splunk"
 	"pavise.dev/pavise/internal/sink/stdout"
 	"pavise.dev/pavise/internal/sink/syslog"
@@ -129,7 +128,7 @@ func (a *App) sinkClient(f *config.File, s *config.Sink) (*http.Client, error) {
 const maxSecret = 64 << 10
 
 // secretFile reads a token each time; nil for none.
-func secretFile(f *config.File, name string) post.Secret {
+func secretFile(f *config.File, name string) func() (secret.Value, error) {
 	if name == "" {
 		return nil
 	}

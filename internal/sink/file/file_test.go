@@ -82,6 +82,9 @@ func (r *rig) files() (names []string) {
 	}
 	for _, e := range entries {
 		info, err := e.Info()
+		if os.IsNotExist(err) {
+			continue // it was removed meanwhile
+		}
 		if err != nil {
 			r.t.Fatal(err)
 		}
