@@ -12,9 +12,10 @@ const (
 	ownWords      = "x-pavise-"
 	wordSensitive = "x-pavise-sensitive"
 	wordScopes    = "x-pavise-scopes"
+	wordWaive     = "x-pavise-waive" // what `pavise check` is not to tell; it may stand anywhere
 )
 
-func ownWordList() []string { return []string{wordSensitive, wordScopes} }
+func ownWordList() []string { return []string{wordSensitive, wordScopes, wordWaive} }
 
 // checkWords refuses words of ours that there are not, and those that stand where they mean
 // nothing: they describe values, so that they belong into schemas. What is data (examples,
@@ -40,7 +41,10 @@ func (d *Document) checkWords(pointer string, v any, inSchema bool) error {
 func (d *Document) checkWord(pointer string, in map[string]any, name string, below any, inSchema bool) error {
 	if strings.HasPrefix(name, ownWords) {
 		if !slices.Contains(ownWordList(), name) {
-			return d.fault(pointer, "%q is no word of Pavise; known are %s", name, strings.Join(ownWordList(), " and "))
+			return d.fault(pointer, "%q is no word of Pavise; known are %s", name, strings.Join(ownWordList(), ", "))
+		}
+		if name == wordWaive {
+			return nil
 		}
 		if !inSchema {
 			return d.fault(pointer, "%s describes a value: write it into a schema", name)

@@ -1,7 +1,6 @@
 package openapi
 
 import (
-	"cmp"
 	"maps"
 	"net/http"
 	"slices"
@@ -191,7 +190,7 @@ func (c *check) lifecycle(o *operation) {
 	default:
 		c.ids[id] = true
 	}
-	sunset := cmp.Or(textOf(o.object, "x-sunset"), textOf(o.object, "x-pavise-sunset"))
+	sunset := textOf(o.object, "x-sunset")
 	if o.object["deprecated"] == true && sunset == "" && !c.answersSunset(o) {
 		c.report("deprecated-without-sunset", o.at, "%s is deprecated, and has no end", o.name())
 	}
