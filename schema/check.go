@@ -33,6 +33,7 @@ func (o *Operation) Check(r *http.Request, _ *shield.Identity) error {
 		return err
 	}
 	o.checkHeaders(&f, r)
+	o.checkClosed(&f, r.Header)
 	if err := o.body.check(&f, r); err != nil {
 		return err
 	}

@@ -21,7 +21,9 @@ type Operation struct {
 	sunset     sunset
 	template   []string // segments of the path; {name}: a parameter
 	parameters []*parameter
-	body       *body // nil: none is expected
+	body       *body    // nil: none is expected
+	schemes    []string // "header X-Api-Key": where the document's security schemes carry keys
+	carriers   []string // further headers of credentials
 }
 
 // methods are the names under which operations stand.
@@ -110,6 +112,9 @@ func (d *Document) operation(p place) (*Operation, error) {
 	}
 	pointer := join(at, p.method)
 	o := &Operation{Method: strings.ToUpper(p.method), Path: p.path, options: d.options, template: strings.Split(p.path, "/")}
+	if root, ok := d.tree.root.(map[string]any); ok {
+		o.schemes = schemesOf(root)
+	}
 	described, _ := item[p.method].(map[string]any)
 	root, _ := d.tree.root.(map[string]any)
 	o.Deprecated = described["deprecated"] == true

@@ -50,6 +50,9 @@ type Options struct {
 	Undeclared bool
 	// LargeIntegers lets whole numbers pass beyond ±2⁵³, which many readers round.
 	LargeIntegers bool
+	// ClosedHeaders and ClosedCookies refuse headers and cookies that the document does not
+	// name, but for headers that clients and proxies send by themselves.
+	ClosedHeaders, ClosedCookies bool
 	// Now says whether the sunset of an operation is over; nil: time.Now.
 	Now func() time.Time
 }

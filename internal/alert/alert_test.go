@@ -78,7 +78,7 @@ func TestWhoIsSilencedIsNotTold(t *testing.T) {
 }
 
 func TestEachDetectionFiresOnItsAttackAndNotOnWhatIsUsual(t *testing.T) {
-	attacktest.Rows(t, 149, 173)
+	attacktest.Rows(t, 173)
 	for name, c := range map[string]struct {
 		events func(see func(*audit.Event))
 		want   string

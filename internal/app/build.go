@@ -258,7 +258,7 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	if err := g.flooded(&e, from); err != nil {
 		return e, err
 	}
-	if e.Validate, err = g.described(from); err != nil {
+	if e.Validate, err = g.described(from, shield.NeedsOf(s).Carries); err != nil {
 		return e, err
 	}
 	e.Header = sunset(e.Validate)
@@ -280,7 +280,7 @@ func (a *App) endpoint(f *config.File, g *generation, from config.Resolved) (pav
 	if e.Flow, err = a.flow(from); err != nil {
 		return e, err
 	}
-	if e.Candidates, err = a.candidates(f, g, from); recorded != nil {
+	if e.Candidates, err = a.candidates(f, g, from, shield.NeedsOf(s).Carries); recorded != nil {
 		e.Candidates = append(e.Candidates, recorded)
 	}
 	return e, err

@@ -12,7 +12,7 @@ import (
 
 // described is the layer that holds an endpoint's requests to the API's description, nil if
 // there is none.
-func (g *generation) described(from config.Resolved) (pavise.Layer, error) {
+func (g *generation) described(from config.Resolved, credentials []string) (pavise.Layer, error) {
 	if from.Schema != nil {
 		return g.bodySchema(from.Schema)
 	}
@@ -20,6 +20,7 @@ func (g *generation) described(from config.Resolved) (pavise.Layer, error) {
 	if operation == nil {
 		return nil, err
 	}
+	operation.Credentials(credentials...)
 	return operation, err
 }
 
@@ -75,7 +76,7 @@ func (g *generation) document(from *config.OpenAPI) (*schema.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened, err := schema.Open(from.File, text, schema.Options{Undeclared: from.Undeclared != "", LargeIntegers: from.LargeIntegers, Now: g.now})
+	opened, err := schema.Open(from.File, text, schema.Options{Undeclared: from.Undeclared != "", LargeIntegers: from.LargeIntegers, ClosedHeaders: from.Headers, ClosedCookies: from.Cookies, Now: g.now})
 	if err != nil {
 		return nil, err
 	}

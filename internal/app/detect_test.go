@@ -7,11 +7,9 @@ import (
 	"testing"
 
 	"pavise.dev/pavise/audit"
-	"pavise.dev/pavise/internal/attacktest"
 )
 
 func TestDetectionsWatchWhereTheyAreSwitchedOn(t *testing.T) {
-	attacktest.Rows(t, 149)
 	a, err := Open(t.Context(), write(t, t.TempDir(), minimal+"\nlog: {detections: true}\n"), Options{Library: true, Flood: audit.Flood{Rate: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)

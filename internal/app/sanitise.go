@@ -18,7 +18,7 @@ type declaring interface {
 
 // declaring is that of an endpoint; nil: nothing says.
 func (g *generation) declaring(from config.Resolved) (declaring, error) {
-	layer, err := g.described(from)
+	layer, err := g.described(from, nil)
 	if layer == nil || err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func tried(from *config.Resolved, what string, layer pavise.Layer) pavise.Layer 
 }
 
 // candidates are the layers of a policy that is tried beside the one in force.
-func (a *App) candidates(f *config.File, g *generation, from config.Resolved) (all []*pavise.Trial, err error) {
+func (a *App) candidates(f *config.File, g *generation, from config.Resolved, credentials []string) (all []*pavise.Trial, err error) {
 	c := from.Candidate
 	if c == nil {
 		return nil, nil
@@ -39,7 +39,7 @@ func (a *App) candidates(f *config.File, g *generation, from config.Resolved) (a
 	}
 	described := from
 	described.OpenAPI = c.OpenAPI
-	layer, err := g.described(described)
+	layer, err := g.described(described, credentials)
 	if err != nil {
 		return nil, fmt.Errorf("candidate: %w", err)
 	}
