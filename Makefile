@@ -19,7 +19,7 @@ test:            ## everything that CI runs
 	tools/install.sh
 	tools/test.sh
 
-fuzz:            ## every fuzz target, FUZZTIME each (default 30s), and the differential millions
+fuzz:            ## every fuzz target, FUZZTIME each (default 60s), and the differential millions
 	tools/fuzz.sh
 
 e2e:             ## the running program against real clients and peers

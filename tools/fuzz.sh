@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for FUZZTIME (default 30s), then the differential tests
+# Runs every fuzz target for FUZZTIME (default 60s), then the differential tests
 # with DIFFERENTIAL requests each (default 1000000), from DIFFERENTIAL_SEED on (default
 # the time; every run logs it).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-time=${FUZZTIME:-30s}
+time=${FUZZTIME:-60s}
 for dir in $(git grep -l 'func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do
 	for target in $(grep -ho 'func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | sed 's/func //' | sort -u); do
 		echo "== $dir $target"
