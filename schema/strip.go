@@ -52,16 +52,11 @@ func (a *Answers) Strip(r *http.Request, status int, h http.Header, body []byte)
 			return nil, 0, f.refusal(shield.BadAnswer)
 		}
 		var edits jsonedit.Edits
-		nodes := make([]int, 0, len(strangers))
-		for _, path := range strangers {
-			i := -1
-			if len(path) > 0 {
-				i = tree.Find(path)
-			}
-			if i < 0 {
+		nodes := tree.FindAll(strangers)
+		for i, path := range strangers {
+			if len(path) == 0 || nodes[i] < 0 {
 				return nil, 0, f.refusal(shield.BadAnswer)
 			}
-			nodes = append(nodes, i)
 		}
 		tree.Remove(&edits, nodes...)
 		body, taken = edits.Apply(body), taken+len(nodes)

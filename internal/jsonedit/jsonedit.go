@@ -116,23 +116,65 @@ func (t *Tree) Pointer(i int, shown func(name string) string) string {
 }
 
 // Find is the node at a path of names and indices, -1 if there is none.
-func (t *Tree) Find(path []string) int {
-	at := 0
-	for _, name := range path {
-		found, index := -1, 0
-		for c := range t.Children(at) {
-			if t.Nodes[at].Kind == '{' && t.Name(c) == name || t.Nodes[at].Kind == '[' && strconv.Itoa(index) == name {
-				found = c
-				break
-			}
-			index++
+func (t *Tree) Find(path []string) int { return t.FindAll([][]string{path})[0] }
+
+// FindAll are the nodes at paths, in their order, -1 where there is none. It goes through the
+// tree once, however many paths there are.
+func (t *Tree) FindAll(paths [][]string) []int {
+	root := &branch{}
+	for i, path := range paths {
+		at := root
+		for _, name := range path {
+			at = at.below(name)
 		}
-		if found < 0 {
-			return -1
-		}
-		at = found
+		at.paths = append(at.paths, i)
 	}
-	return at
+	found := make([]int, len(paths))
+	for i := range found {
+		found[i] = -1
+	}
+	t.find(0, root, found)
+	return found
+}
+
+// branch is where paths lead along together.
+type branch struct {
+	paths []int // that end here
+	names map[string]*branch
+}
+
+func (b *branch) below(name string) *branch {
+	next := b.names[name]
+	if next == nil {
+		if b.names == nil {
+			b.names = map[string]*branch{}
+		}
+		next = &branch{}
+		b.names[name] = next
+	}
+	return next
+}
+
+func (t *Tree) find(i int, b *branch, found []int) {
+	for _, path := range b.paths {
+		if found[path] < 0 { // of a name that stands twice, the first
+			found[path] = i
+		}
+	}
+	if len(b.names) == 0 {
+		return
+	}
+	index := 0
+	for c := range t.Children(i) {
+		name := strconv.Itoa(index)
+		if t.Nodes[i].Kind == '{' {
+			name = t.Name(c)
+		}
+		if next := b.names[name]; next != nil {
+			t.find(c, next, found)
+		}
+		index++
+	}
 }
 
 type parser struct {

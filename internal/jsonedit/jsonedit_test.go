@@ -135,3 +135,24 @@ func FuzzRemoves(f *testing.F) {
 		}
 	})
 }
+
+func TestManyPathsAreFoundAtOnce(t *testing.T) {
+	tree, err := jsonedit.Parse([]byte(`{"a":[{"x":1},{"y":2,"x":3}],"b":{"a":null},"a/b":"c","twice":1,"twice":2}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := [][]string{{}, {"a", "1", "x"}, {"a", "1"}, {"a", "2"}, {"b", "a"}, {"b", "a", "c"}, {"a/b"}, {"a", "x"}, {"a", "1", "x"}, {"twice"}}
+	want := []string{"", "3", `{"y":2,"x":3}`, "-", "null", "-", `"c"`, "-", "3", "1"}
+	for i, node := range tree.FindAll(paths) {
+		got := "-"
+		if node >= 0 {
+			got = string(tree.Text[tree.Nodes[node].From:tree.Nodes[node].To])
+		}
+		if i > 0 && got != want[i] || i == 0 && node != 0 {
+			t.Errorf("%v: %s, want %s", paths[i], got, want[i])
+		}
+		if one := tree.Find(paths[i]); one != node {
+			t.Errorf("%v: alone %d, among others %d", paths[i], one, node)
+		}
+	}
+}

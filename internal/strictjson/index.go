@@ -113,26 +113,6 @@ func (x *indexer) index(depth, name, stop int, plainName bool) error {
 	return err
 }
 
-// skipNumber is number, without its text.
-func (x *indexer) skipNumber() error {
-	x.take('-')
-	if !x.take('0') && !x.digits() {
-		return errors.New("not a value")
-	}
-	if x.take('.') && !x.digits() {
-		return errors.New("a number without digits after its point")
-	}
-	if x.take('e') || x.take('E') {
-		if !x.take('+') {
-			x.take('-')
-		}
-		if !x.digits() {
-			return errors.New("a number without digits in its exponent")
-		}
-	}
-	return nil
-}
-
 // skipText is text, without building it. Escapes are looked at, so that half a surrogate pair
 // is found.
 func (x *indexer) skipText() (escaped bool, err error) {

@@ -343,22 +343,30 @@ func (p *parser) hex() (rune, error) {
 
 func (p *parser) number() (Number, error) {
 	start := p.at
+	if err := p.skipNumber(); err != nil {
+		return "", err
+	}
+	return Number(p.slice(start, p.at)), nil
+}
+
+// skipNumber is number, without its text.
+func (p *parser) skipNumber() error {
 	p.take('-')
 	if !p.take('0') && !p.digits() {
-		return "", errors.New("not a value")
+		return errors.New("not a value")
 	}
 	if p.take('.') && !p.digits() {
-		return "", errors.New("a number without digits after its point")
+		return errors.New("a number without digits after its point")
 	}
 	if p.take('e') || p.take('E') {
 		if !p.take('+') {
 			p.take('-')
 		}
 		if !p.digits() {
-			return "", errors.New("a number without digits in its exponent")
+			return errors.New("a number without digits in its exponent")
 		}
 	}
-	return Number(p.slice(start, p.at)), nil
+	return nil
 }
 
 func (p *parser) digits() bool {
