@@ -40,7 +40,7 @@ func rules() []rule {
 		{pkg: "flow", may: []string{".", "shield", "limit", "internal/journal", "internal/strictjson"}},
 		{pkg: "internal/journal", may: []string{"internal/store/lock"}},
 		{pkg: "graphql", may: []string{"shield", "internal/strictjson"}, others: true},
-		{pkg: "sanitise", may: []string{"shield", "internal/strictjson"}, others: true},
+		{pkg: "sanitise", may: []string{"shield", "internal/strictjson", "internal/jsonedit"}, others: true},
 		{pkg: "waf", may: []string{"shield", "schema"}},
 		{pkg: "schema", may: []string{"shield", "internal/strictjson", "internal/jsonedit", "leak"}, others: true},
 		{pkg: "leak", may: []string{"internal/jsonedit"}},

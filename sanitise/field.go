@@ -77,7 +77,6 @@ type node struct {
 	any    *node
 	all    *node
 	deep   bool // it is about whatever is inside
-	gone   bool // the member is taken away
 	cleans []step
 	judges []step // that refuse
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"pavise.dev/pavise/internal/jsonedit"
 	"pavise.dev/pavise/internal/strictjson"
 	"pavise.dev/pavise/shield"
 )
@@ -175,78 +176,26 @@ func quote(text string) string {
 
 // withoutMembers takes members away at pointers. What stands around them stays as it is.
 func withoutMembers(text []byte, pointers []string, c *counts) ([]byte, error) {
-	spans, err := index(text, nil)
+	tree, err := jsonedit.Parse(text)
 	if err != nil {
 		return nil, refusedForm(err)
 	}
-	unwanted := &node{}
-	for _, p := range pointers {
-		n := unwanted
-		for _, name := range split(p) {
-			n = n.named(name)
-		}
-		n.gone = true
+	paths := make([][]string, len(pointers))
+	for i, p := range pointers {
+		paths[i] = split(p)
 	}
-	gone := map[int]bool{}
-	mark(text, spans, 0, unwanted, gone)
-	var edits []edit
-	for i := 0; i < len(spans); i++ {
-		switch {
-		case gone[i]:
-			i = spans[i].Next - 1
-		case spans[i].IsObject(text):
-			edits = removed(spans, i, gone, edits)
+	found, members, end := tree.FindAll(paths), []int{}, 0
+	slices.Sort(found)
+	for _, i := range found {
+		if i >= end && tree.Nodes[i].NameTo > 0 { // not inside the one before
+			members, end = append(members, i), tree.Nodes[i].Next
 		}
 	}
-	if len(edits) == 0 {
+	if len(members) == 0 {
 		return text, nil
 	}
-	c.add(StripUndeclared, len(gone))
-	slices.SortFunc(edits, func(a, b edit) int { return a.start - b.start })
-	return apply(text, edits), nil
+	c.add(StripUndeclared, len(members))
+	var edits jsonedit.Edits
+	tree.Remove(&edits, members...)
+	return edits.Apply(text), nil
 }
-
-// mark finds the members that are to go.
-func mark(text []byte, spans []strictjson.Span, i int, unwanted *node, gone map[int]bool) {
-	if !spans[i].IsObject(text) && !spans[i].IsArray(text) {
-		return
-	}
-	for n, at := 0, i+1; at < spans[i].Next; n, at = n+1, spans[at].Next {
-		name := strconv.Itoa(n)
-		if spans[i].IsObject(text) {
-			name = string(spans[at].NameOf(text))
-		}
-		switch next := unwanted.names[name]; {
-		case next == nil:
-		case next.gone && spans[at].HasName():
-			gone[at] = true
-		default:
-			mark(text, spans, at, next, gone)
-		}
-	}
-}
-
-// removed adds what takes members of an object away, each with the comma before it, or, of the
-// first ones, with the comma behind.
-func removed(spans []strictjson.Span, object int, gone map[int]bool, edits []edit) []edit {
-	end, kept := -1, false // of the member before
-	for i := object + 1; i < spans[object].Next; i = spans[i].Next {
-		s := spans[i]
-		switch {
-		case !gone[i]:
-			if !kept && end >= 0 {
-				edits = append(edits, edit{start: firstName(spans, object), end: s.Name})
-			}
-			kept = true
-		case kept:
-			edits = append(edits, edit{start: end, end: s.End})
-		}
-		end = s.End
-	}
-	if !kept && end >= 0 {
-		edits = append(edits, edit{start: firstName(spans, object), end: end})
-	}
-	return edits
-}
-
-func firstName(spans []strictjson.Span, object int) int { return spans[object+1].Name }
