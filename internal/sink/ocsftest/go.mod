@@ -6,7 +6,7 @@ replace pavise.dev/pavise => ../../..
 
 require (
 	github.com/valllabh/ocsf-schema-golang v1.0.3
-	google.golang.org/protobuf v1.36.11
+	google.golang.org/protobuf v1.36.12
 	pavise.dev/pavise v0.0.0
 )
 
