@@ -2,7 +2,6 @@ package pavise
 
 import (
 	"context"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
@@ -34,10 +33,11 @@ type exchange struct {
 	unsent   bool            // the service got nothing of the request
 	vouched  bool            // a trusted terminator said which certificates the caller has
 	started  time.Time
-	path     string   // escaped, as it is judged
-	release  []func() // give back places among the client's concurrent requests
-	placed   bool     // it has a place among all requests under way
-	trapped  bool     // it asked for a honeypot
+	lapped   time.Time // when the last part of the path ended
+	path     string    // escaped, as it is judged
+	release  []func()  // give back places among the client's concurrent requests
+	placed   bool      // it has a place among all requests under way
+	trapped  bool      // it asked for a honeypot
 }
 
 // passage is what handlers may see of an exchange. It belongs to one request and
@@ -47,7 +47,7 @@ type passage struct {
 	identity  *shield.Identity
 	answer    answer
 	said      said
-	random    [10]byte // of the ID; here it needs no memory of its own
+	ids       ids // here they need no memory of their own
 }
 
 // record changes the event, unless the request is over.
@@ -135,35 +135,29 @@ func (g *Guard) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		x = new(exchange)
 	}
 	now := g.now()
-	x.guard, x.started = g, now // all else is as new: end left it so
+	x.guard, x.started, x.lapped = g, now, now // all else is as new: end left it so
 	x.passage = &passage{}
-	x.passage.requestID = g.newID(&x.passage.random)
 	x.passage.answer.under, x.passage.answer.exchange = w, x
 	x.request = r.WithContext(context.WithValue(r.Context(), contextKey{}, x.passage))
 	x.describe(now)
 	return x
 }
 
-// newID returns 80 random bits as 16 letters and digits: unique, short enough to
-// be read out over a telephone.
-func (g *Guard) newID(random *[10]byte) string {
-	if _, err := io.ReadFull(g.rand, random[:]); err != nil {
+// draw draws what is random of a request.
+func (g *Guard) draw(own *ids) {
+	if _, err := io.ReadFull(g.rand, own.random[:]); err != nil {
 		panic(fmt.Sprintf("no randomness for a request ID: %v", err)) // nothing was decided: the server aborts the connection
 	}
-	var letters [16]byte
-	idEncoding().Encode(letters[:], random[:])
-	return string(letters[:])
 }
-
-func idEncoding() *base32.Encoding { return base32.HexEncoding }
 
 // describe fills in what is known before the first step.
 func (x *exchange) describe(now time.Time) {
 	r, e := x.request, &x.event
 	x.path = r.URL.EscapedPath()
-	e.ID, e.Time, e.Class = x.passage.requestID, now, audit.Request
+	e.Time, e.Class = now, audit.Request
 	e.Peer = addrPort(r.RemoteAddr)
 	e.Remote = e.Peer
+	x.name()
 	e.Proto, e.Method, e.Host = r.Proto, r.Method, r.Host
 	e.Query = maskQuery(r.URL.RawQuery)
 	e.UserAgent = maskText(r.Header.Get("User-Agent"))

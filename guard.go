@@ -37,6 +37,7 @@ type Guard struct {
 	perAddress *limit.Limit
 	proxies    proxies
 	presented  presentedFunc
+	traces     Traces
 	now        func() time.Time
 	rand       io.Reader
 
@@ -92,26 +93,32 @@ func (x *exchange) decide() error {
 	for _, step := range [...]struct {
 		name string
 		run  func(*exchange) error
+		part audit.Part
+		ends bool // its part
 	}{
-		{"door", (*exchange).door},
-		{"limit", (*exchange).cheapLimit},
-		{"route", (*exchange).route},
-		{"load", (*exchange).load},
-		{"cors", (*exchange).cors},
-		{"shield", (*exchange).shield},
-		{"access", (*exchange).access},
-		{"admit", (*exchange).admit},
-		{"sanitise", (*exchange).sanitise},
-		{"validate", (*exchange).validate},
-		{"policy", (*exchange).policy},
-		{"consume", (*exchange).consume},
-		{"harm", (*exchange).harm},
-		{"candidate", (*exchange).candidates},
-		{"flow", (*exchange).flow},
+		{"door", (*exchange).door, audit.Entry, false},
+		{"limit", (*exchange).cheapLimit, audit.Entry, false},
+		{"route", (*exchange).route, audit.Entry, false},
+		{"load", (*exchange).load, audit.Entry, false},
+		{"cors", (*exchange).cors, audit.Entry, true},
+		{"shield", (*exchange).shield, audit.Identity, true},
+		{"access", (*exchange).access, audit.Rights, false},
+		{"admit", (*exchange).admit, audit.Rights, true},
+		{"sanitise", (*exchange).sanitise, audit.Input, false},
+		{"validate", (*exchange).validate, audit.Input, true},
+		{"policy", (*exchange).policy, audit.Conditions, true},
+		{"consume", (*exchange).consume, audit.Last, false},
+		{"harm", (*exchange).harm, audit.Last, false},
+		{"candidate", (*exchange).candidates, audit.Last, false},
+		{"flow", (*exchange).flow, audit.Last, true},
 	} {
 		x.event.Step = step.name
 		if err := step.run(x); err != nil {
+			x.lap(step.part)
 			return err
+		}
+		if step.ends && x.does(step.part) {
+			x.lap(step.part)
 		}
 	}
 	return nil
@@ -121,6 +128,7 @@ func (x *exchange) decide() error {
 func (x *exchange) accept(next http.Handler) {
 	x.event.Step, x.event.Decision = "proxy", audit.Accepted
 	x.stripClaims()
+	x.handTrace()
 	x.askWhole()
 	x.handed = true
 	switch {
@@ -227,7 +235,7 @@ func New(p Policy) (*Guard, error) {
 	}
 	g := &Guard{
 		hosts: map[string]*host{}, sink: p.Sink, limiter: p.Limiter, once: p.Once, tries: p.Tries, blocks: p.Blocks, quotas: p.Quotas, load: p.Load,
-		perAddress: p.PerAddress, proxies: p.TrustedProxies, presented: p.Presented,
+		perAddress: p.PerAddress, proxies: p.TrustedProxies, presented: p.Presented, traces: p.Traces,
 		now: p.Now, rand: p.Rand,
 	}
 	if g.now == nil {
@@ -235,6 +243,9 @@ func New(p Policy) (*Guard, error) {
 	}
 	if g.rand == nil {
 		g.rand = rand.Reader
+	}
+	if !(p.Traces.Sample >= 0 && p.Traces.Sample <= 1) {
+		return nil, fmt.Errorf("the policy's share of traces is %v: want 0 to 1", p.Traces.Sample)
 	}
 	if g.perAddress != nil && g.limiter == nil {
 		return nil, fmt.Errorf("the policy has a rate per address but no Limiter")

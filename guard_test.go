@@ -65,11 +65,15 @@ type says struct {
 	err   error
 	needs shield.Needs
 	panic any
+	takes func() // is called while it verifies
 }
 
 func (s says) Verify(*http.Request) (*shield.Identity, error) {
 	if s.panic != nil {
 		panic(s.panic)
+	}
+	if s.takes != nil {
+		s.takes()
 	}
 	return s.id, s.err
 }
@@ -288,8 +292,8 @@ func TestGuardRemovesEveryCredential(t *testing.T) {
 	r.Header = http.Header{"X-Api-Key": {"k"}, "Authorization": {"Bearer x"}, "Dpop": {"p"}, "Accept": {"*/*"}}
 	send(t, one(t, events, says{id: shop(), needs: shield.Needs{Carries: []string{"X-API-Key"}}}, nil), events, r,
 		func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
-	if len(seen) != 1 || seen.Get("Accept") == "" {
-		t.Errorf("the handler sees %v, want only Accept", seen)
+	if len(seen) != 2 || seen.Get("Accept") == "" || seen.Get("Traceparent") == "" {
+		t.Errorf("the handler sees %v, want only Accept and the trace", seen)
 	}
 }
 
@@ -320,11 +324,11 @@ func TestNobodySpeaksForTheGuard(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*pavise.Policy){"no terminator": nil, "a caller who is no terminator": presented(false)} {
-		if seen := handed(change); len(seen) != 4 || seen["Accept"] == nil || seen["Paviseur"] == nil || seen["Content-Type"] == nil || seen["Client-Certificate-Hint"] == nil {
+		if seen := handed(change); len(seen) != 5 || seen["Accept"] == nil || seen["Paviseur"] == nil || seen["Content-Type"] == nil || seen["Client-Certificate-Hint"] == nil {
 			t.Errorf("%s: the handler sees %v", name, seen)
 		}
 	}
-	if seen := handed(presented(true)); len(seen) != 7 || seen["Client-Cert"] == nil || seen["Client-Cert-Chain"] == nil || seen["Pavise-Identity"] != nil {
+	if seen := handed(presented(true)); len(seen) != 8 || seen["Client-Cert"] == nil || seen["Client-Cert-Chain"] == nil || seen["Pavise-Identity"] != nil {
 		t.Errorf("behind a terminator the handler sees %v", seen)
 	}
 }

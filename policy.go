@@ -36,6 +36,8 @@ type Policy struct {
 	// configured terminator (RFC 9440); ok is false for a direct connection.
 	Presented func(*http.Request) (chain []*x509.Certificate, ok bool, err error)
 
+	Traces Traces // which requests belong to a trace that is recorded
+
 	Now  func() time.Time // nil: time.Now
 	Rand io.Reader        // nil: crypto/rand; request IDs are made of it
 }

@@ -32,6 +32,25 @@ const (
 	Noted    Decision = "noted"  // nothing was to be decided
 )
 
+// Part is a part of the path of a request.
+type Part uint8
+
+// The parts.
+const (
+	Entry      Part = iota // door, cheap limits, route
+	Identity               // the shield
+	Rights                 // scopes, limits of the caller
+	Input                  // sanitising, contract
+	Conditions             // policy
+	Last                   // injection, candidates, flows
+	Parts      = 6
+)
+
+// String names a part.
+func (p Part) String() string {
+	return [Parts]string{"entry", "identity", "rights", "input", "conditions", "last"}[p]
+}
+
 // Event is one flat record. The guard fills it step by step and hands it to the
 // [Sink]; nobody else writes it. Strings may hold anything an attacker sent:
 // whoever encodes them escapes and truncates. No field ever holds a secret.
@@ -49,6 +68,10 @@ type Event struct {
 	// What was asked. Path and Query hold no sensitive part.
 	Proto, Method, Host, Path, Query string
 	UserAgent                        string
+
+	// Which trace it belongs to (W3C Trace Context): lower-case hexadecimal digits.
+	Trace, Span, Parent string
+	Sampled             bool // the trace is recorded
 
 	// What was decided, and by which step of the path.
 	API, Endpoint string
@@ -74,7 +97,8 @@ type Event struct {
 	BytesOut         int64
 	Duration         time.Duration // from the first step to the last byte
 	UpstreamDuration time.Duration
-	Note             string // "upgraded", "aborted", "interrupted"
+	Took             [Parts]time.Duration // each part of the path, before the handler
+	Note             string               // "upgraded", "aborted", "interrupted"
 
 	// What layers did beside the decision.
 	Would   string // why rules on trial would have refused: "contract invalid_input body minimum /count; injection …"

@@ -53,6 +53,10 @@ func appendHead(dst []byte, e *Event) []byte {
 	dst = field(dst, "path", e.Path, maxPath)
 	dst = field(dst, "query", e.Query, maxQuery)
 	dst = field(dst, "user_agent", e.UserAgent, maxAgent)
+	dst = field(dst, "trace", e.Trace, maxWord)
+	dst = field(dst, "span", e.Span, maxWord)
+	dst = field(dst, "parent", e.Parent, maxWord)
+	dst = flag(dst, "sampled", e.Sampled)
 	dst = field(dst, "api", e.API, maxWord)
 	dst = field(dst, "endpoint", e.Endpoint, maxName)
 	dst = field(dst, "shield", e.Shield, maxWord)
@@ -88,10 +92,20 @@ func appendTail(dst []byte, e *Event) []byte {
 	dst = positive(dst, "bytes_out", e.BytesOut)
 	dst = positive(dst, "duration_us", e.Duration.Microseconds())
 	dst = positive(dst, "upstream_us", e.UpstreamDuration.Microseconds())
+	for part := range Part(Parts) {
+		if us := e.Took[part].Microseconds(); us > 0 {
+			dst = positive(dst, part.field(), us)
+		}
+	}
 	if e.Count > 1 {
 		dst = positive(dst, "count", int64(e.Count))
 	}
 	return append(dst, '}')
+}
+
+// field is the name under which a part's time is recorded.
+func (p Part) field() string {
+	return [Parts]string{"entry_us", "identity_us", "rights_us", "input_us", "conditions_us", "last_us"}[p]
 }
 
 // timeForm is RFC 3339 in UTC with microseconds.

@@ -26,6 +26,12 @@ type Options struct {
 	Flood       Flood
 	Warn        func(error) // what the operator must know at once; may be nil. It must not block or call the log.
 
+	// Written is given each event once it is in a segment, with its number, in order. What an
+	// earlier process left, and what the log says of itself, is not: whoever needs all sees
+	// the gap in the numbers and reads them. It may be nil. It belongs to the goroutine that
+	// writes: it must be quick, and neither keep the event nor call the log.
+	Written func(seq uint64, e *Event)
+
 	// Checkpointed is given each new checkpoint, once it is durable, to keep it
 	// elsewhere. It may be nil. It must not block or call the log.
 	Checkpointed func(Checkpoint)
@@ -80,6 +86,7 @@ type Log struct {
 	done   chan struct{}
 
 	batch []uint32 // of the drain: slots to be given back once they are written
+	seqs  []uint64 // the numbers of their lines
 	added int      // how many of them are pending in the chain
 	text  []byte   // reused by the drain
 
@@ -119,6 +126,9 @@ func Open(o Options) (*Log, error) {
 	}
 	if err := c.recover(); err != nil {
 		return nil, errors.Join(err, c.close(), lock.Close())
+	}
+	if o.Written != nil {
+		c.ring.keepCompleted()
 	}
 	l := &Log{
 		ring: c.ring, chain: c, flood: newFlood(o.Flood, c.ring), now: o.Now, warn: o.Warn, lock: lock,
@@ -245,17 +255,27 @@ func (l *Log) write() error {
 	for _, i := range l.batch[l.added:] {
 		l.text = l.ring.appendEvent(l.text[:0], i)
 		l.chain.add(l.text, l.ring.ref(i))
+		l.seqs = append(l.seqs, l.chain.ahead.seq)
 	}
 	l.added = len(l.batch)
 	err := l.chain.write()
 	if err == nil {
-		for _, i := range l.batch {
+		for k, i := range l.batch {
+			l.tell(l.seqs[k], i)
 			l.ring.release(i)
 		}
-		l.batch, l.added = l.batch[:0], 0
+		l.batch, l.seqs, l.added = l.batch[:0], l.seqs[:0], 0
 		err = l.chain.upkeep()
 	}
 	return err
+}
+
+// tell gives away the event of a slot that was written.
+func (l *Log) tell(seq uint64, i uint32) {
+	if e := l.ring.take(i); e != nil {
+		l.chain.Written(seq, e)
+		l.ring.drop(e)
+	}
 }
 
 // settle remembers whether the log can be written, and warns when that changes.

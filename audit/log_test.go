@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/audit/audittest"
 )
 
 var (
@@ -189,5 +190,37 @@ func BenchmarkEventDrained(b *testing.B) {
 			b.Fatal(err)
 		}
 		l.Complete(e)
+	}
+}
+
+// TestWhoeverIsToldGetsEachEventOnceInOrder: with the number under which it is found, and
+// counted refusals too.
+func TestWhoeverIsToldGetsEachEventOnceInOrder(t *testing.T) {
+	dir := t.TempDir()
+	var told []audit.Found
+	l := open(t, dir, func(o *audit.Options) {
+		o.Flood = audit.Flood{Rate: 5}
+		o.Written = func(seq uint64, e *audit.Event) { told = append(told, audit.Found{Seq: seq, Event: *e}) }
+	})
+	fill(t, l, 0, 20)
+	for i := range 30 {
+		e := audittest.Event(fmt.Sprint("refused", i))
+		e.Decision, e.Proved, e.Exposed = audit.Refused, false, false
+		if err := audit.Record(l, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	found := search(t, dir, audit.Query{Class: audit.Request})
+	if len(found) != len(told) || len(told) != 26 {
+		t.Fatalf("told of %d events, %d are in the log", len(told), len(found))
+	}
+	for i := range found {
+		got, want := told[i], found[i]
+		if got.Seq != want.Seq || got.Event.ID != want.Event.ID || got.Event.Count != want.Event.Count || got.Event.Handle != 0 {
+			t.Errorf("told of %d %+v, found %d %+v", got.Seq, got.Event, want.Seq, want.Event)
+		}
 	}
 }

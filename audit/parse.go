@@ -209,6 +209,12 @@ func (e *Event) word(name string) *string {
 		return &e.Query
 	case "user_agent":
 		return &e.UserAgent
+	case "trace":
+		return &e.Trace
+	case "span":
+		return &e.Span
+	case "parent":
+		return &e.Parent
 	case "api":
 		return &e.API
 	case "endpoint":
@@ -279,9 +285,20 @@ func (p *eventParser) number(name string, value json.Number) error {
 	case "count":
 		e.Count = int(n)
 	default:
-		return fmt.Errorf("field %.40q is unknown, or holds no number", name)
+		return p.took(name, n)
 	}
 	return err
+}
+
+// took reads how long a part of the path took.
+func (p *eventParser) took(name string, n int64) (err error) {
+	for part := range Part(Parts) {
+		if part.field() == name {
+			p.event.Took[part], err = microseconds(n)
+			return err
+		}
+	}
+	return fmt.Errorf("field %.40q is unknown, or holds no number", name)
 }
 
 func microseconds(n int64) (time.Duration, error) {
@@ -295,6 +312,8 @@ func (p *eventParser) flag(name string, value bool) error {
 	switch {
 	case value && name == "proved":
 		p.event.Proved = true
+	case value && name == "sampled":
+		p.event.Sampled = true
 	case value && name == "exposed":
 		p.event.Exposed = true
 	default:

@@ -64,6 +64,10 @@ func fullEvent() *audit.Event {
 			field.SetBool(true)
 		case reflect.Int, reflect.Int64:
 			field.SetInt(5_000_000)
+		case reflect.Array:
+			for part := range field.Len() {
+				field.Index(part).SetInt(5_000_000)
+			}
 		}
 	}
 	e.Time = time.Date(2026, 11, 23, 12, 0, 0, 1000, time.UTC)

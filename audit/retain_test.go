@@ -107,11 +107,16 @@ func settle(t *testing.T, l *audit.Log) {
 func TestBeginningThatNobodyRemovedIsMissed(t *testing.T) {
 	build := func(t *testing.T) (dir string, names []string) {
 		dir = t.TempDir()
-		l := open(t, dir, func(o *audit.Options) { o.SegmentSize = 2000 })
-		fill(t, l, 0, 30)
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			l := open(t, dir, func(o *audit.Options) { o.SegmentSize = 2000 })
+			for i := range 6 {
+				fill(t, l, i*5, i*5+5)
+				settle(t, l)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
 		if names = segmentsOf(t, dir); len(names) < 4 {
 			t.Fatal(names)
 		}

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 )
@@ -73,6 +74,8 @@ type ring struct {
 	spread uint32          // words at which claims begin, so that processors do not meet
 	free   []atomic.Uint64 // bit set: free
 	done   []atomic.Uint64 // bit set: complete, and not yet collected
+	events []*Event        // of each slot, as it was completed, for whoever is told of it; nil: nobody is
+	unused sync.Pool       // of *Event
 }
 
 // openRing maps the file in dir.
@@ -245,9 +248,44 @@ func (r *ring) complete(handle uint64, e *Event) bool {
 		panic("the tail of an event is longer than its bounds add up to")
 	}
 	binary.LittleEndian.PutUint32(s[tailLenAt:], uint32(len(tail)))
+	r.keep(i, e)
 	r.state(i).Store(stateComplete)
 	r.done[i/64].Or(1 << (i % 64))
 	return true
+}
+
+// keepCompleted has events kept beside their text until they are taken.
+func (r *ring) keepCompleted() {
+	r.events = make([]*Event, r.slots)
+}
+
+func (r *ring) keep(i uint32, e *Event) {
+	if r.events == nil {
+		return
+	}
+	kept, ok := r.unused.Get().(*Event)
+	if !ok {
+		kept = new(Event)
+	}
+	*kept = *e
+	kept.Handle = 0
+	r.events[i] = kept
+}
+
+// take returns the event of a slot that is complete, nil if it was not kept.
+func (r *ring) take(i uint32) *Event {
+	if r.events == nil {
+		return nil
+	}
+	e := r.events[i]
+	r.events[i] = nil
+	return e
+}
+
+// drop gives back what take returned.
+func (r *ring) drop(e *Event) {
+	*e = Event{}
+	r.unused.Put(e)
 }
 
 // collect appends the slots that were completed since the last call.

@@ -47,7 +47,8 @@ func Event(id string) *audit.Event {
 		With: "k2 k3", Proved: true, Exposed: true, Warning: "credential_old", Upstream: "127.0.0.1:9000",
 		UpstreamStatus: 204, BytesIn: 1, BytesOut: 2, Duration: 1500 * time.Microsecond,
 		UpstreamDuration: time.Millisecond, Note: "upgraded", Would: "contract invalid_input body minimum /count", Changed: "trim=2", Actor: "root", Action: "rotate", Target: "k1",
-		Change: "a became b", Count: 3,
+		Change: "a became b", Count: 3, Trace: "4bf92f3577b34da6a3ce929d0e0e4736", Span: "00f067aa0ba902b7", Parent: "b7ad6b7169203331", Sampled: true,
+		Took: [audit.Parts]time.Duration{time.Microsecond, 2 * time.Microsecond, 3 * time.Microsecond, 4 * time.Microsecond, 5 * time.Microsecond, 6 * time.Microsecond},
 	}
 }
 

@@ -160,18 +160,38 @@ type rig struct {
 	now time.Time
 }
 
-func (r *rig) watch(t *testing.T) (*alert.Watch, context.Context) {
+func (r *rig) watch(t *testing.T) *watched { return r.watchWith(t, alert.Detections()) }
+
+func (r *rig) watchWith(t *testing.T, kinds []alert.Kind) *watched {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	wake := make(chan time.Time)
 	w, err := alert.NewWatch(alert.Settings{
-		Log: filepath.Join(r.dir, "log"), File: filepath.Join(r.dir, "learned"), Kinds: alert.Detections(), Now: func() time.Time { return r.now },
+		Log: filepath.Join(r.dir, "log"), File: filepath.Join(r.dir, "learned"), Kinds: kinds, Now: func() time.Time { return r.now },
 		Record: func(e *audit.Event) error { return audit.Record(r.log, e) }, Warn: func(err error) { t.Error(err) },
-		Wait: func(context.Context, time.Duration) error { cancel(); return context.Canceled },
+		Wake: wake,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w, ctx
+	return &watched{w, wake}
+}
+
+// watched is a watch that looks when it is woken.
+type watched struct {
+	*alert.Watch
+	wake chan time.Time
+}
+
+// run lets it see what there is, and ends it.
+func (w *watched) run(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.Run(ctx) }()
+	w.wake <- began
+	w.wake <- began // what the first woke it for is done
+	cancel()
+	<-ended
 }
 
 func (r *rig) write(t *testing.T, from, to int, change func(*audit.Event)) {
@@ -209,15 +229,15 @@ func TestARestartForgetsNothingAndTellsNothingTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.log.Close() })
-	w, ctx := r.watch(t)
+	w := r.watch(t)
 	r.write(t, 0, 20, wrong) // not yet enough
-	w.Run(ctx)
+	w.run(t)
 	if found := r.alerts(t); len(found) != 0 {
 		t.Fatalf("told %+v", found)
 	}
-	w, ctx = r.watch(t)
+	w = r.watch(t)
 	r.write(t, 20, 40, wrong)
-	w.Run(ctx)
+	w.run(t)
 	found := r.alerts(t)
 	if len(found) != 1 || found[0].Event.Code != "guessing" || found[0].Event.Action != "began" {
 		t.Fatalf("told %+v", found)
@@ -236,10 +256,58 @@ func TestARestartForgetsNothingAndTellsNothingTwice(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(r.dir, "learned"), before, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		w, ctx = r.watch(t)
-		w.Run(ctx)
+		w = r.watch(t)
+		w.run(t)
 		if found := r.alerts(t); len(found) != 2 || found[1].Event.Target != "network 198.51.100.9" {
 			t.Fatalf("told %+v", found)
 		}
 	}
 }
+
+// TestWhatIsOfferedIsSeenInOrderAndGapsAreRead: a watch that is given only some of the events
+// sees all, once.
+func TestWhatIsOfferedIsSeenInOrderAndGapsAreRead(t *testing.T) {
+	for name, offered := range map[string]func(seq uint64) bool{
+		"all":          func(uint64) bool { return true },
+		"none":         func(uint64) bool { return false },
+		"every second": func(seq uint64) bool { return seq%2 == 0 },
+		"the first":    func(seq uint64) bool { return seq < 10 },
+		"the last":     func(seq uint64) bool { return seq > 20 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &rig{dir: t.TempDir(), now: began}
+			var seen seqs
+			var w *watched
+			var err error
+			r.log, err = audit.Open(audit.Options{
+				Dir: filepath.Join(r.dir, "log"), Node: "n", Key: make([]byte, 32), Sign: ed25519.NewKeyFromSeed(make([]byte, 32)), Now: time.Now, Slots: 64,
+				Written: func(seq uint64, e *audit.Event) {
+					if offered(seq) {
+						w.Offer(seq, e)
+					}
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = r.log.Close() })
+			w = r.watchWith(t, []alert.Kind{{Name: "all", New: func() alert.Detection { return &seen }}})
+			r.write(t, 0, 30, nil)
+			w.run(t)
+			if len(seen.ids) != 30 {
+				t.Fatalf("saw %q", seen.ids)
+			}
+			for i, id := range seen.ids {
+				if id != fmt.Sprint("r", i) {
+					t.Fatalf("saw %q", seen.ids)
+				}
+			}
+		})
+	}
+}
+
+// seqs is a detection that remembers what it saw.
+type seqs struct{ ids []string }
+
+func (s *seqs) See(e *audit.Event, _ func(alert.Alert)) { s.ids = append(s.ids, e.ID) }
+func (s *seqs) State() any                              { return nil }

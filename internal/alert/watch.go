@@ -24,21 +24,23 @@ type Settings struct {
 	Silent func(detection string, s Subject, at time.Time) bool // nil: nobody is silenced
 	Record func(*audit.Event) error                             // keeps what was found in the log
 	Now    func() time.Time
-	Wait   func(ctx context.Context, d time.Duration) error // nil: on the real clock
+	Wake   <-chan time.Time // now and then: incidents end, what was learned is kept; nil: a ticker
 	Warn   func(error)
 }
 
 // Times and sizes of the loop.
 const (
-	idle   = 200 * time.Millisecond
+	idle   = time.Second // between looks at the clock where no event comes
 	keep   = time.Minute // between two savings of what was learned
 	pieces = 1000        // events read at once
 )
 
-// Watch runs detections over the log while it is written.
+// Watch runs detections over the log while it is written. It is given each event as it was
+// written ([Watch.Offer]), and reads from the log what it was not given: what was there before
+// it began, and what there was no room for.
 type Watch struct {
 	s      Settings
-	reader *audit.Reader
+	queue  *queue
 	warned time.Time
 	told   map[string]bool // ids of what is in the log behind what is remembered
 
@@ -59,60 +61,104 @@ type memory struct {
 // NewWatch makes a watch that goes on where it was; without anything remembered it begins with
 // the newest event.
 func NewWatch(s Settings) (*Watch, error) {
-	if s.Wait == nil {
-		s.Wait = wait
-	}
-	w := &Watch{s: s, saved: s.Now()}
+	w := &Watch{s: s, saved: s.Now(), queue: newQueue()}
 	w.engine = NewEngine(s.Kinds, w.record, s.Silent)
 	if err := w.load(); err != nil {
 		return nil, fmt.Errorf("detections: %w", err)
 	}
-	w.reader = audit.NewReader(s.Log, w.at, audit.Query{})
 	return w, w.learnTold()
 }
 
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
+// Offer gives an event that was just written, with its number. It does not wait; it is what
+// [audit.Options.Written] calls.
+func (w *Watch) Offer(seq uint64, e *audit.Event) { w.queue.offer(seq, e) }
 
-// Run watches until the context ends. Its owner waits for it.
+// Run watches until the context ends, and then looks at what is left. Its owner waits for it.
 func (w *Watch) Run(ctx context.Context) {
-	for ctx.Err() == nil {
-		piece, err := w.reader.Read(ctx, pieces)
-		if err != nil && ctx.Err() == nil && w.s.Now().Sub(w.warned) >= keep {
-			w.warned = w.s.Now()
-			w.s.Warn(fmt.Errorf("detections: %w", err))
+	wake := w.s.Wake
+	if wake == nil {
+		ticker := time.NewTicker(idle)
+		defer ticker.Stop()
+		wake = ticker.C
+	}
+	newest, err := audit.Newest(w.s.Log)
+	w.complain(err)
+	w.catchUp(ctx, newest)
+	var spare []numbered
+	for ended := false; !ended; {
+		select {
+		case <-ctx.Done():
+			ended = true
+		case <-wake:
+			w.pass()
+		case <-w.queue.bell:
 		}
-		w.see(piece)
-		if len(piece.Events) == 0 && w.s.Wait(ctx, idle) != nil {
-			break
-		}
+		spare = w.look(ctx, spare)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.save()
 }
 
-func (w *Watch) see(p audit.Piece) {
+// look sees what was offered, and reads what is missing before and behind it.
+func (w *Watch) look(ctx context.Context, spare []numbered) []numbered {
+	given, newest := w.queue.take(spare)
+	for i := range given {
+		g := &given[i]
+		if g.seq > w.at+1 {
+			w.catchUp(ctx, g.seq-1)
+		}
+		if g.seq == w.at+1 {
+			w.see(g.seq, &g.event)
+		}
+	}
+	w.catchUp(ctx, newest)
+	return given
+}
+
+// catchUp reads the log up to a number.
+func (w *Watch) catchUp(ctx context.Context, to uint64) {
+	if to <= w.at {
+		return
+	}
+	reader := audit.NewReader(w.s.Log, w.at, audit.Query{})
+	for w.at < to && ctx.Err() == nil {
+		from := w.at
+		piece, err := reader.Read(ctx, int(min(to-w.at, pieces)))
+		w.complain(err)
+		for i := range piece.Events {
+			w.see(piece.Events[i].Seq, &piece.Events[i].Event)
+		}
+		if piece.Last == from {
+			return // what stands there cannot be read now
+		}
+		w.at = piece.Last
+	}
+}
+
+func (w *Watch) see(seq uint64, e *audit.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := range p.Events {
-		w.engine.See(&p.Events[i].Event)
-	}
-	w.at = p.Last
+	w.engine.See(e)
+	w.at = seq
+}
+
+// pass lets incidents end, and keeps what was learned.
+func (w *Watch) pass() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	now := w.s.Now()
-	if len(p.Events) == 0 {
-		w.engine.Pass(now)
-	}
+	w.engine.Pass(now)
 	if now.Sub(w.saved) >= keep {
 		w.save()
+	}
+}
+
+// complain tells of a fault, now and then.
+func (w *Watch) complain(err error) {
+	if err != nil && w.s.Now().Sub(w.warned) >= keep && !errors.Is(err, context.Canceled) {
+		w.warned = w.s.Now()
+		w.s.Warn(fmt.Errorf("detections: %w", err))
 	}
 }
 

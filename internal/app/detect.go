@@ -24,6 +24,7 @@ func (a *App) watchLog(f *config.File) error {
 	if err != nil {
 		return fmt.Errorf("log.detections: %w", err)
 	}
+	a.State.events.add(watch.Offer)
 	a.retiring.Go(func() { watch.Run(a.life) })
 	return nil
 }

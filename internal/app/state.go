@@ -47,6 +47,7 @@ type State struct {
 	flows  *flow.Store // of idempotency keys and sequences; nil: nothing has asked for it yet
 	opened sync.Mutex  // of flows
 
+	events  audience // of what is written to the log
 	witness *witness // nil: checkpoints stay here
 	store   *sqlite.Store
 	lock    *lock.Lock
@@ -159,6 +160,7 @@ func (s *State) openLog(ctx context.Context, f *config.File, o StateOptions) err
 	options := audit.Options{
 		Dir: f.Log.Folder, Node: nodeName(), Key: key, Sign: s.Signing, Now: o.Now,
 		Keep: f.Log.Keep.Duration, MaxSize: int64(f.Log.MaxSize), Warn: o.Warn, Flood: o.Flood,
+		Written: s.events.tell,
 	}
 	if f.Log.Kept != "" {
 		if s.witness, err = openWitness(f.Log.Kept, o.Warn); err != nil {
