@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pavise.dev/pavise/internal/check/openapi"
+	"pavise.dev/pavise/internal/finding"
 )
 
 // documentFlags are those of `pavise check FILE…`.
@@ -45,10 +46,10 @@ const maxDocument = 16 << 20
 
 // checkDocuments looks for security faults of OpenAPI documents.
 func checkDocuments(command *cobra.Command, names []string, f *documentFlags, asJSON bool) error {
-	least, fails := openapi.High, f.failOn != "none"
+	least, fails := finding.High, f.failOn != "none"
 	if fails {
 		var err error
-		if least, err = openapi.ParseSeverity(f.failOn); err != nil {
+		if least, err = finding.ParseSeverity(f.failOn); err != nil {
 			return &usageError{"--fail-on: " + err.Error(), "high, medium, low, info or none"}
 		}
 	}
@@ -62,7 +63,7 @@ func checkDocuments(command *cobra.Command, names []string, f *documentFlags, as
 	out := command.OutOrStdout()
 	switch {
 	case f.asSARIF:
-		err = openapi.WriteSARIF(out, reports...)
+		err = finding.Write(out, "sarif", finding.Style{}, common(reports)...)
 	case asJSON:
 		err = writeJSON(out, reports)
 	default:
@@ -83,6 +84,15 @@ func checkDocuments(command *cobra.Command, names []string, f *documentFlags, as
 		return &hinted{fmt.Errorf("%s of severity %s or above", counted(bad, "finding"), least), "mend them, or waive each with a reason and an end; --fail-on says from which severity on it counts"}
 	}
 	return nil
+}
+
+// common are reports in the form of all tools.
+func common(reports []*openapi.Report) (all []*finding.Report) {
+	now := time.Now()
+	for _, r := range reports {
+		all = append(all, r.Common(now))
+	}
+	return all
 }
 
 func counted(n int, what string) string {

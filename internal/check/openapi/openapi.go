@@ -15,7 +15,8 @@
 //	pattern.go    patterns that bind nothing, or keep a machine busy
 //	secret.go     texts that look like real secrets
 //	waiver.go     findings that are accepted for a time, with a reason
-//	sarif.go      the report in the form of code scanners
+//	standards.go  where OWASP ASVS and NIST demand the same
+//	common.go     the report in the form that all tools have in common
 //
 // What callers send and what is answered are told apart: bounds are asked of the first alone.
 // A schema that many operations share is judged once for each of the two, where it stands.
@@ -53,7 +54,8 @@ type Finding struct {
 	Waived   *Waiver  `json:"waived,omitempty"`
 }
 
-// Report is what was found in a document, in the order of its text.
+// Report is what was found in a document, in the order of its text. [Report.Common] has it in
+// the form of all tools.
 type Report struct {
 	File       string    `json:"file"`
 	Operations int       `json:"operations"`

@@ -1,15 +1,12 @@
 package openapi_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"pavise.dev/pavise/internal/check/openapi"
 )
@@ -91,66 +88,26 @@ func TestWaiversOfAFile(t *testing.T) {
 	}
 }
 
-// What is written for code scanners is SARIF 2.1.0; what is waived is suppressed there.
-func TestSARIFIsWhatItsSchemaDemands(t *testing.T) {
-	text, err := os.ReadFile("testdata/sarif-part.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	demanded, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	compiler := jsonschema.NewCompiler()
-	compiler.AssertFormat()
-	if err := compiler.AddResource("sarif.json", demanded); err != nil {
-		t.Fatal(err)
-	}
-	rules, err := compiler.Compile("sarif.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+// In the form of all tools nothing is lost: places, what is waived, and the rules that found
+// nothing.
+func TestTheCommonForm(t *testing.T) {
 	r := check(t, withWaiver(t, "operationId: dropOrder", "\n      x-pavise-waive: {rule: no-security, reason: drops are signed, until: \"2026-11-30\"}"))
-	r.File = "my docs/a:b.yaml"
-	other := check(t, string(readDocument(t, published()[2])))
-	var out bytes.Buffer
-	if err := openapi.WriteSARIF(&out, r, other); err != nil {
-		t.Fatal(err)
+	common := r.Common(today())
+	if len(common.Rules) != len(openapi.Rules()) || len(common.Findings) != 1 || common.At(openapi.Info) != 0 {
+		t.Fatalf("%+v", common)
 	}
-	got, err := jsonschema.UnmarshalJSON(bytes.NewReader(out.Bytes()))
-	if err != nil {
-		t.Fatal(err)
+	f := common.Findings[0]
+	if f.Rule != "no-security" || f.Where.File != "a.yaml" || f.Where.Line != r.Findings[0].Line || f.Where.Path != r.Findings[0].Pointer || f.Waived == nil || !f.Waived.Inside || f.Mend == "" {
+		t.Errorf("%+v", f)
 	}
-	if err := rules.Validate(got); err != nil {
-		t.Error(err)
-	}
-	var log struct {
-		Runs []struct {
-			Tool struct {
-				Driver struct{ Rules []struct{ ID string } }
-			}
-			Results []struct {
-				RuleID       string
-				RuleIndex    int
-				Level        string
-				Suppressions []struct{ Kind, Justification string }
-			}
+}
+
+// Each rule has its place in the three standards.
+func TestEveryRuleHasItsPlaces(t *testing.T) {
+	for _, r := range openapi.Rules() {
+		if r.OWASP == "" || len(r.NIST) == 0 {
+			t.Errorf("%s: %+v", r.ID, r.Standards)
 		}
-	}
-	if err := json.Unmarshal(out.Bytes(), &log); err != nil {
-		t.Fatal(err)
-	}
-	results := log.Runs[0].Results
-	if len(results) != 1+len(other.Findings) || len(results[0].Suppressions) != 1 || results[0].Suppressions[0].Kind != "inSource" || results[0].Level != "error" {
-		t.Errorf("%d results, the first is %+v", len(results), results[0])
-	}
-	for _, one := range results {
-		if log.Runs[0].Tool.Driver.Rules[one.RuleIndex].ID != one.RuleID {
-			t.Errorf("rule %d is not %s", one.RuleIndex, one.RuleID)
-		}
-	}
-	if !strings.Contains(out.String(), `"uri": "my%20docs/a:b.yaml"`) {
-		t.Error("the file's name is no URI")
 	}
 }
 
