@@ -1,0 +1,89 @@
+// Package attack is a penetration test from outside: it sends requests and says what the
+// answers give away.
+//
+// A [Plan] is a list of [Case]s. Each tries one thing with a [Session], which sends requests
+// to the target and nowhere else, and reports with [Session.Found] what should not have come
+// back. Where the cases come from is not this package's business:
+//
+//	own/        against Pavise: the policy says which answer every attack must get
+//	foreign/    against any API: an OpenAPI document and the credentials of one or two users
+//	vulnerable/ an API with faults, to attack
+//
+// Here is what all of them share:
+//
+//	attack.go   cases and what they demand
+//	scope.go    where requests may go
+//	prober.go   sends them, within bounds: a target may be hostile
+//	session.go  what a case uses: requests, answers, findings with something to paste
+//	run.go      runs a plan: order, permissions, progress
+//	journal.go  what was done, so that a run that was broken off goes on
+//
+// Nothing is followed: no redirect, no reference, no name in an answer.
+package attack
+
+import (
+	"context"
+	"net/http"
+
+	"pavise.dev/pavise/internal/finding"
+)
+
+// Demand is what a case may do to the target. The user allows each by itself.
+type Demand uint8
+
+// The demands. A case without any only reads.
+const (
+	Writes   Demand = 1 << iota // makes or changes things
+	Destroys                    // removes things
+	Smuggles                    // sends what may confuse a proxy before the target, and with it others' requests
+	Floods                      // sends many requests at once, or very large ones
+)
+
+// Words name demands as flags do.
+func (d Demand) Words() (words []string) {
+	for i, word := range [...]string{"writes", "destroys", "smuggles", "floods"} {
+		if d&(1<<i) != 0 {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+// Case is one thing that is tried.
+type Case struct {
+	ID      string // the same in every run against the same target: "no-credential GET /v1/orders"
+	Rule    *finding.Rule
+	Row     int // of docs/attacks.md; 0: none
+	Demands Demand
+
+	// Try sends requests and reports what is wrong. An error says that the case could not be
+	// carried out, which is neither good nor bad.
+	Try func(ctx context.Context, s *Session) error
+}
+
+// Plan is what is tried, in order.
+type Plan struct {
+	Cases []Case
+	Notes []string // what could not be planned, and why
+}
+
+// Rules are those that the plan asks, each once.
+func (p *Plan) Rules() (rules []finding.Rule) {
+	seen := map[string]bool{}
+	for i := range p.Cases {
+		if r := p.Cases[i].Rule; !seen[r.ID] {
+			seen[r.ID] = true
+			rules = append(rules, *r)
+		}
+	}
+	return rules
+}
+
+// User is somebody as whom requests are sent.
+type User struct {
+	Name string
+	Sign func(*http.Request) error // adds the credential; nil: there is none
+}
+
+// Nobody sends no credential.
+func Nobody() *User { return &User{Name: "nobody"} }

@@ -1,0 +1,256 @@
+package attack_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/attacktest"
+	"pavise.dev/pavise/internal/finding"
+)
+
+func prober(t *testing.T, target string, change func(*attack.Settings)) *attack.Prober {
+	t.Helper()
+	s := attack.Settings{Target: target, PerSecond: 100_000}
+	if change != nil {
+		change(&s)
+	}
+	p, err := attack.NewProber(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// open is a case that finds a path which answers without a credential.
+func open(id, path string) attack.Case {
+	rule := &finding.Rule{ID: "no-credential", Severity: finding.High, Title: "It answers anybody", Why: "anybody reads it", Mend: "shield it"}
+	return attack.Case{ID: id, Rule: rule, Row: 1, Try: func(ctx context.Context, s *attack.Session) error {
+		r, err := s.NewRequest(ctx, "GET", path, nil)
+		if err != nil {
+			return err
+		}
+		a, err := s.Send(attack.Nobody(), r)
+		if err == nil && a.Status == 200 {
+			s.Found("GET "+path, a, "it answers %q", a.Body)
+		}
+		return err
+	}}
+}
+
+func run(t *testing.T, p *attack.Prober, o attack.Options, cases ...attack.Case) *finding.Report {
+	t.Helper()
+	report, err := attack.Run(t.Context(), p, &attack.Plan{Cases: cases}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func TestARunFindsWhatIsOpenAndLeavesTheRest(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/open" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		_, _ = w.Write([]byte("hello"))
+	}))
+	defer api.Close()
+	report := run(t, prober(t, api.URL, nil), attack.Options{}, open("a", "/open"), open("b", "/shut"),
+		attack.Case{ID: "c", Rule: open("", "").Rule, Demands: attack.Writes, Try: func(context.Context, *attack.Session) error {
+			t.Error("it wrote, which was not allowed")
+			return nil
+		}})
+	if len(report.Findings) != 1 || report.Findings[0].Where.Path != "GET /open" || !strings.Contains(report.About, "1 held, 1 fell, 1 skipped, 0 unsure") {
+		t.Errorf("%s: %+v", report.About, report.Findings)
+	}
+	if proof := report.Findings[0].Proof; proof != "curl -i -X 'GET' '"+api.URL+"/open' -H 'User-Agent: pavise-attack'" {
+		t.Errorf("to paste: %s", proof)
+	}
+}
+
+// TestNothingLeavesTheScope: row 154.
+func TestNothingLeavesTheScope(t *testing.T) {
+	attacktest.Rows(t, 154)
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was asked elsewhere", r.URL) }))
+	defer other.Close()
+	asked := 0
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		http.Redirect(w, r, other.URL+"/elsewhere", http.StatusFound)
+	}))
+	defer api.Close()
+	p := prober(t, api.URL, nil)
+	run(t, p, attack.Options{}, open("a", "/"))
+	if asked != 1 {
+		t.Errorf("the target was asked %d times", asked)
+	}
+	for _, address := range []string{other.URL, "https" + strings.TrimPrefix(api.URL, "http"), "http://127.0.0.1/", strings.Replace(api.URL, "//", "//user@", 1), "http://169.254.169.254/latest/meta-data"} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Send(r); !errors.Is(err, attack.ErrOutside) {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	// A name that points at what clouds tell their machines.
+	_, err := attack.NewProber(t.Context(), attack.Settings{Target: "http://api.example.com", Lookup: func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil
+	}})
+	if err == nil {
+		t.Error("a name for 169.254.169.254 is a target")
+	}
+	for _, bad := range []string{"", "api.example.com", "ftp://api.example.com", "http://u:p@api.example.com", "http://api.example.com?x=1"} {
+		if _, err := attack.NewProber(t.Context(), attack.Settings{Target: bad}); err == nil {
+			t.Errorf("%q is a target", bad)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("the target was asked %d times", asked)
+	}
+}
+
+// TestANameIsAskedForOnce: it cannot point elsewhere in the middle of a run.
+func TestANameIsAskedForOnce(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer api.Close()
+	lookups := 0
+	named := strings.Replace(api.URL, "127.0.0.1", "api.example.com", 1)
+	p := prober(t, named, func(s *attack.Settings) {
+		s.Lookup = func(context.Context, string) ([]netip.Addr, error) {
+			lookups++
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+		}
+	})
+	report := run(t, p, attack.Options{}, open("a", "/"), open("b", "/b"))
+	if lookups != 1 || len(report.Findings) != 2 {
+		t.Errorf("%d lookups, %+v", lookups, report)
+	}
+}
+
+// TestAHostileTargetIsBounded: part of row 153.
+func TestAHostileTargetIsBounded(t *testing.T) {
+	attacktest.Rows(t, 153)
+	for name, handler := range map[string]http.HandlerFunc{
+		"a body without end": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		},
+		"a slow drip": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		},
+		"no answer at all": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"a head without end": func(w http.ResponseWriter, _ *http.Request) {
+			for i := range 5000 {
+				w.Header().Set(fmt.Sprint("X-", i), strings.Repeat("x", 100))
+			}
+		},
+		"what steers a terminal": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("\x1b[2J\x1b]0;owned\x07\u202Eevil")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := httptest.NewServer(handler)
+			defer api.Close()
+			p := prober(t, api.URL, func(s *attack.Settings) { s.Timeout = 300 * time.Millisecond })
+			report := run(t, p, attack.Options{}, open("a", "/"))
+			for _, f := range report.Findings {
+				if strings.ContainsAny(f.What, "\x1b\x07\u202e") || len(f.What) > 500 {
+					t.Errorf("%q", f.What)
+				}
+			}
+			for _, note := range report.Notes {
+				if len(note) > 500 {
+					t.Errorf("%q", note)
+				}
+			}
+		})
+	}
+}
+
+func TestCredentialsAreNotInWhatIsFound(t *testing.T) {
+	const secret = "pvs_live_0123456789abcdef"
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "you sent %s", r.Header.Get("Authorization"))
+	}))
+	defer api.Close()
+	alice := &attack.User{Name: "alice", Sign: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer "+secret); return nil }}
+	c := open("a", "/")
+	c.Try = func(ctx context.Context, s *attack.Session) error {
+		r, err := s.NewRequest(ctx, "GET", "/?key="+secret, nil)
+		if err != nil {
+			return err
+		}
+		a, err := s.Send(alice, r)
+		if err == nil {
+			s.Found("GET /?key="+secret, a, "%s", a.Body)
+		}
+		return err
+	}
+	report := run(t, prober(t, api.URL, nil), attack.Options{}, c)
+	if text := fmt.Sprintf("%+v", report.Findings); len(report.Findings) != 1 || strings.Contains(text, secret) || !strings.Contains(text, "<credential of alice>") {
+		t.Errorf("found %s", text)
+	}
+}
+
+func TestARunGoesOnWhereItWasBrokenOff(t *testing.T) {
+	asked := map[string]int{}
+	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked[r.URL.Path]++ }))
+	defer api.Close()
+	name := filepath.Join(t.TempDir(), "journal")
+	journal := func(target string) *attack.Journal {
+		j, err := attack.OpenJournal(name, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = j.Close() })
+		return j
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	plan := &attack.Plan{Cases: []attack.Case{open("a", "/a"), open("b", "/b"), open("c", "/c")}}
+	broken, err := attack.Run(ctx, prober(t, api.URL, nil), plan, attack.Options{Journal: journal(api.URL), Progress: func(p attack.Progress) {
+		if p.Done == 2 {
+			cancel()
+		}
+	}})
+	if err != nil || broken.Partial == "" || len(broken.Findings) != 2 {
+		t.Fatalf("%v, %+v", err, broken)
+	}
+	// A crash in the middle of a line.
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, append(text, `{"case":"c","outc`...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := attack.Run(t.Context(), prober(t, api.URL, nil), plan, attack.Options{Journal: journal(api.URL)})
+	if err != nil || whole.Partial != "" || len(whole.Findings) != 3 {
+		t.Fatalf("%v, %+v", err, whole)
+	}
+	if asked["/a"] != 1 || asked["/b"] != 1 || asked["/c"] != 1 {
+		t.Errorf("asked %v", asked)
+	}
+	if _, err := attack.OpenJournal(name, "http://another"); err == nil {
+		t.Error("the journal of another target is taken")
+	}
+	if err := os.WriteFile(name, []byte("no journal\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attack.OpenJournal(name, api.URL); err == nil {
+		t.Error("what is no journal is taken")
+	}
+}

@@ -1,0 +1,243 @@
+package attack
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Settings are what a prober needs.
+type Settings struct {
+	Target string
+	Roots  *x509.CertPool // nil: the system's
+
+	// Certificate is shown to a target that asks for one; nil: none is.
+	Certificate *tls.Certificate
+
+	PerSecond int           // requests at most; 0: 50
+	Most      int64         // requests of the whole run; 0: 100,000
+	Timeout   time.Duration // of one request; 0: 10 s
+
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's
+	Now    func() time.Time                                             // nil: time.Now
+	Wait   func(ctx context.Context, d time.Duration) error             // nil: on the real clock
+}
+
+// Bounds against a hostile target.
+const (
+	maxAnswer = 1 << 20  // bytes of a body that are looked at
+	maxHead   = 64 << 10 // bytes of a head
+)
+
+// Prober sends requests to a target, and nowhere else. It is safe for concurrent use.
+type Prober struct {
+	scope  *Scope
+	s      Settings
+	client *http.Client
+	sent   atomic.Int64
+
+	mu   sync.Mutex
+	next time.Time // when the next request may leave
+}
+
+// Answer is what came back.
+type Answer struct {
+	Status  int
+	Proto   string
+	Header  http.Header
+	Body    []byte // its first megabyte
+	Cut     bool   // there was more, or it ended before its end
+	Took    time.Duration
+	TLS     *tls.ConnectionState
+	Request *http.Request // as it was sent, with its credential
+}
+
+// ErrEnough is the error of a request beyond what a run may send.
+var ErrEnough = errors.New("the run has sent as many requests as it may")
+
+// NewProber makes a prober for a target.
+func NewProber(ctx context.Context, s Settings) (*Prober, error) {
+	if s.PerSecond == 0 {
+		s.PerSecond = 50
+	}
+	if s.Most == 0 {
+		s.Most = 100_000
+	}
+	if s.Timeout == 0 {
+		s.Timeout = 10 * time.Second
+	}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	if s.Wait == nil {
+		s.Wait = wait
+	}
+	scope, err := NewScope(ctx, s.Target, s.Lookup)
+	if err != nil {
+		return nil, err
+	}
+	p := &Prober{scope: scope, s: s}
+	p.client = &http.Client{
+		Transport: &http.Transport{
+			DialContext: scope.dial, TLSClientConfig: p.tls(), MaxResponseHeaderBytes: maxHead, DisableCompression: true,
+			ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 8, TLSHandshakeTimeout: s.Timeout,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return p, nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (p *Prober) tls() *tls.Config {
+	config := &tls.Config{RootCAs: p.s.Roots, MinVersion: tls.VersionTLS12}
+	if p.s.Certificate != nil {
+		config.Certificates = []tls.Certificate{*p.s.Certificate}
+	}
+	return config
+}
+
+// Scope is where it sends to.
+func (p *Prober) Scope() *Scope { return p.scope }
+
+// Sent is how many requests it has sent.
+func (p *Prober) Sent() int64 { return p.sent.Load() }
+
+// Close ends idle connections.
+func (p *Prober) Close() { p.client.CloseIdleConnections() }
+
+// Send sends a request that is in scope.
+func (p *Prober) Send(r *http.Request) (*Answer, error) { return p.send(p.client, r) }
+
+func (p *Prober) send(client *http.Client, r *http.Request) (*Answer, error) {
+	if !p.scope.Allows(r.URL) {
+		return nil, fmt.Errorf("%s: %w", r.URL.Redacted(), ErrOutside)
+	}
+	if err := p.admit(r.Context()); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), p.s.Timeout)
+	defer cancel()
+	began := p.s.Now()
+	response, err := client.Do(r.WithContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("ask the target: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	a := &Answer{Status: response.StatusCode, Proto: response.Proto, Header: response.Header, TLS: response.TLS, Request: r}
+	a.Body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if a.Cut = err != nil || len(a.Body) > maxAnswer; len(a.Body) > maxAnswer {
+		a.Body = a.Body[:maxAnswer]
+	}
+	a.Took = p.s.Now().Sub(began)
+	return a, nil
+}
+
+// admit waits until the next request may leave.
+func (p *Prober) admit(ctx context.Context) error {
+	if p.sent.Add(1) > p.s.Most {
+		return ErrEnough
+	}
+	p.mu.Lock()
+	now := p.s.Now()
+	pause := p.next.Sub(now)
+	p.next = now.Add(max(pause, 0) + time.Second/time.Duration(p.s.PerSecond))
+	p.mu.Unlock()
+	if pause <= 0 {
+		return ctx.Err()
+	}
+	return p.s.Wait(ctx, pause)
+}
+
+// Raw sends bytes as they are, over a connection of their own, and returns what comes back
+// within the time of a request: for what no client would send. Closed reports whether the
+// target ended the connection.
+func (p *Prober) Raw(ctx context.Context, protocols []string, text []byte) (answer []byte, closed bool, err error) {
+	if err := p.admit(ctx); err != nil {
+		return nil, false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.s.Timeout)
+	defer cancel()
+	conn, err := p.connect(ctx, protocols)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { _ = conn.Close() }()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, false, fmt.Errorf("connect to the target: %w", err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := conn.Write(text)
+		sent <- err
+	}()
+	var got bytes.Buffer
+	_, err = io.Copy(&got, io.LimitReader(conn, maxHead))
+	closed = err == nil && got.Len() < maxHead || errors.Is(err, io.EOF) || isReset(err)
+	_ = conn.Close() // ends the write, if it still waits
+	<-sent
+	return got.Bytes(), closed, nil
+}
+
+// isReset reports whether the other side broke the connection.
+func isReset(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return err != nil && !(ok && timeout.Timeout())
+}
+
+// connect opens a connection to the target, with TLS if its address says so.
+func (p *Prober) connect(ctx context.Context, protocols []string) (net.Conn, error) {
+	conn, err := p.scope.dial(ctx, "tcp", p.scope.host)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the target: %w", err)
+	}
+	if p.scope.base.Scheme != "https" {
+		return conn, nil
+	}
+	config := p.tls()
+	config.NextProtos, config.ServerName = protocols, p.scope.base.Hostname()
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("shake hands with the target: %w", err), conn.Close())
+	}
+	return secure, nil
+}
+
+// Handshake shakes hands with a TLS configuration of the case's own, at the target.
+func (p *Prober) Handshake(ctx context.Context, config *tls.Config) (tls.ConnectionState, error) {
+	if err := p.admit(ctx); err != nil {
+		return tls.ConnectionState{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.s.Timeout)
+	defer cancel()
+	conn, err := p.scope.dial(ctx, "tcp", p.scope.host)
+	if err != nil {
+		return tls.ConnectionState{}, fmt.Errorf("connect to the target: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return tls.ConnectionState{}, fmt.Errorf("shake hands with the target: %w", err)
+	}
+	return secure.ConnectionState(), nil
+}

@@ -1,0 +1,122 @@
+package attack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"pavise.dev/pavise/internal/finding"
+)
+
+// Outcome is how a case ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Held    Outcome = "held"    // nothing was wrong
+	Fell    Outcome = "fell"    // something was found
+	Skipped Outcome = "skipped" // it demands what was not allowed
+	Unsure  Outcome = "unsure"  // it could not be carried out
+)
+
+// Options say how a plan is run.
+type Options struct {
+	Allowed  Demand
+	Journal  *Journal       // nil: a run that is broken off begins anew
+	Progress func(Progress) // is told after each case; nil: nobody is
+	Now      func() time.Time
+	Version  string
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Done, All int
+	Case      string
+	Outcome   Outcome
+	Findings  int
+	Left      time.Duration // about; 0: not known yet
+}
+
+// Run tries the cases of a plan, one after the other. A run that ends early returns what it
+// found, and says so in the report.
+func Run(ctx context.Context, p *Prober, plan *Plan, o Options) (*finding.Report, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &run{prober: p, plan: plan, o: o, began: o.Now(), counts: map[Outcome]int{}}
+	r.report = &finding.Report{
+		Tool: "pavise attack", Version: o.Version, Subject: p.scope.base.String(), Time: r.began, Rules: plan.Rules(), Notes: plan.Notes,
+	}
+	err := r.all(ctx)
+	r.report.Sort()
+	r.report.About = fmt.Sprintf("%d cases, %d requests: %d held, %d fell, %d skipped, %d unsure", len(plan.Cases), p.Sent(),
+		r.counts[Held], r.counts[Fell], r.counts[Skipped], r.counts[Unsure])
+	return r.report, err
+}
+
+type run struct {
+	prober *Prober
+	plan   *Plan
+	o      Options
+	report *finding.Report
+	began  time.Time
+	counts map[Outcome]int
+	fresh  int // cases that were tried in this run, not before
+}
+
+func (r *run) all(ctx context.Context) error {
+	for i := range r.plan.Cases {
+		c := &r.plan.Cases[i]
+		done, known := r.o.Journal.done(c.ID)
+		if !known {
+			if done = r.one(ctx, c); ctx.Err() != nil {
+				r.report.Partial = fmt.Sprintf("it was broken off after %d of %d cases", i, len(r.plan.Cases))
+				return nil
+			}
+			r.fresh++
+			if err := r.o.Journal.note(done); err != nil {
+				return err
+			}
+		}
+		r.counts[done.Outcome]++
+		r.report.Findings = append(r.report.Findings, done.Findings...)
+		if done.Why != "" {
+			r.report.Notes = append(r.report.Notes, c.ID+": "+done.Why)
+		}
+		r.tell(i+1, c, done.Outcome)
+	}
+	return nil
+}
+
+// one tries a case.
+func (r *run) one(ctx context.Context, c *Case) entry {
+	e := entry{ID: c.ID, Outcome: Held}
+	if c.Demands&^r.o.Allowed != 0 {
+		e.Outcome = Skipped
+		return e
+	}
+	s := &Session{prober: r.prober, rule: c.Rule, secrets: map[string]string{}}
+	err := c.Try(ctx, s)
+	e.Findings = s.found
+	switch {
+	case len(s.found) > 0:
+		e.Outcome = Fell
+	case errors.Is(err, ErrOutside):
+		e.Outcome = Skipped
+	case err != nil:
+		e.Outcome, e.Why = Unsure, s.masked(err.Error())
+	}
+	return e
+}
+
+func (r *run) tell(done int, c *Case, outcome Outcome) {
+	if r.o.Progress == nil {
+		return
+	}
+	left := time.Duration(0)
+	if r.fresh > 0 {
+		left = r.o.Now().Sub(r.began) / time.Duration(r.fresh) * time.Duration(len(r.plan.Cases)-done)
+	}
+	r.o.Progress(Progress{done, len(r.plan.Cases), c.ID, outcome, len(r.report.Findings), left})
+}

@@ -1,0 +1,104 @@
+package attack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Scope says where requests may go: to one origin, at the addresses that its name had when the
+// run began. A name that points elsewhere later is not followed.
+type Scope struct {
+	base      *url.URL
+	host      string // with its port
+	addresses []netip.Addr
+}
+
+// ErrOutside is the error of a request that would leave the scope.
+var ErrOutside = errors.New("it is not in scope: only the target itself is asked")
+
+// NewScope reads the target's address: https://api.example.com, with a path below which all
+// requests go, if there is one. lookup finds the addresses of a name; nil: the system does.
+func NewScope(ctx context.Context, target string, lookup func(ctx context.Context, host string) ([]netip.Addr, error)) (*Scope, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, fmt.Errorf("%.100q is no address of an API: write https://api.example.com", target)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("the address names a user, a query or a fragment: give only scheme, host, port and the path of the API")
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	if lookup == nil {
+		lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	addresses, err := addressesOf(ctx, u.Hostname(), lookup)
+	if err != nil {
+		return nil, err
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	return &Scope{base: u, host: net.JoinHostPort(strings.ToLower(u.Hostname()), port), addresses: addresses}, nil
+}
+
+func addressesOf(ctx context.Context, host string, lookup func(context.Context, string) ([]netip.Addr, error)) ([]netip.Addr, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr.Unmap()}, nil
+	}
+	found, err := lookup(ctx, host)
+	if err != nil {
+		return nil, fmt.Errorf("find the address of %s: %w", host, err)
+	}
+	var addresses []netip.Addr
+	for _, addr := range found {
+		if addr = addr.Unmap(); addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified() {
+			return nil, fmt.Errorf("%s has the address %s, where no API is but what clouds tell their machines: give the address itself if you mean it", host, addr)
+		}
+		addresses = append(addresses, addr)
+	}
+	if len(addresses) == 0 {
+		return nil, fmt.Errorf("%s has no address", host)
+	}
+	return addresses, nil
+}
+
+// Base is the address below which the target is.
+func (s *Scope) Base() *url.URL { u := *s.base; return &u }
+
+// Allows reports whether a request to the address stays in scope.
+func (s *Scope) Allows(u *url.URL) bool {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Scheme == s.base.Scheme && u.User == nil && net.JoinHostPort(strings.ToLower(u.Hostname()), port) == s.host
+}
+
+// dial connects to the target's addresses alone, whatever was asked for.
+func (s *Scope) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if !strings.EqualFold(address, s.host) {
+		return nil, fmt.Errorf("connect to %s: %w", address, ErrOutside)
+	}
+	_, port, err := net.SplitHostPort(s.host)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	var dialer net.Dialer
+	var faults []error
+	for _, addr := range slices.Clone(s.addresses) {
+		conn, err := dialer.DialContext(ctx, network, net.JoinHostPort(addr.String(), port))
+		if err == nil {
+			return conn, nil
+		}
+		faults = append(faults, err)
+	}
+	return nil, errors.Join(faults...)
+}

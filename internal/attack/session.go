@@ -1,0 +1,173 @@
+package attack
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+
+	"pavise.dev/pavise/internal/finding"
+)
+
+// Session is what one case uses.
+type Session struct {
+	prober  *Prober
+	rule    *finding.Rule
+	secrets map[string]string // what was sent as a credential → as what it is shown
+	found   []finding.Finding
+}
+
+// Prober sends what is no plain request.
+func (s *Session) Prober() *Prober { return s.prober }
+
+// NewRequest makes a request for a path of the target: "/v1/orders?x=1", below the path of its
+// address.
+func (s *Session) NewRequest(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
+	base := s.prober.scope.Base()
+	var content io.Reader
+	if body != nil {
+		content = bytes.NewReader(body)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, base.Scheme+"://"+base.Host+base.EscapedPath()+path, content)
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	r.Header.Set("User-Agent", "pavise-attack")
+	return r, nil
+}
+
+// As signs a request for a user, and remembers what is secret of it.
+func (s *Session) As(user *User, r *http.Request) error {
+	if user.Sign == nil {
+		return nil
+	}
+	before := r.Header.Clone()
+	if err := user.Sign(r); err != nil {
+		return fmt.Errorf("sign as %s: %w", user.Name, err)
+	}
+	for name, values := range r.Header {
+		for _, value := range values {
+			if !slices.Contains(before[name], value) {
+				s.Secret(value, user.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// Secret has a text shown as what it belongs to, wherever it stands: the whole, and without
+// the word of a scheme before it.
+func (s *Session) Secret(value, name string) {
+	shown := "<credential of " + name + ">"
+	for _, text := range []string{value, value[strings.IndexByte(value, ' ')+1:]} {
+		if len(text) >= minSecret {
+			s.secrets[text] = shown
+		}
+	}
+}
+
+// minSecret is the shortest text that is taken for a secret: shorter ones stand everywhere.
+const minSecret = 8
+
+// Send signs a request for a user and sends it. nil: it is sent as it is.
+func (s *Session) Send(user *User, r *http.Request) (*Answer, error) {
+	if user != nil {
+		if err := s.As(user, r); err != nil {
+			return nil, err
+		}
+	}
+	return s.prober.Send(r)
+}
+
+// Found reports that something is wrong: where, and what was seen. The answer that shows it
+// becomes something to paste; nil: there is none.
+func (s *Session) Found(where string, a *Answer, format string, args ...any) {
+	f := s.rule.At(finding.Place{Path: s.masked(where)}, "%s", s.masked(fmt.Sprintf(format, args...)))
+	if a != nil {
+		f.Proof = s.masked(Curl(a.Request))
+	}
+	s.found = append(s.found, f)
+}
+
+// Under hands the session to another rule: a case may find more than one kind of fault.
+func (s *Session) Under(rule *finding.Rule, f func(*Session)) {
+	other := *s
+	other.rule, other.found = rule, nil
+	f(&other)
+	s.found = append(s.found, other.found...)
+}
+
+// masked takes out what is secret, the longest first, and what steers a terminal.
+func (s *Session) masked(text string) string {
+	secrets := make([]string, 0, len(s.secrets))
+	for secret := range s.secrets {
+		secrets = append(secrets, secret)
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	for _, secret := range secrets {
+		text = strings.ReplaceAll(text, secret, s.secrets[secret])
+	}
+	return Printable(text)
+}
+
+// Printable replaces what does not print, or turns the direction of text.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return '·'
+		}
+		return r
+	}, text)
+}
+
+// Curl writes a request as a command to paste. Its body is shown up to 2 KiB.
+func Curl(r *http.Request) string {
+	if r == nil {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "curl -i -X %s %s", quoted(r.Method), quoted(r.URL.String()))
+	names := make([]string, 0, len(r.Header))
+	for name := range r.Header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range r.Header[name] {
+			fmt.Fprintf(&b, " -H %s", quoted(name+": "+value))
+		}
+	}
+	if r.Host != "" && r.Host != r.URL.Host {
+		fmt.Fprintf(&b, " -H %s", quoted("Host: "+r.Host))
+	}
+	if body := bodyOf(r); len(body) > 0 {
+		fmt.Fprintf(&b, " --data-binary %s", quoted(string(body)))
+	}
+	return b.String()
+}
+
+// maxShown is how much of a body is shown, in bytes.
+const maxShown = 2 << 10
+
+func bodyOf(r *http.Request) []byte {
+	if r.GetBody == nil {
+		return nil
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(body, maxShown))
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// quoted is a word for a shell.
+func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
