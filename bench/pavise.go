@@ -68,7 +68,7 @@ apis:
     upstream: "http://{{upstream}}"
     shield: mtls
     endpoints: {GET /mine: {scopes: [orders:read]}}
-pki: {host: partners.example.com}
+pki: {host: partners.example.com, enrol_per_minute: 1000000, renew_per_minute: 1000000}
 scopes: {orders:read: See orders}
 `
 

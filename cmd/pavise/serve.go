@@ -55,15 +55,15 @@ func serve(ctx context.Context, path string, drain time.Duration, restored bool,
 	if err != nil {
 		return err
 	}
-	if running.Created() {
-		_, _ = fmt.Fprintf(out, "made %s and the master key %s: keep a copy of the key elsewhere, nothing can be read without it\n", file.State.Folder, file.State.MasterKey)
-	}
-	_, _ = fmt.Fprintf(out, "pavise serves https://%s\n", running.HTTPS())
-	stop := make(chan os.Signal, 1)
+	stop := make(chan os.Signal, 1) // before anybody is told that it serves
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP)
 	defer signal.Stop(stop)
 	defer signal.Stop(again)
+	if running.Created() {
+		_, _ = fmt.Fprintf(out, "made %s and the master key %s: keep a copy of the key elsewhere, nothing can be read without it\n", file.State.Folder, file.State.MasterKey)
+	}
+	_, _ = fmt.Fprintf(out, "pavise serves https://%s\n", running.HTTPS())
 	return running.Until(ctx, stop, again, drain)
 }

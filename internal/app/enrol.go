@@ -19,13 +19,6 @@ import (
 	"pavise.dev/pavise/shield/public"
 )
 
-// How often one address may ask for certificates, and one client: behind one stand many
-// services, each of which renews once a day.
-const (
-	enrolPerMinute = 600
-	renewPerMinute = 300
-)
-
 // addEnrolment puts the addresses at which programs get certificates behind the guard.
 func (a *App) addEnrolment(f *config.File, p *pavise.Policy) error {
 	if f.PKI.Host == "" || a.library {
@@ -44,10 +37,10 @@ func (a *App) addEnrolment(f *config.File, p *pavise.Policy) error {
 	api := pavise.API{Name: config.EnrolAPI, Hosts: []string{f.PKI.Host}}
 	for _, e := range server.Endpoints() {
 		s := open
-		limits := []limit.Limit{{Name: "enrolment", Rate: limit.Rate{Count: enrolPerMinute, Per: time.Minute}, Per: limit.PerAddress}}
+		limits := []limit.Limit{{Name: "enrolment", Rate: limit.Rate{Count: f.PKI.EnrolPerMinute, Per: time.Minute}, Per: limit.PerAddress}}
 		if e.Mutual { // the configuration sees to it that the host asks for certificates
 			s = inForce{a.lookup, a.State.Authority.Trusts, a.now}
-			limits = append(limits, limit.Limit{Name: "renewal", Rate: limit.Rate{Count: renewPerMinute, Per: time.Minute}, Per: limit.PerClient})
+			limits = append(limits, limit.Limit{Name: "renewal", Rate: limit.Rate{Count: f.PKI.RenewPerMinute, Per: time.Minute}, Per: limit.PerClient})
 		}
 		api.Endpoints = append(api.Endpoints, pavise.Endpoint{
 			Pattern: e.Pattern, Shield: s, AnyScope: true, Handler: e.Handler, MaxBody: est.MaxBody, Judges: []string{"Authorization"},

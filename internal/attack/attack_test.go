@@ -160,7 +160,9 @@ func TestAHostileTargetIsBounded(t *testing.T) {
 				w.Header().Set(fmt.Sprint("X-", i), strings.Repeat("x", 100))
 			}
 		},
-		"what steers a terminal": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("\x1b[2J\x1b]0;owned\x07\u202Eevil")) },
+		"what steers a terminal": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("\x1b[2J\x1b]0;owned\x07\u202Eevil"))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			api := httptest.NewServer(handler)

@@ -10,6 +10,9 @@ type PKI struct {
 	Host     string                        `yaml:"host" doc:"One of hosts, where programs get certificates and renew them (EST, RFC 7030). It must ask for client certificates, by which they renew. Default: nowhere."`
 	Status   string                        `yaml:"status" doc:"Address under which others reach listen.http, such as http://pki.example.com. Revocation lists and OCSP answers are had below it, and certificates name it. Default: nowhere." pattern:"^http://[^/?#@]+$" hint:"write http://pki.example.com, without a path: revocation lists are signed, and had without TLS"`
 	Profiles map[string]CertificateProfile `yaml:"profiles" doc:"How long certificates live, by profile: service, server, person, device." keys:"^(service|server|person|device)$" hint:"there are service, server, person and device"`
+
+	EnrolPerMinute int `yaml:"enrol_per_minute" doc:"How many certificates one address (IPv6: one /64) may ask for within a minute. Behind one stand many services." default:"600" min:"1" max:"1000000"`
+	RenewPerMinute int `yaml:"renew_per_minute" doc:"How often one client may renew within a minute." default:"300" min:"1" max:"1000000"`
 }
 
 // CertificateProfile is how long certificates of a profile live.
