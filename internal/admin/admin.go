@@ -139,6 +139,8 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/clients/{id}/update", act(s, "client.update", s.updateClient))
 	mux.HandleFunc("POST /v1/clients/{id}/disable", act(s, "client.disable", s.disableClient))
 	mux.HandleFunc("POST /v1/clients/{id}/enable", act(s, "client.enable", s.enableClient))
+	mux.HandleFunc("POST /v1/testers", act(s, "client.test", s.openTester))
+	mux.HandleFunc("POST /v1/testers/{id}/close", act(s, "client.test_end", s.closeTester))
 	mux.HandleFunc("GET /v1/users", serve(s.users))
 	mux.HandleFunc("POST /v1/users", act(s, "user.create", s.createUser))
 	mux.HandleFunc("GET /v1/users/{id}", serve(s.user))

@@ -197,6 +197,11 @@ func (c *Credential) Validate(owner *Client) error {
 	if err := checkTexts(texts); err != nil {
 		return err
 	}
+	if IsTester(c.Client) {
+		if err := c.checkTester(); err != nil {
+			return err
+		}
+	}
 	return c.checkBounds()
 }
 

@@ -66,6 +66,13 @@ func (r *Registry) Restored() bool { return r.rows.mark != nil && r.rows.mark.re
 
 // CreateClient adds a client.
 func (r *Registry) CreateClient(ctx context.Context, c Client) (Change, error) {
+	if IsTester(c.ID) {
+		return Change{}, fmt.Errorf("client %s: %w", c.ID, errTester)
+	}
+	return r.createClient(ctx, c)
+}
+
+func (r *Registry) createClient(ctx context.Context, c Client) (Change, error) {
 	if err := c.Validate(); err != nil {
 		return Change{}, err
 	}
@@ -86,6 +93,9 @@ func (r *Registry) CreateClient(ctx context.Context, c Client) (Change, error) {
 // CreateWith adds a client that has its first credential from the beginning: both are
 // there, or neither is. It returns them as they were kept.
 func (r *Registry) CreateWith(ctx context.Context, c Client, with Credential, issued shield.Issued) (Client, Credential, error) {
+	if IsTester(c.ID) {
+		return c, with, fmt.Errorf("client %s: %w", c.ID, errTester)
+	}
 	if err := c.Validate(); err != nil {
 		return c, with, err
 	}
@@ -110,6 +120,13 @@ func (r *Registry) CreateWith(ctx context.Context, c Client, with Credential, is
 // UpdateClient changes a client; the change is made again if somebody else was
 // quicker. It may change neither id nor time of creation.
 func (r *Registry) UpdateClient(ctx context.Context, id, action string, change func(*Client) error) (Change, error) {
+	if IsTester(id) {
+		return Change{}, fmt.Errorf("client %s: %w", id, errTester)
+	}
+	return r.updateClient(ctx, id, action, change)
+}
+
+func (r *Registry) updateClient(ctx context.Context, id, action string, change func(*Client) error) (Change, error) {
 	var text string
 	err := r.retry(func() error {
 		var c Client

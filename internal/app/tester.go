@@ -1,0 +1,35 @@
+package app
+
+import (
+	"net/http"
+
+	"pavise.dev/pavise"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/shield"
+)
+
+// testedHeader of an answer says that a request of `pavise attack` was accepted.
+const testedHeader = "Pavise-Test"
+
+// answered keeps accepted requests of `pavise attack` from the upstream: the gateway answers
+// them itself.
+func answered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isTest(pavise.IdentityOf(r.Context())) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		pavise.Report(r.Context(), pavise.Outcome{Note: "tested", Unsent: true})
+		w.Header().Set(testedHeader, "accepted")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
+
+// isTest reports whether any proof of an identity belongs to a client that is only tested.
+func isTest(id *shield.Identity) (tests bool) {
+	if id == nil {
+		return false
+	}
+	id.All(func(one *shield.Identity) { tests = tests || client.IsAnswered(one.Client) })
+	return tests
+}
