@@ -140,16 +140,19 @@ func TestDistinctIsCloseEnough(t *testing.T) {
 }
 
 func TestTablesAreBounded(t *testing.T) {
-	table := alert.Table[alert.Decaying]{Max: 1000}
+	table := alert.NewTable[int](1000)
 	for i := range 100_000 {
-		table.At(fmt.Sprint(i)).Add(1, began, time.Minute)
-		table.At("always there").Add(1, began, time.Minute)
+		*table.At(table.Key(fmt.Sprint(i)))++
+		*table.At(table.Key("always there"))++
 		if table.Len() > 1000 {
 			t.Fatalf("%d entries", table.Len())
 		}
 	}
-	if n := table.At("always there").N; n != 100_000 {
+	if n := *table.At(table.Key("always there")); n != 100_000 {
 		t.Errorf("who is seen all the time is counted %v times", n)
+	}
+	if table.Known(table.Key("5")) != nil || table.Known(table.Key("99999")) == nil {
+		t.Error("who was seen long ago is known, or who was just seen is not")
 	}
 }
 

@@ -29,15 +29,20 @@ type Incident struct {
 // concurrent use.
 type Engine struct {
 	running []running
+	byCode  map[string][]*running // those that look at a code, with those that look at all
+	always  []*running
 	open    map[key]*Incident
 	silent  func(detection string, s Subject, at time.Time) bool
 	tell    func(Incident)
 	swept   time.Time
+	seen    *audit.Event // at present
+	who     *profiles    // nil: no detection looks at them
 }
 
 type running struct {
 	kind      Kind
 	detection Detection
+	raise     func(Alert) // made once, because it is given with every event
 }
 
 type key struct {
@@ -48,11 +53,45 @@ type key struct {
 // NewEngine runs the detections given. tell gets each incident when it begins and when it ends;
 // silent says about whom nothing is to be told at present, nil: about nobody.
 func NewEngine(kinds []Kind, tell func(Incident), silent func(detection string, s Subject, at time.Time) bool) *Engine {
-	e := &Engine{open: map[key]*Incident{}, tell: tell, silent: silent}
+	kept := false
+	e := &Engine{open: map[key]*Incident{}, tell: tell, silent: silent, byCode: map[string][]*running{}}
 	for _, k := range kinds {
-		e.running = append(e.running, running{k, k.New()})
+		raise := func(a Alert) {
+			a.Time = e.seen.Time
+			a.Event = cmp.Or(a.Event, e.seen.ID)
+			e.raise(&k, a)
+		}
+		d := k.New()
+		if p, ok := d.(profiler); ok {
+			if e.who == nil {
+				e.who = &profiles{all: NewTable[profile](maxIdentities)}
+			}
+			kept = p.share(e.who, !kept) || kept
+		}
+		e.running = append(e.running, running{k, d, raise})
 	}
+	e.route()
 	return e
+}
+
+// route lists for each code which detections look at it, in their order.
+func (e *Engine) route() {
+	for i := range e.running {
+		for _, code := range e.running[i].kind.Codes {
+			e.byCode[code] = nil
+		}
+	}
+	for i := range e.running {
+		r := &e.running[i]
+		if r.kind.Codes == nil {
+			e.always = append(e.always, r)
+		}
+		for code := range e.byCode {
+			if r.kind.Codes == nil || slices.Contains(r.kind.Codes, code) {
+				e.byCode[code] = append(e.byCode[code], r)
+			}
+		}
+	}
 }
 
 // See gives an event to all detections. What detections themselves have written is passed over.
@@ -60,13 +99,18 @@ func (e *Engine) See(event *audit.Event) {
 	if event.Class == audit.Detection {
 		return
 	}
-	for i := range e.running {
-		r := &e.running[i]
-		r.detection.See(event, func(a Alert) {
-			a.Time = event.Time
-			a.Event = cmp.Or(a.Event, event.ID)
-			e.raise(&r.kind, a)
-		})
+	looking := e.always
+	if code := codeOf(event); code != "" {
+		if some, ok := e.byCode[code]; ok {
+			looking = some
+		}
+	}
+	e.seen = event
+	if e.who != nil {
+		e.who.see(event)
+	}
+	for _, r := range looking {
+		r.detection.See(event, r.raise)
 	}
 	e.Pass(event.Time)
 }
@@ -78,15 +122,23 @@ func (e *Engine) Pass(now time.Time) {
 		return
 	}
 	e.swept = now
-	for _, r := range e.running {
-		for at, i := range e.open {
-			if at.detection == r.kind.Name && now.Sub(i.Last) >= r.kind.Quiet {
-				delete(e.open, at)
-				i.Ended = true
-				e.say(*i)
-			}
+	for at, i := range e.open {
+		if now.Sub(i.Last) >= e.quiet(at.detection) {
+			delete(e.open, at)
+			i.Ended = true
+			e.say(*i)
 		}
 	}
+}
+
+// quiet is after which time an incident ends; of a detection that runs no more, at once.
+func (e *Engine) quiet(detection string) time.Duration {
+	for i := range e.running {
+		if e.running[i].kind.Name == detection {
+			return e.running[i].kind.Quiet
+		}
+	}
+	return 0
 }
 
 // raise opens an incident, or adds to the one that is open.

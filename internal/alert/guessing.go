@@ -1,60 +1,70 @@
 package alert
 
 import (
-	"fmt"
-	"net/netip"
 	"time"
 
 	"pavise.dev/pavise/audit"
 )
 
-// guessing notices networks that send many wrong credentials.
-func guessing() Kind {
-	return Kind{
-		Name: "guessing", Severity: High, Quiet: 15 * time.Minute,
-		Means: "a network sends many credentials that are wrong: somebody guesses keys, or a client of yours has an old one",
-		Do:    "look whose requests they are (pavise log search --code invalid_credential --address NETWORK); if they are nobody's, pavise block NETWORK --for 24h",
-		New:   func() Detection { return &guesses{Wrong: Table[Decaying]{Max: 100_000}} },
-	}
-}
-
 // Thresholds of guessing.
 const (
-	guessesMost = 30 // wrong credentials of one network
-	guessesOver = 5 * time.Minute
+	guessesMost   = 30 // wrong credentials of one network
+	guessesOver   = 5 * time.Minute
+	attackedMost  = 30 // wrong secrets with the id of one credential
+	attackedOver  = 10 * time.Minute
+	signInMost    = 20 // sign-ins of one network that fail
+	signInOver    = 10 * time.Minute
+	refusalsMost  = 300 // answers 401 to one network
+	refusalsOver  = 5 * time.Minute
+	refusalsQuiet = time.Hour
 )
 
-type guesses struct{ Wrong Table[Decaying] }
+// wrongCredential are the codes that say that a credential was there and wrong.
+func wrongCredential() []string {
+	return []string{"invalid_credential", "invalid_signature", "malformed_credential"}
+}
 
-// State implements Detection.
-func (g *guesses) State() any { return g }
-
-// See implements Detection.
-func (g *guesses) See(e *audit.Event, raise func(Alert)) {
-	if e.Class != audit.Request || !isWrongCredential(e.Code) {
-		return
-	}
-	network := networkOf(e.Remote.Addr())
-	if n := g.Wrong.At(network).Add(float64(max(e.Count, 1)), e.Time, guessesOver); n >= guessesMost {
-		raise(Alert{Subject: Subject{"network", network}, What: fmt.Sprintf("%.0f wrong credentials within some %s", n, guessesOver)})
+// guessing notices networks that send many wrong credentials.
+func guessing(t thresholds) Rule {
+	return Rule{
+		Name: "guessing", Severity: High,
+		Means: "a network sends many credentials that are wrong: somebody guesses keys, or a client of yours has an old one",
+		Do:    "look whose requests they are (pavise log search --code invalid_credential --address NETWORK); if they are nobody's, pavise block NETWORK --for 24h",
+		When:  When{Class: audit.Request, Codes: wrongCredential()}, Per: PerNetwork,
+		Most: t.of("guessing", guessesMost), Over: guessesOver, What: "wrong credentials",
 	}
 }
 
-// isWrongCredential reports whether a code says that a credential was there and wrong.
-func isWrongCredential(code string) bool {
-	switch code {
-	case "invalid_credential", "invalid_signature", "malformed_credential":
-		return true
+// attacked notices a credential whose secret somebody tries to find, from wherever.
+func attacked(t thresholds) Rule {
+	return Rule{
+		Name: "credential_attacked", Severity: Medium,
+		Means: "the public id of one credential comes again and again with a wrong secret or signature, perhaps from many networks: somebody guesses, or its owner's copy is damaged",
+		Do:    "speak to its owner (pavise log search --credential ID); he is not shut out, because tries are held up by network. If it goes on, give him another: pavise key rotate",
+		When:  When{Class: audit.Request, Codes: wrongCredential(), and: func(e *audit.Event) bool { return !e.Proved }}, Per: PerCredential,
+		Most: t.of("credential_attacked", attackedMost), Over: attackedOver, What: "wrong secrets or signatures",
 	}
-	return false
 }
 
-// networkOf is the network by which an address is counted, as `pavise block` takes it: of IPv4
-// the address itself, of IPv6 the /64 (RFC 7421).
-func networkOf(addr netip.Addr) string {
-	addr = addr.Unmap().WithZone("")
-	if addr.Is6() {
-		return netip.PrefixFrom(addr, 64).Masked().String()
+// signIns notices networks that try passwords.
+func signIns(t thresholds) Rule {
+	return Rule{
+		Name: "sign_in_guessing", Severity: High,
+		Means: "many sign-ins from one network fail: somebody tries passwords, or lists of them",
+		Do:    "pavise block NETWORK --for 24h; users who got in from there meanwhile: pavise log search --address NETWORK --code person.sign_in, and pavise user end-sessions",
+		When:  When{Class: audit.Grant, Codes: []string{"person.sign_in_failed", "person.held", "person.forged_form"}}, Per: PerNetwork,
+		Most: t.of("sign_in_guessing", signInMost), Over: signInOver, What: "failed sign-ins",
 	}
-	return addr.String()
+}
+
+// unauthorized notices a network whose requests are refused because nobody is known, whatever
+// the reason.
+func unauthorized(t thresholds) Rule {
+	return Rule{
+		Name: "unauthorized_burst", Severity: Low, Quiet: refusalsQuiet,
+		Means: "a network sends very many requests that are answered 401: a client without, or with an ended credential, or somebody who looks what is open",
+		Do:    "look which endpoints and codes they are (pavise log search --address NETWORK); tell the client's owner, or pavise block NETWORK",
+		When:  When{Class: audit.Request, Decision: audit.Refused, Status: Statuses{401, 401}}, Per: PerNetwork,
+		Most: t.of("unauthorized_burst", refusalsMost), Over: refusalsOver, What: "requests that were answered 401",
+	}
 }

@@ -7,22 +7,44 @@ import (
 	"pavise.dev/pavise/audit"
 )
 
-// objects notices identities that read far more different objects than they used to.
-func objects() Kind {
+// Thresholds of objects.
+const (
+	objectsMost  = 5000 // different objects of one endpoint that an identity may ask for in a day (UTC)
+	objectsFirst = 500  // requests of a day behind which different objects are counted: most never come so far
+
+	missesMost  = 40 // different objects of one endpoint that one identity asks for and does not get
+	missesOver  = 10 * time.Minute
+	missesOften = 4 // times as many as usual
+	missesLearn = 3 // days after the first event in which nobody is told
+)
+
+// massReading notices identities that read far more different objects than they used to.
+func massReading(t thresholds) Kind {
+	most := t.of("mass_reading", objectsMost)
 	return Kind{
 		Name: "mass_reading", Severity: High, Quiet: 24 * time.Hour,
 		Means: "one identity has asked one endpoint for thousands of different objects within a day: it copies your data, or walks through ids that are not its own (BOLA, API1:2023)",
 		Do:    "look what it read (pavise log search --client NAME --endpoint 'PATTERN'); if it should not, pavise client disable NAME",
-		New:   func() Detection { return &reading{Seen: Table[day]{Max: 200_000}} },
+		Most:  most, Counts: "different objects of one endpoint for which one identity asks within a day",
+		New: func() Detection {
+			return &reading{most: most, seen: NewTable[day](200_000)}
+		},
 	}
 }
 
-// objectsMost is how many different objects of one endpoint an identity may ask for in a day.
-const objectsMost = 5000
+type reading struct {
+	who  *profiles
+	most int
+	seen Table[day]
+}
 
-type reading struct{ Seen Table[day] }
+// share implements profiler. What it wants of profiles is forgotten at midnight anyway.
+func (d *reading) share(p *profiles, _ bool) bool {
+	d.who = p
+	return false
+}
 
-// day is what one identity asked one endpoint for on one day (UTC).
+// day is what one identity asked one endpoint for on one day.
 type day struct {
 	Number int64
 	Paths  Distinct
@@ -30,34 +52,82 @@ type day struct {
 }
 
 // State implements Detection.
-func (d *reading) State() any { return d }
+func (d *reading) State() any { return &d.seen }
 
 // See implements Detection.
 func (d *reading) See(e *audit.Event, raise func(Alert)) {
-	if e.Class != audit.Request || e.Decision != audit.Accepted || !e.Proved || e.Endpoint == "" {
+	if d.who.now == nil || d.who.now.Today <= objectsFirst || e.Endpoint == "" {
 		return
 	}
-	who := identityOf(e)
-	seen := d.Seen.At(who.Name + "\x00" + e.API + "\x00" + e.Endpoint)
-	if today := e.Time.Unix() / 86400; seen.Number != today {
+	seed := d.seen.Seed
+	seen := d.seen.At(fold(identityKey(e, seed), hash(seed, e.API, e.Endpoint)))
+	today := e.Time.Unix() / 86400
+	if seen.Number != today {
 		*seen = day{Number: today}
 	}
-	if !seen.Paths.Add(e.Path+"?"+e.Query) && !seen.Raised {
+	if !seen.Paths.add(hash(seed, e.Path, e.Query)) && !seen.Raised {
 		return
 	}
-	if n := seen.Paths.Count(); n >= objectsMost {
+	if n := seen.Paths.Count(); n >= float64(d.most) {
 		seen.Raised = true
-		raise(Alert{Subject: who, What: fmt.Sprintf("some %.0f different objects of %s within a day", n, e.Endpoint)})
+		raise(Alert{Subject: identityOf(e), What: fmt.Sprintf("some %.0f different objects of %s within a day", n, e.Endpoint)})
 	}
 }
 
-// identityOf is the narrowest identity that an event proves.
-func identityOf(e *audit.Event) Subject {
-	switch {
-	case e.User != "":
-		return Subject{"user", e.User}
-	case e.Client != "":
-		return Subject{"client", e.Client}
+// objectProbing notices identities that try ids: the service has no such object, or does not let
+// them have it.
+func objectProbing(t thresholds) Kind {
+	most := t.of("object_probing", missesMost)
+	return Kind{
+		Name: "object_probing", Severity: High, Quiet: 6 * time.Hour,
+		Means: "one identity asks one endpoint for many different objects that are not there or not its own (answers 404 or 403 of the service): it tries ids (BOLA, API1:2023)",
+		Do:    "look which it got (pavise log search --client NAME --endpoint 'PATTERN' --decision accepted), whether they are its own, and mend the service if not; pavise client disable NAME",
+		Most:  most, Counts: "different objects of one endpoint that one identity asks for and does not get within " + span(missesOver),
+		New: func() Detection { return &probing{most: most, seen: probingState{Misses: NewTable[misses](200_000)}} },
 	}
-	return Subject{"credential", e.CredentialID}
+}
+
+type probing struct {
+	most int
+	seen probingState
+}
+
+type probingState struct {
+	First  int64 // s, of the first event
+	Misses Table[misses]
+}
+
+// misses are the objects that one identity did not get of one endpoint.
+type misses struct {
+	Period int64
+	Now    Bitmap
+	Usual  Usual // of a period with any
+}
+
+// State implements Detection.
+func (p *probing) State() any { return &p.seen }
+
+// See implements Detection.
+func (p *probing) See(e *audit.Event, raise func(Alert)) {
+	if p.seen.First == 0 {
+		p.seen.First = e.Time.Unix()
+	}
+	if e.Status != 404 && e.Status != 403 || !isUse(e) || e.Endpoint == "" {
+		return
+	}
+	seed := p.seen.Misses.Seed
+	at := p.seen.Misses.At(fold(identityKey(e, seed), hash(seed, e.API, e.Endpoint)))
+	if period := e.Time.Unix() / int64(missesOver/time.Second); period > at.Period {
+		if at.Period != 0 {
+			at.Usual.Learn(at.Now.Count(), 50)
+		}
+		at.Period, at.Now = period, Bitmap{}
+	}
+	if !at.Now.Add(hash(seed, e.Path, e.Query)) && at.Now.Count() <= float64(p.most) {
+		return
+	}
+	n := at.Now.Count()
+	if n > max(float64(p.most), missesOften*float64(at.Usual.Mean)) && e.Time.Unix() > p.seen.First+missesLearn*86400 {
+		raise(Alert{Subject: identityOf(e), What: fmt.Sprintf("some %.0f different objects of %s within %s that it did not get", n, e.Endpoint, span(missesOver))})
+	}
 }
