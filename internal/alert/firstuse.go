@@ -14,7 +14,7 @@ const (
 	firstDays   = 7  // for which a credential is only learned
 	firstUses   = 50 // and so many times it must have been used
 	firstForget = 45 // days after which a network is forgotten
-	firstWait   = 7  // days within which the old network must still be in use: else the owner has moved
+	firstBoth   = 24 // hours within which both networks are in use: else the owner travels, or has moved
 	firstKnown  = 4  // networks and programs that are remembered; who has more roams, and is not judged
 )
 
@@ -22,8 +22,8 @@ const (
 func firstUse(thresholds) Kind {
 	return Kind{
 		Name: "first_use", Severity: Low, Quiet: 24 * time.Hour,
-		Means: "a credential that always came from the same few networks is used from another one as well: by another kind of program at once, or while its owner goes on where he was",
-		Do:    "ask its owner whether he uses it there (pavise log search --credential ID, or --client NAME); if not, revoke it. Who moves with everything is not told of",
+		Means: "a credential that always came from the same few networks is used from another one as well: by another kind of program, or within a day of its use where it always was",
+		Do:    "ask its owner whether he uses it there (pavise log search --credential ID, or --client NAME); if not, revoke it. Who moves or travels is not told of",
 		New:   func() Detection { return &habits{} },
 	}
 }
@@ -39,7 +39,7 @@ type habit struct {
 	Roams    uint16 // the day on which there was no room for another network
 	Uses     uint32
 	Pending  uint32 // a network that is new
-	Since    uint16
+	Last     uint32 // hour in which it was used last
 }
 
 // See implements Detection.
@@ -48,33 +48,36 @@ func (h *habits) See(e *audit.Event, raise func(Alert)) {
 		return
 	}
 	network, program := regionOf(e.Remote.Addr()), programOf(e.UserAgent)
-	today := uint16(e.Time.Unix() / 86400)
+	hour := uint32(e.Time.Unix() / 3600)
+	today := uint16(hour / 24)
 	at := &h.who.now.Habit
 	at.Uses++
 	if at.First == 0 {
 		at.First = today
 	}
 	isNewProgram := at.learnProgram(program)
-	if at.Pending != 0 && today > at.Since+firstWait {
-		at.learnNetwork(at.Pending, at.Since) // he has moved
-		at.Pending = 0
-	}
 	switch {
 	case at.knows(network, today):
-		if at.Pending != 0 {
-			pending := at.Pending
-			at.learnNetwork(pending, today)
-			at.Pending = 0
+		pending := at.Pending
+		if pending == 0 {
+			return
+		}
+		at.learnNetwork(pending, today)
+		if at.Pending = 0; hour <= at.Last+firstBoth {
 			raise(Alert{Subject: holderOf(e), What: fmt.Sprintf("used from %s for the first time, while it goes on being used from %s", regionName(pending), regionName(network))})
 		}
 	case network == at.Pending:
+		at.Last = hour
 	case today < at.First+firstDays || at.Uses < firstUses || at.Roams != 0 && today < at.Roams+firstForget:
 		at.learnNetwork(network, today)
 	case isNewProgram:
 		at.learnNetwork(network, today)
 		raise(Alert{Subject: holderOf(e), What: fmt.Sprintf("used from %s for the first time, and by another kind of program: %.60q", regionName(network), kindOf(e.UserAgent))})
 	default:
-		at.Pending, at.Since = network, today
+		if at.Pending != 0 { // he goes from one new network to the next
+			at.learnNetwork(at.Pending, today)
+		}
+		at.Pending, at.Last = network, hour
 	}
 }
 

@@ -12,7 +12,7 @@ const (
 	hoursLeast  = 20 // requests within an hour
 	hoursDays   = 10 // on which an identity was there, before anything is told
 	hoursApart  = 3  // hours to the next at which it is usually there
-	hoursUsual  = 12 // of 24 at which it may be there; who is there at more has no hours
+	hoursUsual  = 14 // of 24 at which it may be there; who is there at more has no hours
 	hoursForget = 60 // days after which what was learned counts half
 )
 
