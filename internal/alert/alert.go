@@ -75,7 +75,8 @@ type Kind struct {
 	Quiet    time.Duration // an incident ends when nothing was raised for so long
 	New      func() Detection
 
-	Codes  []string // it looks only at events with one of these codes, or actions; nil: at all
-	Most   int      // its threshold; 0: it has none that could be set
-	Counts string   // what the threshold counts: "wrong credentials of one network within 5 minutes"
+	Codes     []string // it looks only at events with one of these codes, or actions; nil: at all
+	Most      int      // its threshold; 0: it has none that could be set
+	Different bool     // it counts different things, of which only some can be told apart
+	Counts    string   // what the threshold counts: "wrong credentials of one network within 5 minutes"
 }

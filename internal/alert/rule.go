@@ -112,8 +112,8 @@ func (r Rule) Kind() Kind {
 	}
 	return Kind{
 		Name: r.Name, Severity: r.Severity, Means: r.Means, Do: r.Do, Quiet: quiet, Codes: r.When.Codes, Most: r.Most,
-		Counts: r.counts(),
-		New:    func() Detection { return &counter{rule: r, seen: NewTable[tally](size)} },
+		Counts: r.counts(), Different: r.Different != "",
+		New: func() Detection { return &counter{rule: r, seen: NewTable[tally](size)} },
 	}
 }
 

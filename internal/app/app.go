@@ -66,6 +66,8 @@ type App struct {
 	owned owned
 	sinks *sinks // nil: a configuration is only checked
 
+	detecting detecting
+
 	signer  *gateway.Signer
 	oauth   *authserver.Base // nil: there is no authorization server
 	lasting config.OAuth     // the settings with which it was opened
@@ -210,6 +212,7 @@ func (a *App) reload(f *config.File) (waiting []config.Change, err error) {
 	a.tries.Trust(next.trusted)
 	a.State.Authority.SetPolicy(pkiPolicy(f))
 	a.generation.Store(next)
+	a.watchAnew(f)
 	waiting = a.waiting(f)
 	changes := config.Diff(old.file, f)
 	for i := range changes {
@@ -257,6 +260,7 @@ func (a *App) Close() error {
 	a.sinks.close()
 	a.end()
 	a.retiring.Wait()
+	a.detecting.stop()
 	a.current().close()
 	return errors.Join(fault, a.State.Close())
 }

@@ -35,6 +35,7 @@ func (l *loader) check() {
 	l.checkOAuth()
 	l.checkPKI()
 	l.checkSinks()
+	l.checkDetecting("alerts", &l.file.Alerts.Detecting)
 	l.checkResources()
 	l.checkLoad()
 	l.checkHoneypots()

@@ -48,6 +48,7 @@ type File struct {
 	Limits    Limits    `yaml:"limits" doc:"Bounds that hold before anybody is known."`
 	Honeypots Honeypots `yaml:"honeypots" doc:"Paths that only intruders ask for. They are answered like any unknown path; the event has the code honeypot."`
 	Log       Log       `yaml:"log" doc:"The event log." restart:"yes"`
+	Alerts    Alerts    `yaml:"alerts" doc:"What is watched for, who is told of it, and what is done."`
 	Policies  []string  `yaml:"policies" doc:"Cedar policy files, relative to this file. Any error in one denies."`
 	Upstream  Fetch     `yaml:"fetch" doc:"What Pavise itself may fetch: keys of issuers."`
 
@@ -320,11 +321,10 @@ type Limits struct {
 
 // Log is the event log.
 type Log struct {
-	Folder     string   `yaml:"folder" doc:"Folder of the event log, relative to this file. Default: log in the data folder."`
-	Keep       Duration `yaml:"keep" doc:"How long segments are kept." default:"90d" min:"1h" max:"3650d"`
-	Kept       string   `yaml:"checkpoints" doc:"Another folder, best on another machine's disk, to which a signed checkpoint is appended every minute. pavise log verify then also finds a log that was rewritten by somebody who has all keys of this machine. Default: none."`
-	Detections bool     `yaml:"detections" doc:"Watch the log for guessing of credentials and mass reading; what is found is an event of the class detection."`
-	MaxSize    Size     `yaml:"max_size" doc:"Size of all segments together; the oldest go first." default:"10GiB" min:"16MiB" max:"1048576GiB"`
+	Folder  string   `yaml:"folder" doc:"Folder of the event log, relative to this file. Default: log in the data folder."`
+	Keep    Duration `yaml:"keep" doc:"How long segments are kept." default:"90d" min:"1h" max:"3650d"`
+	Kept    string   `yaml:"checkpoints" doc:"Another folder, best on another machine's disk, to which a signed checkpoint is appended every minute. pavise log verify then also finds a log that was rewritten by somebody who has all keys of this machine. Default: none."`
+	MaxSize Size     `yaml:"max_size" doc:"Size of all segments together; the oldest go first." default:"10GiB" min:"16MiB" max:"1048576GiB"`
 
 	Sinks map[string]Sink `yaml:"sinks" doc:"Other places to which events go, by a name. The log is their spool." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores"`
 }
