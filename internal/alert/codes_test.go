@@ -2,6 +2,7 @@ package alert_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,6 +45,31 @@ func TestCodesAreThoseThatThereAre(t *testing.T) {
 			if !slices.Contains(known, code) {
 				t.Errorf("%s looks for the code %s, which there is not", k.Name, code)
 			}
+		}
+	}
+}
+
+// TestTheWordsOfTamperingAreThoseOfTheShields looks for them in the source that says them.
+func TestTheWordsOfTamperingAreThoseOfTheShields(t *testing.T) {
+	said := ""
+	for _, pattern := range []string{"../../shield/jwt/*.go", "../issuer/*.go", "../dpop/*.go", "../../shield/mtls/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(name, "_test.go") {
+				said += string(text)
+			}
+		}
+	}
+	for _, words := range slices.Concat(alert.Tampered(), alert.Forged()) {
+		if !strings.Contains(said, words) {
+			t.Errorf("no shield says %q any more", words)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func rules(t thresholds) []Rule {
 		guessing(t), attacked(t), signIns(t), unauthorized(t),
 		revoked(t), expired(t), replays(t), exposed(t), plainHTTP(t),
 		scopeProbing(t), endpointScan(t),
-		refreshReuse(t), tampering(t), forgedCertificate(t),
+		refreshReuse(t), tampering(t), unbound(t), forgedCertificate(t),
 		injections(t), honeypots(t), flowAbuse(t), protocolAbuse(t),
 		endingCertificates(t), lostEvents(t), staleState(t),
 	}

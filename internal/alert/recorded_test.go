@@ -167,6 +167,11 @@ func recordings() []recording {
 				a.stranger("203.0.113.9", time.Duration(i)*second, func(e *audit.Event) { e.Detail = detail })
 			}
 		}},
+		{"unbound_token", "tokens of a service, without its certificate", 540, 60, func(_ *world, a *attack) {
+			for i := range 20 {
+				a.stranger("203.0.113.9", time.Duration(i)*second, code("unbound_credential", 401, "the credential is bound to certificate x, the caller presented \"\""))
+			}
+		}},
 		{"forged_certificate", "a certificate made with a copy of the authority's key", 540, 60, func(_ *world, a *attack) {
 			a.of("device-3", 0, code("invalid_credential", 401, "another certificate is recorded under this serial number: the authority's key may have been stolen"))
 		}},

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 const (
 	tamperedMost = 2 // tokens of one network that no honest software makes
 	tamperedOver = 10 * time.Minute
+	unboundMost  = 5 // tokens of one network without their key; a client that renews its certificate sends some
+	unboundOver  = 10 * time.Minute
 )
 
 // refreshReuse notices a refresh token or a code that comes a second time.
@@ -31,24 +34,41 @@ func tampering(t thresholds) Rule {
 		Name: "token_tampering", Severity: High,
 		Means: "tokens come whose algorithm, key id, type or signature was changed: somebody looks for a verifier that can be deceived",
 		Do:    "pavise block NETWORK --for 24h; nothing got through. If a credential is named, whoever holds it did this",
-		When:  When{Class: audit.Request, Codes: []string{"invalid_credential", "unbound_credential", "malformed_credential"}, and: isTampered}, Per: PerNetwork,
+		When:  When{Class: audit.Request, Codes: []string{"invalid_credential"}, and: isTampered}, Per: PerNetwork,
 		Most: t.of("token_tampering", tamperedMost), Over: tamperedOver, What: "tokens that were tampered with",
 	}
 }
 
-// isTampered knows from what the shields say of a token that no issuer made it so. A test
-// sends what they refuse, so that their words and these stay the same.
+// isTampered knows from what the shields say of a token that no issuer made it so.
 func isTampered(e *audit.Event) bool {
-	for _, said := range []string{
+	return slices.ContainsFunc(Tampered(), func(said string) bool { return strings.Contains(e.Detail, said) })
+}
+
+// Tampered is what the shields say of tokens that were tampered with. A test looks for these
+// words in their source, so that both stay the same. An ID token where an access token should be
+// is none: that is how people begin.
+func Tampered() []string {
+	return []string{
 		"may not sign with the token's alg", "the signature does not match", "the key does not fit the token's alg", "alg is missing",
-		"the signature is empty", "kid has more than", "not canonical base64url", "is not one of", "the token is not an access token",
-		"bound to another", "the proof is by another key", "it names two algorithms",
-	} {
-		if strings.Contains(e.Detail, said) {
-			return true
-		}
+		"the signature is empty", "kid has more than", "not canonical base64url", "it names two algorithms",
 	}
-	return false
+}
+
+// Forged is what the shield of certificates says of one that our own authority signed without
+// having issued it.
+func Forged() []string {
+	return []string{"another certificate is recorded under this serial number", "authority has no record of the certificate"}
+}
+
+// unbound notices tokens that are bound to a key or certificate and come without it.
+func unbound(t thresholds) Rule {
+	return Rule{
+		Name: "unbound_token", Severity: High,
+		Means: "tokens that are bound to a certificate or key (RFC 8705, RFC 9449) come from somebody who does not have it: they were stolen on the way, and are worth nothing to him",
+		Do:    "look whose tokens they are (pavise log search --code unbound_credential --address NETWORK), and where they could be read; if it is the owner, he has renewed his certificate and goes on with old tokens",
+		When:  When{Class: audit.Request, Codes: []string{"unbound_credential"}}, Per: PerNetwork,
+		Most: t.of("unbound_token", unboundMost), Over: unboundOver, What: "tokens without the key to which they are bound",
+	}
 }
 
 // forgedCertificate notices a certificate that our own authority signed and did not record.
@@ -58,8 +78,7 @@ func forgedCertificate(thresholds) Rule {
 		Means: "a certificate bears the signature of this installation's authority, which has not issued it: its key may have been stolen",
 		Do:    "make a new authority (pavise ca), and look who could read the old one's key",
 		When: When{Class: audit.Request, Codes: []string{"invalid_credential"}, and: func(e *audit.Event) bool {
-			return e.Proved && (strings.Contains(e.Detail, "another certificate is recorded under this serial number") ||
-				strings.Contains(e.Detail, "authority has no record of the certificate"))
+			return e.Proved && slices.ContainsFunc(Forged(), func(said string) bool { return strings.Contains(e.Detail, said) })
 		}},
 		Per: PerCredential, What: "a certificate of our own authority that it has not issued",
 	}
