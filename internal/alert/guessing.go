@@ -30,7 +30,7 @@ func guessing(t thresholds) Rule {
 		Name: "guessing", Severity: High,
 		Means: "a network sends many credentials that are wrong: somebody guesses keys, or a client of yours has an old one",
 		Do:    "look whose requests they are (pavise log search --code invalid_credential --address NETWORK); if they are nobody's, pavise block NETWORK --for 24h",
-		When:  When{Class: audit.Request, Codes: wrongCredential()}, Per: PerNetwork,
+		When:  When{Class: audit.Request, Codes: append(wrongCredential(), "locked_out")}, Per: PerNetwork, // who has guessed too often is not listened to
 		Most: t.of("guessing", guessesMost), Over: guessesOver, What: "wrong credentials",
 	}
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -31,8 +30,8 @@ type AlertRule struct {
 	MoreThan  int       `yaml:"more_than" doc:"It fires with one more; 0: with the first." min:"0" max:"1000000" required:"yes"`
 	Within    Duration  `yaml:"within" doc:"Time within which they are counted, at least; at most a seventh more (of different ones: twice)." min:"1s" max:"24h" required:"yes"`
 	Severity  string    `yaml:"severity" doc:"How soon somebody should look." default:"medium" enum:"info,low,medium,high,critical"`
-	Means     string    `yaml:"means" doc:"What it means, for whoever is told." required:"yes" max:"500"`
-	Do        string    `yaml:"do" doc:"What is to be done about it." max:"500"`
+	Means     string    `yaml:"means" doc:"What it means, for whoever is told." required:"yes" min:"3" max:"500"`
+	Do        string    `yaml:"do" doc:"What is to be done about it." min:"3" max:"500"`
 }
 
 // AlertWhen selects events; what is left out matches all.
@@ -75,14 +74,21 @@ func (r AlertRule) rule(name string) alert.Rule {
 
 // counted says what a rule counts.
 func (r *AlertRule) counted() string {
-	what := strings.Join(r.When.Code, " or ")
-	for _, word := range []string{r.When.Decision, r.When.Class} {
-		what = cmp.Or(what, word)
-	}
+	what := "events"
 	if r.Different != "" {
-		return fmt.Sprintf("%ss with %s", r.Different, cmp.Or(what, "such events"))
+		what = r.Different + "s"
 	}
-	return strings.TrimSpace("events " + what)
+	switch w := r.When; {
+	case len(w.Code) > 0:
+		return what + " with " + strings.Join(w.Code, " or ")
+	case w.Decision != "":
+		return what + " of what was " + w.Decision
+	case w.Status != "":
+		return what + " with the status " + w.Status
+	case w.Class != "":
+		return what + " of the class " + w.Class
+	}
+	return what + " that it looks for"
 }
 
 // statuses are the bounds that a text means; zeros for none.
