@@ -42,7 +42,7 @@ const (
 
 // Subject is whom or what an alert is about.
 type Subject struct {
-	Kind string `json:"kind"` // "network", "credential", "client", "user", "endpoint", "api", "certificate", "sink", "system"
+	Kind string `json:"kind"` // "network", "credential", "client", "user", "endpoint", "api", "certificate", "sink", "system", "actor", "target"
 	Name string `json:"name"`
 }
 

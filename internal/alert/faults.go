@@ -12,7 +12,7 @@ func endingCertificates(thresholds) Rule {
 		Name: "certificate_ending", Severity: Medium, Quiet: 24 * time.Hour,
 		Means: "a certificate ends soon, or could not be read or renewed; when it ends, every call that needs it fails",
 		Do:    "renew it now (docs/guide/certificates.md, docs/guide/pki.md), and find out why that did not happen by itself",
-		When:  When{Class: audit.System, Codes: []string{"certificate_expiring", "certificate_warning"}}, Per: perTarget,
+		When:  When{Class: audit.System, Codes: []string{"certificate_expiring", "certificate_warning"}}, Per: PerTarget,
 		What: "a certificate ends soon, or could not be renewed",
 	}
 }
@@ -23,7 +23,7 @@ func lostEvents(thresholds) Rule {
 		Name: "audit_failure", Severity: Critical, Quiet: 24 * time.Hour,
 		Means: "events were lost, or the proof that none is missing: records behind a stop of the machine, a damaged slot, or what retention took before a sink had it",
 		Do:    "pavise log verify, and keep the folder as evidence if it does not verify; then make room, or raise log.max_size",
-		When:  When{Class: audit.System, Codes: []string{"log_tail_lost", "slot_damaged", "ring_missing", "sink_lost"}}, Per: perTarget,
+		When:  When{Class: audit.System, Codes: []string{"log_tail_lost", "slot_damaged", "ring_missing", "sink_lost"}}, Per: PerTarget,
 		What: "events, or the proof of them, were lost",
 	}
 }
@@ -34,7 +34,7 @@ func staleState(thresholds) Rule {
 		Name: "state_unconfirmed", Severity: High,
 		Means: "the store does not answer, so that nobody knows whether something was revoked; after max_staleness every request is refused",
 		Do:    "look at the database and the way to it: pavise status",
-		When:  When{Class: audit.System, Codes: []string{"state_unconfirmed"}}, Per: perTarget,
+		When:  When{Class: audit.System, Codes: []string{"state_unconfirmed"}}, Per: PerTarget,
 		Most: staleMost, Over: staleOver, What: "times it was not known what has been revoked",
 	}
 }

@@ -17,10 +17,11 @@ const (
 	PerCredential Per = "credential" // also one that somebody only named
 	PerEndpoint   Per = "endpoint"   // of an API
 	PerAPI        Per = "api"
+	PerActor      Per = "actor"    // of an administrative act
+	PerTarget     Per = "target"   // of an act or of the system: a client, a certificate, a sink
 	perIdentity   Per = "identity" // the narrowest that was proved
 	perCaller     Per = "caller"   // that, or else the network
 	perExposed    Per = "exposed"  // the credential, where it is known, or the network that sent it
-	perTarget     Per = "target"   // of an act or of the system: a certificate, a sink
 )
 
 // key is for whom an event counts; false: for nobody. It allocates nothing.
@@ -46,6 +47,8 @@ func (p Per) key(e *audit.Event, seed uint64) (uint64, bool) {
 			return identityKey(e, seed), true
 		}
 		return PerNetwork.key(e, seed)
+	case PerActor:
+		return hash(seed, e.Actor), e.Actor != ""
 	case perExposed:
 		if e.CredentialID != "" {
 			return PerCredential.key(e, seed)
@@ -77,6 +80,8 @@ func (p Per) subject(e *audit.Event) Subject {
 			return identityOf(e)
 		}
 		return PerNetwork.subject(e)
+	case PerActor:
+		return Subject{"actor", e.Actor}
 	case perExposed:
 		if e.CredentialID != "" {
 			return PerCredential.subject(e)
@@ -88,6 +93,9 @@ func (p Per) subject(e *audit.Event) Subject {
 		return Subject{"certificate", e.Target}
 	case "sink_failing", "sink_full", "sink_lost", "sink_rejected":
 		return Subject{"sink", e.Target}
+	}
+	if e.Class != audit.System {
+		return Subject{"target", e.Target}
 	}
 	return Subject{"system", e.Target}
 }

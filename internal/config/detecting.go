@@ -25,7 +25,7 @@ type Detecting struct {
 // caller or thing, within a time.
 type AlertRule struct {
 	When      AlertWhen `yaml:"when" doc:"Which events count." required:"yes"`
-	Per       string    `yaml:"per" doc:"For whom or what they are counted. A client or user counts where it was proved; a credential also where it was only named; a network is an IPv4 address or an IPv6 /64." enum:"network,client,user,credential,endpoint,api" required:"yes"`
+	Per       string    `yaml:"per" doc:"For whom or what they are counted. A client or user counts where it was proved; a credential also where it was only named; a network is an IPv4 address or an IPv6 /64. actor and target are those of administrative acts and of the system's events." enum:"network,client,user,credential,endpoint,api,actor,target" required:"yes"`
 	Different string    `yaml:"different" doc:"Count different ones of these instead of events, 300 at most. Networks are then IPv4 /24 and IPv6 /48." enum:"path,endpoint,network,credential,user"`
 	MoreThan  int       `yaml:"more_than" doc:"It fires with one more; 0: with the first." min:"0" max:"1000000" required:"yes"`
 	Within    Duration  `yaml:"within" doc:"Time within which they are counted, at least; at most a seventh more (of different ones: twice)." min:"1s" max:"24h" required:"yes"`
@@ -174,6 +174,9 @@ func (l *loader) checkAlertRule(path string, r AlertRule) {
 		l.at(path+".when.status", "write the lower one first", "no status is in %s", r.When.Status)
 	}
 	l.checkWhere(path+".when", &r.When)
+	if ofSystem := r.When.Class == "admin" || r.When.Class == "system"; ofSystem && r.Per != "actor" && r.Per != "target" || !ofSystem && r.Per == "actor" && r.When.Class != "" {
+		l.at(path+".per", "per: target goes with class: admin and class: system, per: actor with class: admin", "events of the class %s have no %s", r.When.Class, r.Per)
+	}
 	switch {
 	case r.Different != "" && r.Different == r.Per:
 		l.at(path+".different", "count different ones of something else", "each %s has one %s", r.Per, r.Per)

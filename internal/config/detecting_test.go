@@ -71,6 +71,9 @@ func TestDetectionsThatCannotWorkAreRefused(t *testing.T) {
 		"a name with a space":        {"{rules: {my rule: {" + sound + ", when: {class: request}}}}", "has not the form", "small letters"},
 		"an own one that is off":     {"{off: own, rules: {own: {" + sound + ", when: {class: request}}}}", "", ""},
 		"a setting that is unknown":  {rule(sound + ", when: {class: request, colour: red}"), `unknown setting "colour"`, ""},
+		"acts by actor":              {rule("per: actor, more_than: 20, within: 5m, means: it is, when: {class: admin}"), "", ""},
+		"acts by client":             {rule("per: client, more_than: 20, within: 5m, means: it is, when: {class: admin}"), "events of the class admin have no client", "per: target"},
+		"requests by actor":          {rule("per: actor, more_than: 20, within: 5m, means: it is, when: {class: request}"), "events of the class request have no actor", "per: target"},
 		"events of detections":       {rule(sound + ", when: {class: detection}"), `"detection" is not accepted`, ""},
 		"counted for what is not it": {rule("per: tenant, more_than: 20, within: 5m, means: it is, when: {class: request}"), `"tenant" is not accepted`, ""},
 	} {
@@ -94,7 +97,7 @@ func namesOf(kinds []alert.Kind) (all []string) {
 }
 
 func TestKindsAreOursWithoutThoseThatAreOffAndTheOperatorsOwn(t *testing.T) {
-	f, err := parseAlerts("{off: [honeypot, b], thresholds: {guessing: 60}, rules: {a: {when: {class: request}, per: api, more_than: 1, within: 1m, means: much}, b: {when: {class: admin}, per: api, more_than: 1, within: 1m, means: much}}}")
+	f, err := parseAlerts("{off: [honeypot, b], thresholds: {guessing: 60}, rules: {a: {when: {class: request}, per: api, more_than: 1, within: 1m, means: much}, b: {when: {class: admin}, per: actor, more_than: 1, within: 1m, means: much}}}")
 	if err != nil {
 		t.Fatal(err)
 	}
