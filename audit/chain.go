@@ -1,8 +1,8 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,8 @@ const (
 type chain struct {
 	Options
 	mac  *linker
+	tree *tree
+	salt salts
 	ring *ring
 	turn int // which copy of the head is written next
 	boot [bootSize]byte
@@ -38,6 +41,7 @@ type chain struct {
 	started time.Time // when it began
 	last    head      // of the last line that was written
 	pending []byte    // lines that are not written yet
+	form    []byte    // reused
 	ahead   head      // of the last line that is pending
 
 	checked   uint64 // the last line that a durable checkpoint covers
@@ -46,15 +50,34 @@ type chain struct {
 	sealed    uint64     // the line that it covers
 	sealFault error      // why the last one could not be made
 	retained  time.Time  // when old segments were looked for
+	unplaced  []*rewrite // new forms of segments, of which the log tells already
 }
 
 // add puts an event behind the pending lines.
 func (c *chain) add(event []byte, ref uint64) {
-	from := len(c.pending)
+	salt := c.salt.next()
 	c.ahead.seq++
-	c.pending = appendLine(c.pending, c.ahead.seq, ref, event)
-	c.ahead.mac = c.mac.link(c.ahead.mac, c.pending[from:])
-	c.pending = appendMac(c.pending, c.ahead.mac)
+	c.form = appendForm(c.form[:0], c.ahead.seq, ref, commitment(salt, event))
+	c.ahead.mac = c.mac.link(c.ahead.mac, c.form)
+	c.tree.add(c.form)
+	c.pending = appendLine(c.pending, c.ahead.seq, ref, event, salt, c.ahead.mac)
+}
+
+// salts are random; they are fetched many at a time.
+type salts struct {
+	bytes [64 * saltSize]byte
+	left  int
+}
+
+func (s *salts) next() (salt [saltSize]byte) {
+	if s.left == 0 {
+		_, _ = rand.Read(s.bytes[:]) // it never fails: the program ends first
+		s.left = len(s.bytes)
+	}
+	s.left -= saltSize
+	copy(salt[:], s.bytes[s.left:])
+	clear(s.bytes[s.left : s.left+saltSize])
+	return salt
 }
 
 // tell adds an event about the log itself.
@@ -74,12 +97,12 @@ type linker struct {
 
 func newLinker(key []byte) *linker { return &linker{hash: hmac.New(newHash, key)} }
 
-// link is the mac of a line behind another.
-func (k *linker) link(before [macSize]byte, line []byte) [macSize]byte {
+// link is the mac of a line behind another, given its form.
+func (k *linker) link(before [macSize]byte, form []byte) [macSize]byte {
 	k.before = before
 	k.hash.Reset()
 	k.hash.Write(k.before[:])
-	k.hash.Write(line)
+	k.hash.Write(form)
 	k.hash.Sum(k.mac[:0])
 	return k.mac
 }
@@ -87,7 +110,19 @@ func (k *linker) link(before [macSize]byte, line []byte) [macSize]byte {
 // write appends the pending lines to the segment in one step, and then notes in
 // the ring how far the chain has come. If only a part of them could be written the
 // file is cut back; what a reader saw of them will be written again, byte by byte.
+//
+// The hashes of the tree come after the lines, from which they can be made anew.
 func (c *chain) write() error {
+	if err := c.writeLines(); err != nil {
+		return err
+	}
+	if c.tree.settled.size == c.ahead.seq {
+		return nil
+	}
+	return c.tree.write()
+}
+
+func (c *chain) writeLines() error {
 	if len(c.pending) == 0 {
 		return nil
 	}
@@ -160,6 +195,9 @@ func (c *chain) upkeep() error {
 	if c.sealing != nil {
 		return c.sealFault
 	}
+	if err := c.place(); err != nil {
+		c.Warn(fmt.Errorf("event log: %w", err)) // recording goes on, and it is tried again
+	}
 	age := c.Now().Sub(c.checkedAt)
 	if c.last.seq > c.checked && (c.last.seq-c.checked >= checkpointEach || age >= checkpointAge || age < 0) || c.sealFault != nil {
 		c.seal(c.file, false)
@@ -179,30 +217,44 @@ func (c *chain) upkeep() error {
 func (c *chain) seal(file *os.File, ended bool) {
 	done := make(chan error, 1)
 	c.sealing, c.sealed = done, c.last.seq
-	at, now := c.last, c.Now()
-	go func() { done <- c.makeCheckpoint(file, at, now, ended) }()
+	point := sealing{at: c.last, root: c.tree.settled.root(), now: c.Now(), file: file, ended: ended, tree: slices.Clone(c.tree.files[:])}
+	go func() { done <- c.makeCheckpoint(point) }()
+}
+
+// sealing is what a checkpoint is made of.
+type sealing struct {
+	at    head
+	root  hashValue
+	now   time.Time
+	file  *os.File // the segment; nil: there is none yet
+	ended bool     // nothing more comes into it
+	tree  []*os.File
 }
 
 // makeCheckpoint touches nothing that the drain changes.
-func (c *chain) makeCheckpoint(file *os.File, at head, now time.Time, ended bool) error {
-	if file != nil {
-		if err := file.Sync(); err != nil {
+func (c *chain) makeCheckpoint(s sealing) (err error) {
+	if s.file != nil {
+		if err = s.file.Sync(); err != nil {
 			err = fmt.Errorf("make the event log durable: %w", err)
-			if ended {
-				err = errors.Join(err, file.Close())
-			}
-			return err
+		}
+		if s.ended {
+			err = errors.Join(err, s.file.Close())
 		}
 	}
-	point := signCheckpoint(c.Node, at, now, c.Sign)
-	err := AppendCheckpoint(c.Dir, point)
-	if ended {
-		err = errors.Join(err, file.Close())
+	if err == nil {
+		err = syncFiles(s.tree)
 	}
-	if err == nil && c.Checkpointed != nil {
+	if err != nil {
+		return err
+	}
+	point := signCheckpoint(c.Node, s.at, s.root, s.now, c.Sign)
+	if err := AppendCheckpoint(c.Dir, point); err != nil {
+		return err
+	}
+	if c.Checkpointed != nil {
 		c.Checkpointed(point)
 	}
-	return err
+	return nil
 }
 
 // poll takes the result of a checkpoint under way, and waits for it if it must.
@@ -316,7 +368,7 @@ func (c *chain) thin(names []string, points []Checkpoint) error {
 	}
 	var kept []Checkpoint
 	for i, point := range points {
-		again := i > 0 && points[i-1].Seq == point.Seq && bytes.Equal(points[i-1].Mac, point.Mac)
+		again := i > 0 && points[i-1].Seq == point.Seq && points[i-1].Mac == point.Mac
 		if (ends[point.Seq] || point.Seq >= c.first) && !again {
 			kept = append(kept, point)
 		}
@@ -355,10 +407,14 @@ func (c *chain) lastReferences(n uint64) (refs map[uint64]bool, highest uint64, 
 }
 
 func (c *chain) close() error {
-	if c.file == nil {
-		return nil
+	var err error
+	if c.file != nil {
+		err = c.file.Close()
 	}
-	return c.file.Close()
+	if c.tree != nil {
+		err = errors.Join(err, c.tree.close())
+	}
+	return err
 }
 
 // equalMacs compares in constant time: a log's macs are no secrets, but nobody has

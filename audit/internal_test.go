@@ -47,6 +47,9 @@ func stopped(t *testing.T) Options {
 		}
 	}
 	copied := testOptions(t.TempDir())
+	if err := os.CopyFS(filepath.Join(copied.Dir, treeFolder), os.DirFS(filepath.Join(o.Dir, treeFolder))); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{ringName, checkpointsName, segmentName(1)} {
 		text, err := os.ReadFile(filepath.Join(o.Dir, name))
 		if err != nil {
@@ -132,8 +135,7 @@ func TestRingKnowsTheLastRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	forged := appendLine(nil, 1, 1, AppendJSON(nil, &Event{ID: "forged"}))
-	forged = appendMac(forged, newLinker(o.Key).link([macSize]byte{}, forged))
+	forged := forge(o.Key, [macSize]byte{}, 1, AppendJSON(nil, &Event{ID: "forged"}))
 	if err := os.WriteFile(filepath.Join(copied.Dir, segmentName(1)), forged, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +146,13 @@ func TestRingKnowsTheLastRecord(t *testing.T) {
 	if _, err := Open(copied); err == nil || !strings.Contains(err.Error(), "was changed") {
 		t.Errorf("open: %v", err)
 	}
+}
+
+// forge makes a line as somebody does who has the chain's key.
+func forge(key []byte, before [macSize]byte, seq uint64, event []byte) []byte {
+	var salt [saltSize]byte
+	mac := newLinker(key).link(before, appendForm(nil, seq, seq, commitment(salt, event)))
+	return appendLine(nil, seq, seq, event, salt, mac)
 }
 
 func TestPowerTakesNothingThatACheckpointCovers(t *testing.T) {
@@ -157,7 +166,7 @@ func TestPowerTakesNothingThatACheckpointCovers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	point := signCheckpoint("n1", head{seq: l.seq + 1, mac: l.mac}, time.Unix(0, 0), o.Sign)
+	point := signCheckpoint("n1", head{seq: l.seq + 1, mac: l.mac}, hashValue{}, time.Unix(0, 0), o.Sign)
 	if err := AppendCheckpoint(o.Dir, point); err != nil {
 		t.Fatal(err)
 	}
@@ -395,16 +404,27 @@ func TestOptionsAreChecked(t *testing.T) {
 }
 
 func FuzzParseLine(f *testing.F) {
-	body := appendLine(nil, 17, 21, []byte(`{"id":"r1"}`))
-	f.Add(appendMac(body, [macSize]byte{1, 2, 3}))
-	f.Add([]byte(`{"seq":01,"ref":+1,"event":{},"mac":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`))
+	event, mac := []byte(`{"id":"r1"}`), [macSize]byte{1, 2, 3}
+	whole := appendLine(nil, 17, 21, event, [saltSize]byte{7}, mac)
+	l, err := parseLine(bytes.TrimSuffix(whole, []byte("\n")))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add(appendTombstone(nil, &l, event, newMark()))
+	f.Add(appendTombstone(nil, &l, nil, newMark()))
+	f.Add([]byte(`{"seq":01,"ref":+1,"event":{},"salt":"AAAAAAAAAAAAAAAAAAAAAA","mac":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		l, err := parseLine(bytes.TrimSuffix(text, []byte("\n")))
+		text = bytes.TrimSuffix(text, []byte("\n"))
+		l, err := parseLine(text)
 		if err != nil {
 			return
 		}
-		again := appendMac(appendLine(nil, l.seq, l.ref, l.event), l.mac)
-		if !bytes.Equal(bytes.TrimSuffix(again, []byte("\n")), bytes.TrimSuffix(text, []byte("\n"))) {
+		again := appendLine(nil, l.seq, l.ref, l.event, l.salt, l.mac)
+		if l.by != "" {
+			again = appendTombstone(nil, &l, l.event, l.by)
+		}
+		if !bytes.Equal(bytes.TrimSuffix(again, []byte("\n")), text) {
 			t.Errorf("%q was read, and is written %q", text, again)
 		}
 	})

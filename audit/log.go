@@ -82,6 +82,7 @@ type Log struct {
 	asked  atomic.Bool           // somebody has rung the bell already
 	bell   chan struct{}
 	flush  chan chan error
+	asks   chan func() // what others want done between two writes
 	stop   chan struct{}
 	done   chan struct{}
 
@@ -89,6 +90,8 @@ type Log struct {
 	seqs  []uint64 // the numbers of their lines
 	added int      // how many of them are pending in the chain
 	text  []byte   // reused by the drain
+
+	rewriting sync.Mutex // held while segments are written anew
 
 	closing  sync.Once
 	closeErr error
@@ -124,7 +127,7 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	if err := c.recover(); err != nil {
+	if err := errors.Join(c.recover(), c.finishRewrites()); err != nil {
 		return nil, errors.Join(err, c.close(), lock.Close())
 	}
 	if o.Written != nil {
@@ -132,7 +135,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{
 		ring: c.ring, chain: c, flood: newFlood(o.Flood, c.ring), now: o.Now, warn: o.Warn, lock: lock,
-		bell: make(chan struct{}, 1), flush: make(chan chan error), stop: make(chan struct{}), done: make(chan struct{}),
+		bell: make(chan struct{}, 1), flush: make(chan chan error), asks: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go l.drain()
 	return l, nil
@@ -198,6 +201,44 @@ func (l *Log) Flush() error {
 	}
 }
 
+// ask has the drain do something between two writes, after it has written what is complete.
+func (l *Log) ask(do func(*chain) error) error {
+	answer := make(chan error, 1)
+	work := func() {
+		err := l.settle(l.write())
+		if err == nil {
+			err = do(l.chain)
+		}
+		answer <- err
+	}
+	select {
+	case l.asks <- work:
+		return <-answer
+	case <-l.done:
+		return errClosed
+	}
+}
+
+// Checkpoint signs a checkpoint of everything that is complete, and returns it.
+func (l *Log) Checkpoint() (point Checkpoint, err error) {
+	err = l.ask(func(c *chain) error {
+		if c.sealing != nil || c.last.seq > c.checked || c.sealFault != nil {
+			if err := c.checkpoint(); err != nil {
+				return err
+			}
+		}
+		points, _, err := readCheckpoints(c.Dir)
+		if err != nil {
+			return err
+		}
+		if point = newestOf(points); point.Seq == 0 {
+			return errors.New("nothing has been recorded yet, so that there is nothing to sign")
+		}
+		return nil
+	})
+	return point, err
+}
+
 // Close writes what is in the ring, signs a last checkpoint and ends the goroutine.
 // Events that are still under way are written as "interrupted". From then on Begin
 // refuses.
@@ -237,6 +278,8 @@ func (l *Log) drain() {
 		case answer := <-l.flush:
 			l.flood.close(l.now(), false)
 			answer <- l.settle(l.write())
+		case do := <-l.asks:
+			do()
 		case <-tick.C:
 			l.flood.close(l.now(), false)
 			_ = l.settle(l.write())
@@ -250,6 +293,9 @@ func (l *Log) drain() {
 // write puts what is complete into the segment, and only then gives its slots back.
 // If that fails they are kept, and every Begin fails until it succeeds.
 func (l *Log) write() error {
+	if err := l.chain.write(); err != nil { // what a failure left comes first
+		return err
+	}
 	l.batch = l.ring.collect(l.batch)
 	slices.SortFunc(l.batch[l.added:], l.ring.byReference)
 	for _, i := range l.batch[l.added:] {

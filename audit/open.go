@@ -32,6 +32,13 @@ func openChain(o Options) (*chain, error) {
 	if found, err = c.openRing(end); err != nil {
 		return nil, err
 	}
+	rebuilt, err := c.openTree(points)
+	if err != nil {
+		return nil, err
+	}
+	if rebuilt {
+		found = append(found, &Event{Code: "tree_rebuilt", Detail: "the tree of hashes was not whole, and was made anew from the records; it is the one that the checkpoints say"})
+	}
 	if err := c.repair(end, size); err != nil {
 		return nil, err
 	}
@@ -131,7 +138,7 @@ func (c *chain) reaches(points []Checkpoint) error {
 	switch {
 	case newest.Seq > c.last.seq:
 		return c.cutOff(newest.Seq, "a checkpoint covers")
-	case newest.Seq == c.last.seq && !equalMacs(newest.Mac, c.last.mac[:]):
+	case newest.Seq == c.last.seq && !equalMacs(newest.Mac[:], c.last.mac[:]):
 		return fmt.Errorf("event log %s: its last line is not the one that a checkpoint covers: it was changed. Keep the folder as evidence, and start with an empty one", c.Dir)
 	}
 	c.checked = newest.Seq
@@ -176,10 +183,82 @@ func (c *chain) openRing(e end) (found []*Event, err error) {
 	}), nil
 }
 
+// openTree goes on with the tree of hashes from the newest checkpoint, and adds the lines
+// behind it. Files that are not whole are made anew where every line is still there.
+func (c *chain) openTree(points []Checkpoint) (rebuilt bool, err error) {
+	files := &hashes{dir: c.Dir}
+	defer files.close()
+	newest := newestOf(points)
+	from, err := files.frontier(newest.Seq)
+	if err == nil && newest.Seq > 0 && from.root() != hashValue(newest.Root) {
+		err = fmt.Errorf("%w: its root at record %d is not the one that a checkpoint names", errNoHashes, newest.Seq)
+	}
+	if errors.Is(err, errNoHashes) {
+		if fault := c.growTree(frontier{}, newest); fault != nil {
+			return false, fmt.Errorf("event log %s: %w, and it cannot be made anew: %w", c.Dir, err, fault)
+		}
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("event log %s: %w", c.Dir, err)
+	}
+	return false, c.growTree(from, newest)
+}
+
+// newestOf is the checkpoint that covers most; the zero one if there is none.
+func newestOf(points []Checkpoint) (newest Checkpoint) {
+	for _, point := range points {
+		if point.Seq >= newest.Seq {
+			newest = point
+		}
+	}
+	return newest
+}
+
+// growTree adds the lines behind a frontier, and looks whether they lead to what a
+// checkpoint says.
+func (c *chain) growTree(from frontier, point Checkpoint) error {
+	c.tree = newTree(c.Dir, from)
+	names, err := segments(c.Dir)
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
+		if i+1 < len(names) && first(names[i+1]) <= from.size+1 {
+			continue
+		}
+		if err := eachLine(c.Dir, name, func(l line) error { return c.growLine(l, point) }); err != nil {
+			return fmt.Errorf("event log %s: %w; run `pavise log verify`", c.Dir, err)
+		}
+	}
+	if c.tree.ahead.size != c.last.seq {
+		return fmt.Errorf("event log %s: records behind %d are missing; run `pavise log verify`, keep the folder as evidence, and start with an empty one", c.Dir, c.tree.ahead.size)
+	}
+	return nil
+}
+
+func (c *chain) growLine(l line, point Checkpoint) error {
+	if l.seq <= c.tree.ahead.size {
+		return nil
+	}
+	if l.seq != c.tree.ahead.size+1 {
+		return fmt.Errorf("record %d stands where %d should", l.seq, c.tree.ahead.size+1)
+	}
+	c.form = appendForm(c.form[:0], l.seq, l.ref, l.commit())
+	c.tree.add(c.form)
+	if l.seq == point.Seq && c.tree.ahead.root() != hashValue(point.Root) {
+		return fmt.Errorf("records up to %d are not those that a checkpoint covers: they were changed. Keep the folder as evidence, and start with an empty one", l.seq)
+	}
+	return nil
+}
+
 // repair cuts off what is torn, and opens the last segment for appending.
 func (c *chain) repair(e end, checkpoints int64) error {
 	if err := cutFile(filepath.Join(c.Dir, checkpointsName), checkpoints); err != nil {
 		return err
+	}
+	if err := errors.Join(c.tree.cut(), c.tree.write()); err != nil {
+		return fmt.Errorf("event log: %w", err)
 	}
 	if e.name == "" {
 		return nil

@@ -83,34 +83,54 @@ func TestAnybodyCanVerifyTheLog(t *testing.T) {
 		t.Skip("openssl is not installed; make test installs it")
 	}
 	page := readme(t)
-	checkpoint, chain := recipe(t, page, "checkpoint"), recipe(t, page, "chain")
+	scripts := []struct{ name, script string }{
+		{"checkpoint", recipe(t, page, "checkpoint")}, {"tree", recipe(t, page, "tree")}, {"chain", recipe(t, page, "chain")},
+	}
+	const signed, tree, chain = "record 40 is the one that was signed", "the tree is the one that was signed", "the chain is whole"
 	tests := []struct {
-		name       string
-		change     func(t *testing.T, dir string)
-		checkpoint string // what the script prints, and ends with 0; empty: it fails
-		chain      string
+		name   string
+		change func(t *testing.T, dir string)
+		want   [3]string // what the scripts print, and end with 0; empty: they fail
 	}{
-		{"a whole log", func(*testing.T, string) {}, "record 40 is the one that was signed", "the chain is whole"},
-		{"a changed record", edit("events-*.jsonl", `"method":"GET","path":"/7"`, `"method":"GET","path":"/8"`), "record 40", ""},
-		{"a removed record", edit("events-*.jsonl", `(?m)^{"seq":7,.*\n`, ""), "record 40", ""},
-		{"a changed last record", edit("events-*.jsonl", `(?m)^({"seq":40,.*"mac":").`, "${1}_"), "", ""},
-		{"a changed checkpoint", edit("checkpoints.jsonl", `"seq":40`, `"seq":39`), "", "the chain is whole"},
-		{"another signature", edit("checkpoints.jsonl", `"sig":"..`, `"sig":"AA`), "", "the chain is whole"},
-		{"another key", edit("chain.key", `^..`, "00"), "record 40", ""},
+		{"a whole log", func(*testing.T, string) {}, [3]string{signed, tree, chain}},
+		{"an erased record", eraseSome, [3]string{"record 41 is", tree, chain}},
+		{"a changed record", edit("events-*.jsonl", `"method":"GET","path":"/7"`, `"method":"GET","path":"/8"`), [3]string{signed, "", ""}},
+		{"a removed record", edit("events-*.jsonl", `(?m)^{"seq":7,.*\n`, ""), [3]string{signed, "", ""}},
+		{"a changed last record", edit("events-*.jsonl", `(?m)^({"seq":40,.*"mac":").`, "${1}_"), [3]string{"", tree, ""}},
+		{"a changed checkpoint", edit("checkpoints.txt", `(?m)^40$`, "39"), [3]string{"", "", chain}},
+		{"another signature", edit("checkpoints.txt", `(?m)^(— \S+ .{12}).`, "${1}/"), [3]string{"", tree, chain}},
+		{"another key", edit("chain.key", `^..`, "00"), [3]string{signed, tree, ""}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dir := logFor(t)
 			test.change(t, dir)
-			for _, one := range []struct{ name, script, want string }{{"checkpoint", checkpoint, test.checkpoint}, {"chain", chain, test.chain}} {
+			for i, one := range scripts {
 				command := exec.Command("bash", "-e", "-u", "-o", "pipefail", "-c", one.script)
 				command.Dir = dir
 				out, err := command.CombinedOutput()
-				if one.want == "" && err == nil || one.want != "" && (err != nil || !strings.Contains(string(out), one.want)) {
-					t.Errorf("%s: %v, want %q:\n%s", one.name, err, one.want, out)
+				if want := test.want[i]; want == "" && err == nil || want != "" && (err != nil || !strings.Contains(string(out), want)) {
+					t.Errorf("%s: %v, want %q:\n%s", one.name, err, want, out)
 				}
 			}
 		})
+	}
+}
+
+// eraseSome erases a person from the log of logFor.
+func eraseSome(t *testing.T, dir string) {
+	t.Helper()
+	sign := ed25519.NewKeyFromSeed(signSeed)
+	log, err := audit.Open(audit.Options{Dir: dir, Node: "gw 1", Key: bytes.Repeat([]byte{7}, 32), Sign: sign, Now: time.Now, Slots: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := log.Erase(t.Context(), audit.Erasure{User: "ann", Actor: "root", Reason: "request 7"})
+	if err != nil || done.Records != 4 || done.Segments != 1 {
+		t.Fatalf("%+v %v", done, err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -120,10 +140,7 @@ func logFor(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	key := bytes.Repeat([]byte{7}, 32)
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	private := signer()
 	log, err := audit.Open(audit.Options{Dir: dir, Node: "gw 1", Key: key, Sign: private, Now: time.Now, Slots: 64, SegmentSize: 2048})
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +149,9 @@ func logFor(t *testing.T) string {
 		e := &audit.Event{
 			ID: fmt.Sprint("r", i), Time: time.Now(), Class: audit.Request, Decision: audit.Accepted, Method: "GET", Path: fmt.Sprint("/", i),
 			UserAgent: "a \\ \"quote\",\"mac\":\"x\"} é \u2028\n$(false) %s `false`",
+		}
+		if i >= 20 && i < 24 {
+			e.User = "ann"
 		}
 		if err := audit.Record(log, e); err != nil {
 			t.Fatal(err)
@@ -143,7 +163,7 @@ func logFor(t *testing.T) string {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKIXPublicKey(public)
+	der, err := x509.MarshalPKIXPublicKey(public())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -163,7 +163,7 @@ func TestBeginningThatNobodyRemovedIsMissed(t *testing.T) {
 	t.Run("the checkpoint that anchors the rest", func(t *testing.T) {
 		dir, names := build(t)
 		remove(t, names[0])
-		remove(t, filepath.Join(dir, "checkpoints.jsonl"))
+		remove(t, filepath.Join(dir, "checkpoints.txt"))
 		if f := verify(t, dir).Fault; f == nil || !strings.Contains(f.Why, "no checkpoint covers") {
 			t.Errorf("fault %v", f)
 		}

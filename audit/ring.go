@@ -307,6 +307,22 @@ func (r *ring) release(i uint32) {
 	r.free[i/64].Or(1 << (i % 64))
 }
 
+// wipe clears the free slots, which hold what was in them last.
+func (r *ring) wipe() {
+	for w := range r.free {
+		for bit := range 64 {
+			mask := uint64(1) << bit
+			if set := r.free[w].Load(); set&mask == 0 || !r.free[w].CompareAndSwap(set, set&^mask) {
+				continue // in use, or taken just now: it will be written over
+			}
+			if s := r.slot(uint32(w*64 + bit)); binary.LittleEndian.Uint64(s[refAt:]) != 0 {
+				clear(s)
+			}
+			r.free[w].Or(mask)
+		}
+	}
+}
+
 // interrupt takes the slots that are begun away from their holders.
 func (r *ring) interrupt() []uint32 {
 	var taken []uint32

@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -17,17 +18,33 @@ import (
 
 // A segment is a file of lines. Each line is
 //
-//	{"seq":17,"ref":21,"event":{…},"mac":"…"}
+//	{"seq":17,"ref":21,"event":{…},"salt":"…","mac":"…"}
 //
-// where mac is the HMAC-SHA-256, under the chain's key, of the line before's mac
-// (32 zero bytes before the first) and of this line up to `,"mac"`. A segment's
-// name holds the number of its first line, so that the segments of a log have one
-// order.
+// What the chain and the tree commit to is the line's form:
+//
+//	{"seq":17,"ref":21,"hash":"…"}
+//
+// where hash is the SHA-256 of the salt's 16 random bytes and the event. So an event can be
+// taken away later, and whoever has the hash cannot find out by trying what it said, because
+// the salt goes with it. What is left is a tombstone:
+//
+//	{"seq":17,"ref":21,"hash":"…","event":{…},"by":"…","mac":"…"}
+//
+// where event is what is not personal, or missing, and by is the id of the event that says
+// why. mac is the HMAC-SHA-256, under the chain's key, of the line before's mac (32 zero
+// bytes before the first) and of this line's form. A segment's name holds the number of its
+// first line, so that the segments of a log have one order.
 
 const (
 	macSize       = 32
 	segmentPrefix = "events-"
 	segmentSuffix = ".jsonl"
+
+	saltSize = 16
+	markSize = 22 // of a salt, or the id of an erasure, in base64url
+
+	// formSize bounds a line's form: two numbers of 20 digits, a hash, and names.
+	formSize = 7 + 20 + 7 + 20 + 9 + 43 + 2
 
 	// maxLine bounds what is read as one line, in bytes.
 	maxLine = maxEvent + 512
@@ -76,22 +93,64 @@ func first(name string) uint64 {
 	return n
 }
 
-// line is one line of a segment.
+// line is one line of a segment, or its tombstone.
 type line struct {
 	seq, ref uint64
-	event    []byte
-	body     []byte // what the mac covers
+	event    []byte // nil: nothing is left of it
+	salt     [saltSize]byte
+	hash     [hashSize]byte // of a tombstone; else commit computes it
+	by       string         // id of the event that says why it is a tombstone; empty: it is none
 	mac      [macSize]byte
+	text     []byte // all of it, without the line break
 }
 
-// appendLine appends a line up to its mac.
-func appendLine(dst []byte, seq, ref uint64, event []byte) []byte {
+// commitment is what a form says of an event.
+func commitment(salt [saltSize]byte, event []byte) [hashSize]byte {
+	var buffer [saltSize + maxEvent]byte
+	text := append(buffer[:0], salt[:]...)
+	return sha256.Sum256(append(text, event...))
+}
+
+// commit is the hash that the line's form holds.
+func (l *line) commit() [hashSize]byte {
+	if l.by != "" {
+		return l.hash
+	}
+	return commitment(l.salt, l.event)
+}
+
+// appendForm appends what the chain and the tree commit to.
+func appendForm(dst []byte, seq, ref uint64, hash [hashSize]byte) []byte {
+	dst = append(appendNumbers(dst, seq, ref), `,"hash":"`...)
+	dst = base64.RawURLEncoding.AppendEncode(dst, hash[:])
+	return append(dst, `"}`...)
+}
+
+func appendNumbers(dst []byte, seq, ref uint64) []byte {
 	dst = append(dst, `{"seq":`...)
 	dst = strconv.AppendUint(dst, seq, 10)
 	dst = append(dst, `,"ref":`...)
-	dst = strconv.AppendUint(dst, ref, 10)
-	dst = append(dst, `,"event":`...)
-	return append(dst, event...)
+	return strconv.AppendUint(dst, ref, 10)
+}
+
+// appendLine appends a line with its event.
+func appendLine(dst []byte, seq, ref uint64, event []byte, salt [saltSize]byte, mac [macSize]byte) []byte {
+	dst = append(appendNumbers(dst, seq, ref), `,"event":`...)
+	dst = append(append(dst, event...), `,"salt":"`...)
+	dst = base64.RawURLEncoding.AppendEncode(dst, salt[:])
+	return appendMac(append(dst, '"'), mac)
+}
+
+// appendTombstone appends what stands in the place of a line. An empty event is left out.
+func appendTombstone(dst []byte, l *line, event []byte, by string) []byte {
+	hash := l.commit()
+	dst = append(appendNumbers(dst, l.seq, l.ref), `,"hash":"`...)
+	dst = append(base64.RawURLEncoding.AppendEncode(dst, hash[:]), '"')
+	if len(event) > 0 {
+		dst = append(append(dst, `,"event":`...), event...)
+	}
+	dst = append(append(dst, `,"by":"`...), by...)
+	return appendMac(append(dst, '"'), l.mac)
 }
 
 // appendMac appends the rest of a line.
@@ -103,8 +162,13 @@ func appendMac(dst []byte, mac [macSize]byte) []byte {
 
 var errNoLine = errors.New("it is no line of an event log")
 
-// macField is how long the end of a line is: `,"mac":"`, the mac, `"}`.
-const macField = 8 + 43 + 2
+// The ends of a line have one length: `,"mac":"`, the mac, `"}`; and the marks before it.
+const (
+	macField  = 8 + 43 + 2
+	saltField = 9 + markSize + 1
+	byField   = 7 + markSize + 1
+	hashField = 9 + 43 + 1
+)
 
 // parseLine reads a line, without its line break, strictly. The event itself is
 // not looked into. The result points into text.
@@ -113,27 +177,74 @@ func parseLine(text []byte) (l line, err error) {
 	if at < 0 || len(text) > maxLine || !bytes.HasPrefix(text[at:], []byte(`,"mac":"`)) || !bytes.HasSuffix(text, []byte(`"}`)) {
 		return l, errNoLine
 	}
-	var mac [macSize + 1]byte // Decode may touch one more
-	n, err := base64.RawURLEncoding.Strict().Decode(mac[:], text[at+8:len(text)-2])
-	if err != nil || n != macSize {
+	if !decodeMark(l.mac[:], text[at+8:len(text)-2]) {
 		return l, errors.New("its mac is no mac")
 	}
-	l.mac, l.body = [macSize]byte(mac[:macSize]), text[:at]
-	rest, ok := bytes.CutPrefix(l.body, []byte(`{"seq":`))
+	l.text = text
+	rest, ok := bytes.CutPrefix(text[:at], []byte(`{"seq":`))
 	if !ok {
 		return l, errNoLine
 	}
 	if l.seq, rest, ok = cutNumber(rest, `,"ref":`); !ok {
 		return l, errors.New("it has no number")
 	}
-	if l.ref, rest, ok = cutNumber(rest, `,"event":`); !ok {
+	if l.ref, rest, ok = cutNumber(rest, `,`); !ok {
 		return l, errors.New("it has no reference")
 	}
-	if len(rest) < 2 || rest[0] != '{' || rest[len(rest)-1] != '}' || bytes.IndexByte(rest, '\n') >= 0 {
-		return l, errors.New("it has no event")
+	if bytes.HasPrefix(rest, []byte(`"hash":"`)) {
+		return l, l.parseTombstone(rest)
 	}
-	l.event = rest
-	return l, nil
+	at = len(rest) - saltField
+	if at < 0 || !bytes.HasPrefix(rest[at:], []byte(`,"salt":"`)) || !decodeMark(l.salt[:], rest[at+9:len(rest)-1]) || rest[len(rest)-1] != '"' {
+		return l, errors.New("it has no salt")
+	}
+	return l, l.takeEvent(rest[:at])
+}
+
+// parseTombstone reads what stands between the reference and the mac.
+func (l *line) parseTombstone(rest []byte) error {
+	at := len(rest) - byField
+	if at < hashField-1 || !bytes.HasPrefix(rest[at:], []byte(`,"by":"`)) || rest[len(rest)-1] != '"' || !isMark(rest[at+7:len(rest)-1]) {
+		return errors.New("it has neither an event nor says who took it away")
+	}
+	l.by = string(rest[at+7 : len(rest)-1])
+	hash := rest[len(`"hash":"`):at]
+	if len(hash) < 44 || hash[43] != '"' || !decodeMark(l.hash[:], hash[:43]) {
+		return errors.New("its hash is no hash")
+	}
+	if left := hash[44:]; len(left) > 0 {
+		if left[0] != ',' {
+			return errNoLine
+		}
+		return l.takeEvent(left[1:])
+	}
+	return nil
+}
+
+func (l *line) takeEvent(text []byte) error {
+	event, ok := bytes.CutPrefix(text, []byte(`"event":`))
+	if !ok || len(event) < 2 || len(event) > maxEvent || event[0] != '{' || event[len(event)-1] != '}' || bytes.IndexByte(event, '\n') >= 0 {
+		return errors.New("it has no event")
+	}
+	l.event = event
+	return nil
+}
+
+// decodeMark reads exactly as many bytes as dst has, in base64url.
+func decodeMark(dst, text []byte) bool {
+	var out [hashSize + 4]byte // Decode may touch more than it returns
+	if len(text) != base64.RawURLEncoding.EncodedLen(len(dst)) || bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, '\n') >= 0 {
+		return false
+	}
+	n, err := base64.RawURLEncoding.Strict().Decode(out[:], text)
+	copy(dst, out[:])
+	return err == nil && n == len(dst)
+}
+
+// isMark reports whether a text can be the id of an erasure.
+func isMark(text []byte) bool {
+	var mark [saltSize]byte
+	return decodeMark(mark[:], text)
 }
 
 // cutNumber reads a number as strconv writes it, and what must stand behind it.

@@ -16,6 +16,9 @@ import (
 type Report struct {
 	Lines       uint64 // that were checked
 	First, Last uint64 // numbers of the first and the last line
+	Erased      uint64 // lines of which an erasure took what was personal
+	Expired     uint64 // lines of which retention left nothing but their hashes
+	Root        Hash   // of the tree of all lines up to Last
 	Checkpoints int
 	Covered     uint64 // the last line that a signed checkpoint covers; what follows rests on the chain's key alone
 	Head        uint64 // how far the ring says the chain went; 0: there is no ring beside it
@@ -39,7 +42,9 @@ func (f *Fault) Error() string {
 // Verify checks every line of the log in dir against the chain's key, and every
 // checkpoint against the public key. The first bad record, after an edit, a
 // deletion, an insertion or a reorder, is named in the report, and so is an end
-// that is before a checkpoint, or before what the ring beside it knows of.
+// that is before a checkpoint, or before what the ring beside it knows of; a tree of hashes
+// that is not that of the lines; and a line of which something was taken away that no event
+// says.
 //
 // A rewriting by somebody who has the chain's key is found by the checkpoints, or,
 // if he removed those too, by one that was kept elsewhere: pass it in known. Whoever
@@ -48,8 +53,10 @@ func (f *Fault) Error() string {
 // It may run while the log is written. The error is for what could not be read.
 func Verify(dir string, key []byte, public ed25519.PublicKey, known ...Checkpoint) (Report, error) {
 	for try := 0; ; try++ {
-		v := &verifier{dir: dir, mac: newLinker(key), points: map[uint64]Checkpoint{}}
+		v := &verifier{dir: dir, mac: newLinker(key), points: map[uint64]Checkpoint{}, tombs: newTombs(dir)}
+		v.leaves = &leaves{files: hashes{dir: dir}, points: v.points}
 		err := v.run(key, public, known)
+		v.leaves.files.close()
 		if fault := (*Fault)(nil); errors.As(err, &fault) {
 			v.report.Fault, err = fault, nil
 		}
@@ -66,8 +73,10 @@ type verifier struct {
 	dir     string
 	mac     *linker
 	points  map[uint64]Checkpoint
+	leaves  *leaves
+	tombs   *tombs
 	last    head
-	removed uint64 // the last line that retention says it removed
+	form    []byte // reused
 	report  Report
 }
 
@@ -94,7 +103,15 @@ func (v *verifier) run(key []byte, public ed25519.PublicKey, known []Checkpoint)
 		}
 	}
 	v.report.Last = v.last.seq
-	return v.reaches(names, ring)
+	if err := v.reaches(names, ring); err != nil {
+		return err
+	}
+	v.report.Root = Hash(v.leaves.edge.root())
+	if err := v.leaves.end(v.report.Covered); err != nil {
+		return err
+	}
+	v.report.Erased, v.report.Expired = v.tombs.erased, v.tombs.expired
+	return v.tombs.end(v.report.First)
 }
 
 // readHead reads what the ring says, from the file: a running log has it mapped.
@@ -135,7 +152,7 @@ func (v *verifier) readPoints(public ed25519.PublicKey, known []Checkpoint) erro
 		if !point.Signed(public) {
 			return &Fault{file, number, point.Seq, "the signature of the checkpoint does not match"}
 		}
-		if other, ok := v.points[point.Seq]; ok && !bytes.Equal(other.Mac, point.Mac) {
+		if other, ok := v.points[point.Seq]; ok && (other.Mac != point.Mac || other.Root != point.Root) {
 			return &Fault{file, number, point.Seq, "two checkpoints of one record differ: the log was rewritten"}
 		}
 		v.points[point.Seq] = point
@@ -161,8 +178,8 @@ func (v *verifier) reaches(names []string, ring head) error {
 		return &Fault{end, 0, ring.seq, "the ring knows another last record: the log was rewritten"}
 	case v.last.seq > 0 && len(v.points) == 0:
 		return &Fault{checkpointsName, 0, 0, "every log has a checkpoint, this has none: they were removed"}
-	case v.report.First > 1 && v.removed+1 < v.report.First:
-		return &Fault{names[0], 0, v.removed + 1, "the log begins behind it, and no event says that retention removed what was before"}
+	case v.report.First > 1 && v.tombs.removed+1 < v.report.First:
+		return &Fault{names[0], 0, v.tombs.removed + 1, "the log begins behind it, and no event says that retention removed what was before"}
 	}
 	return nil
 }
@@ -210,37 +227,27 @@ func (v *verifier) anchor(name string) error {
 	if !ok {
 		return &Fault{name, 0, v.report.First, fmt.Sprintf("earlier segments are missing, and no checkpoint covers record %d", v.report.First-1)}
 	}
-	v.last = head{seq: point.Seq, mac: [macSize]byte(point.Mac)}
-	return nil
+	v.last = head{seq: point.Seq, mac: point.Mac}
+	return v.leaves.before(point.Seq)
 }
 
 func (v *verifier) line(l line) (why string) {
 	if l.seq != v.last.seq+1 {
 		return fmt.Sprintf("number %d stands here: records were removed, inserted or put in another order", l.seq)
 	}
-	if mac := v.mac.link(v.last.mac, l.body); !equalMacs(mac[:], l.mac[:]) {
+	v.form = appendForm(v.form[:0], l.seq, l.ref, l.commit())
+	if mac := v.mac.link(v.last.mac, v.form); !equalMacs(mac[:], l.mac[:]) {
 		return "its mac does not match: it was changed, or the key is another"
 	}
-	if point, ok := v.points[l.seq]; ok && !bytes.Equal(point.Mac, l.mac[:]) {
+	if point, ok := v.points[l.seq]; ok && point.Mac != Hash(l.mac) {
 		return "a signed checkpoint says otherwise: the log was rewritten"
+	}
+	if why := v.leaves.line(l.seq, leafHash(v.form)); why != "" {
+		return why
 	}
 	v.last = head{seq: l.seq, mac: l.mac}
 	v.report.Lines++
-	if bytes.Contains(l.event, []byte(`"code":"`+codeRemoved+`"`)) {
-		v.note(l.event)
-	}
-	return ""
-}
-
-// note takes what retention says of itself.
-func (v *verifier) note(event []byte) {
-	e, err := ParseJSON(event)
-	if err != nil || e.Class != System || e.Code != codeRemoved {
-		return
-	}
-	if kept, ok := segmentFirst(e.Target); ok {
-		v.removed = max(v.removed, kept-1)
-	}
+	return v.tombs.line(&l)
 }
 
 // end looks at what stands behind the last line break. The death of a process

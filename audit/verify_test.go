@@ -117,7 +117,7 @@ func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
 
 func TestVerifyMissesNothingThatWasTakenAway(t *testing.T) {
 	attacktest.Rows(t, 145)
-	checkpoints := func(b built) string { return filepath.Join(b.dir, "checkpoints.jsonl") }
+	checkpoints := func(b built) string { return filepath.Join(b.dir, "checkpoints.txt") }
 	ring := func(b built) string { return filepath.Join(b.dir, "ring") }
 	tests := []struct {
 		name   string
@@ -142,9 +142,9 @@ func TestVerifyMissesNothingThatWasTakenAway(t *testing.T) {
 		{"the ring's file", func(t *testing.T, b built) { write(t, ring(b), nil) }, "too short"},
 		{"a checkpoint's signature", func(t *testing.T, b built) {
 			text := read(t, checkpoints(b))
-			write(t, checkpoints(b), bytes.Replace(text, []byte(`"seq":10`), []byte(`"seq":9`), 1))
+			write(t, checkpoints(b), bytes.Replace(text, []byte("n1\n10\n"), []byte("n1\n9\n"), 1))
 		}, "signature"},
-		{"a checkpoint's form", func(t *testing.T, b built) { write(t, checkpoints(b), []byte("{}\n")) }, "no checkpoint"},
+		{"a checkpoint's form", func(t *testing.T, b built) { write(t, checkpoints(b), []byte("1\n2\n3\n4\n5\n6\n7\n")) }, "no checkpoint"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -203,14 +203,14 @@ func TestVerifyFindsAFullRewrite(t *testing.T) {
 	})
 	t.Run("with the chain's key, beside the checkpoints that there were", func(t *testing.T) {
 		dir := forge(t, otherSign)
-		copyFile(t, b.dir, dir, "checkpoints.jsonl")
+		copyFile(t, b.dir, dir, "checkpoints.txt")
 		if f := verify(t, dir).Fault; f == nil || f.Seq != 10 || !strings.Contains(f.Why, "rewritten") {
 			t.Errorf("fault %v", f)
 		}
 	})
 	t.Run("with the chain's key, without checkpoints", func(t *testing.T) {
 		dir := forge(t, nil)
-		remove(t, filepath.Join(dir, "checkpoints.jsonl"))
+		remove(t, filepath.Join(dir, "checkpoints.txt"))
 		if f := verify(t, dir).Fault; f == nil {
 			t.Error("no fault")
 		}
@@ -258,8 +258,8 @@ func TestTailTornByTheDeathOfTheProcessIsNoFault(t *testing.T) {
 	for _, torn := range []string{next, next[:1], next[:8]} {
 		b := build(t)
 		write(t, b.segment, append(bytes.Join(b.lines, nil), torn...))
-		points := filepath.Join(b.dir, "checkpoints.jsonl")
-		write(t, points, append(read(t, points), `{"node":"n1","se`...))
+		points := filepath.Join(b.dir, "checkpoints.txt")
+		write(t, points, append(read(t, points), "n1\n11\nabc"...))
 		if report := verify(t, b.dir); report.Fault != nil || report.Torn != len(torn) || report.Lines != 10 {
 			t.Errorf("report %+v, want %d torn bytes and no fault", report, len(torn))
 		}
@@ -305,7 +305,7 @@ func TestLogThatWasTamperedWithIsNotOpened(t *testing.T) {
 		{"a ring of another kind", func(t *testing.T, b built) {
 			write(t, filepath.Join(b.dir, "ring"), make([]byte, 4096+8192))
 		}, "no event ring"},
-		{"spoilt checkpoints", func(t *testing.T, b built) { write(t, filepath.Join(b.dir, "checkpoints.jsonl"), []byte("x\n")) }, "no checkpoint"},
+		{"spoilt checkpoints", func(t *testing.T, b built) { write(t, filepath.Join(b.dir, "checkpoints.txt"), []byte("x\n\n\n\n\n\n\n")) }, "no checkpoint"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestLogThatWasTamperedWithIsNotOpened(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
-			for _, name := range []string{"ring", "checkpoints.jsonl", filepath.Base(b.segment)} {
+			for _, name := range []string{"ring", "checkpoints.txt", filepath.Base(b.segment)} {
 				if !bytes.Equal(read(t, filepath.Join(b.dir, name)), read(t, filepath.Join(before, name))) {
 					t.Errorf("%s is evidence, and was changed", name)
 				}
@@ -377,7 +377,7 @@ func FuzzVerify(f *testing.F) {
 	whole := read(f, name)
 	f.Add(whole)
 	f.Add(whole[:len(whole)-10])
-	f.Add([]byte("{\"seq\":1,\"ref\":1,\"event\":{},\"mac\":\"" + strings.Repeat("A", 43) + "\"}\n"))
+	f.Add([]byte("{\"seq\":1,\"ref\":1,\"event\":{},\"salt\":\"" + strings.Repeat("A", 22) + "\",\"mac\":\"" + strings.Repeat("A", 43) + "\"}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		write(t, name, text)
 		report, err := audit.Verify(b, chainKey, public())
