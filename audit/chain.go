@@ -57,7 +57,7 @@ type chain struct {
 func (c *chain) add(event []byte, ref uint64) {
 	salt := c.salt.next()
 	c.ahead.seq++
-	c.form = appendForm(c.form[:0], c.ahead.seq, ref, commitment(salt, event))
+	c.form = appendForm(c.form[:0], c.ahead.seq, ref, c.mac.commitment(salt, event))
 	c.ahead.mac = c.mac.link(c.ahead.mac, c.form)
 	c.tree.add(c.form)
 	c.pending = appendLine(c.pending, c.ahead.seq, ref, event, salt, c.ahead.mac)
@@ -93,9 +93,30 @@ func (c *chain) tell(e *Event) {
 type linker struct {
 	hash        hash.Hash
 	before, mac [macSize]byte
+	plain       hash.Hash
+	salt        [saltSize]byte
+	sum         [hashSize]byte
 }
 
-func newLinker(key []byte) *linker { return &linker{hash: hmac.New(newHash, key)} }
+func newLinker(key []byte) *linker { return &linker{hash: hmac.New(newHash, key), plain: newHash()} }
+
+// commitment is what a form says of an event.
+func (k *linker) commitment(salt [saltSize]byte, event []byte) [hashSize]byte {
+	k.salt = salt
+	k.plain.Reset()
+	k.plain.Write(k.salt[:])
+	k.plain.Write(event)
+	k.plain.Sum(k.sum[:0])
+	return k.sum
+}
+
+// appendFormOf appends the form of a line.
+func (k *linker) appendFormOf(dst []byte, l *line) []byte {
+	if l.by != "" || l.withheld {
+		return appendForm(dst, l.seq, l.ref, l.hash)
+	}
+	return appendForm(dst, l.seq, l.ref, k.commitment(l.salt, l.event))
+}
 
 // link is the mac of a line behind another, given its form.
 func (k *linker) link(before [macSize]byte, form []byte) [macSize]byte {

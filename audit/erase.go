@@ -27,10 +27,10 @@ type Erasure struct {
 
 // Erased is what an erasure did.
 type Erased struct {
-	Records  uint64
-	Segments int
-	Events   []string // ids of the events that tell of it, one for each segment
-	About    string   // a pseudonym of the person, which stands in these events
+	Records  uint64   `json:"records"`
+	Segments int      `json:"segments"`
+	Events   []string `json:"events,omitempty"` // ids of the events that tell of it, one for each segment
+	About    string   `json:"about"`            // a pseudonym of the person, which stands in these events
 }
 
 func (e *Erasure) check() error {

@@ -36,6 +36,29 @@ func Follow(ctx context.Context, dir string, q Query, tick <-chan time.Time, f f
 type place struct {
 	name   string
 	offset int64 // always the beginning of a line
+	seq    uint64
+	file   os.FileInfo // of the segment; one that was written anew is another file
+}
+
+// open opens the segment where it is to be read on. One that was written anew since is read
+// from its beginning: lines up to seq are known.
+func (p *place) open(dir string) (*os.File, error) {
+	file, err := os.Open(filepath.Join(dir, p.name))
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		if p.file != nil && !os.SameFile(p.file, info) {
+			p.offset = 0
+		}
+		p.file = info
+		_, err = file.Seek(p.offset, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // endOf is behind the last whole line.
@@ -45,10 +68,13 @@ func endOf(dir string) (*place, error) {
 		return &place{}, err
 	}
 	p := &place{name: names[len(names)-1]}
-	if _, p.offset, _, err = lastLine(dir, p.name); err != nil {
+	l, offset, _, err := lastLine(dir, p.name)
+	if err != nil {
 		return nil, fmt.Errorf("follow: %w", err)
 	}
-	return p, nil
+	p.offset, p.seq = offset, l.seq
+	p.file, err = os.Stat(filepath.Join(dir, p.name))
+	return p, err
 }
 
 func (p *place) read(ctx context.Context, s *search, f func(Found)) error {
@@ -61,7 +87,7 @@ func (p *place) read(ctx context.Context, s *search, f func(Found)) error {
 			continue
 		}
 		if name > p.name {
-			p.name, p.offset = name, 0
+			p.name, p.offset, p.file = name, 0, nil
 		}
 		err := p.readSegment(ctx, s, f)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // retention removed it
@@ -72,14 +98,11 @@ func (p *place) read(ctx context.Context, s *search, f func(Found)) error {
 }
 
 func (p *place) readSegment(ctx context.Context, s *search, f func(Found)) error {
-	file, err := os.Open(filepath.Join(s.dir, p.name))
+	file, err := p.open(s.dir)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	if _, err := file.Seek(p.offset, io.SeekStart); err != nil {
-		return err
-	}
 	lines := newLineReader(p.name, file)
 	for from := p.offset; ctx.Err() == nil; {
 		l, err := lines.next()
@@ -90,6 +113,10 @@ func (p *place) readSegment(ctx context.Context, s *search, f func(Found)) error
 			return err
 		}
 		p.offset = from + lines.offset
+		if l.seq <= p.seq {
+			continue
+		}
+		p.seq = l.seq
 		found, ok, err := s.look(l)
 		if err != nil {
 			return &Fault{p.name, int(l.seq - first(p.name) + 1), l.seq, err.Error()}

@@ -151,7 +151,8 @@ func TestRingKnowsTheLastRecord(t *testing.T) {
 // forge makes a line as somebody does who has the chain's key.
 func forge(key []byte, before [macSize]byte, seq uint64, event []byte) []byte {
 	var salt [saltSize]byte
-	mac := newLinker(key).link(before, appendForm(nil, seq, seq, commitment(salt, event)))
+	k := newLinker(key)
+	mac := k.link(before, appendForm(nil, seq, seq, k.commitment(salt, event)))
 	return appendLine(nil, seq, seq, event, salt, mac)
 }
 

@@ -244,7 +244,7 @@ func (c *chain) growLine(l line, point Checkpoint) error {
 	if l.seq != c.tree.ahead.size+1 {
 		return fmt.Errorf("record %d stands where %d should", l.seq, c.tree.ahead.size+1)
 	}
-	c.form = appendForm(c.form[:0], l.seq, l.ref, l.commit())
+	c.form = c.mac.appendFormOf(c.form[:0], &l)
 	c.tree.add(c.form)
 	if l.seq == point.Seq && c.tree.ahead.root() != hashValue(point.Root) {
 		return fmt.Errorf("records up to %d are not those that a checkpoint covers: they were changed. Keep the folder as evidence, and start with an empty one", l.seq)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 )
 
 // Reader reads a log in order from a number on, piece by piece, while it is written. It is
@@ -78,14 +76,11 @@ func (r *Reader) find(names []string) {
 }
 
 func (r *Reader) readSegment(ctx context.Context, p *Piece, most int) error {
-	file, err := os.Open(filepath.Join(r.search.dir, r.place.name))
+	file, err := r.place.open(r.search.dir)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	if _, err := file.Seek(r.place.offset, io.SeekStart); err != nil {
-		return err
-	}
 	lines, from := newLineReader(r.place.name, file), r.place.offset
 	for len(p.Events) < most && ctx.Err() == nil {
 		l, err := lines.next()

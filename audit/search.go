@@ -14,6 +14,7 @@ import (
 // Query selects events; what is empty selects all.
 type Query struct {
 	ID, Client, Credential, Endpoint, API, Code string
+	User, Subject, Tenant                       string
 	Decision                                    Decision
 	Class                                       Class
 	Address                                     netip.Prefix
@@ -30,7 +31,7 @@ type Found struct {
 
 // Matches reports whether the query selects the event.
 func (q *Query) Matches(e *Event) bool {
-	return is(q.ID, e.ID) && is(q.Client, e.Client) && is(q.Credential, e.CredentialID) && is(q.Endpoint, e.Endpoint) &&
+	return is(q.ID, e.ID) && is(q.Client, e.Client) && is(q.User, e.User) && is(q.Subject, e.Subject) && is(q.Tenant, e.Tenant) && is(q.Credential, e.CredentialID) && is(q.Endpoint, e.Endpoint) &&
 		is(q.API, e.API) && is(q.Code, e.Code) && is(string(q.Decision), string(e.Decision)) && is(string(q.Class), string(e.Class)) &&
 		(!q.Address.IsValid() || q.Address.Contains(e.Remote.Addr().Unmap())) &&
 		(q.Since.IsZero() || !e.Time.Before(q.Since)) && (q.Until.IsZero() || e.Time.Before(q.Until))
@@ -131,6 +132,9 @@ func (q *Query) needles() [][]byte {
 	}
 	add("id", e.ID, maxWord)
 	add("client", e.Client, maxName)
+	add("user", q.User, maxName)
+	add("subject", q.Subject, maxName)
+	add("tenant", q.Tenant, maxWord)
 	add("credential", e.CredentialID, maxName)
 	add("endpoint", e.Endpoint, maxName)
 	add("api", e.API, maxWord)
@@ -191,6 +195,9 @@ func (s *search) newest(ctx context.Context, name string, most int) ([]Found, er
 
 // look decodes a line only if it can match.
 func (s *search) look(l line) (Found, bool, error) {
+	if l.event == nil { // nothing is left of it
+		return Found{}, false, nil
+	}
 	for _, needle := range s.needles {
 		if !bytes.Contains(l.event, needle) {
 			return Found{}, false, nil

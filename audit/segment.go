@@ -3,7 +3,6 @@ package audit
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -101,22 +100,16 @@ type line struct {
 	hash     [hashSize]byte // of a tombstone; else commit computes it
 	by       string         // id of the event that says why it is a tombstone; empty: it is none
 	mac      [macSize]byte
+	withheld bool   // of an export: nothing but the form
 	text     []byte // all of it, without the line break
-}
-
-// commitment is what a form says of an event.
-func commitment(salt [saltSize]byte, event []byte) [hashSize]byte {
-	var buffer [saltSize + maxEvent]byte
-	text := append(buffer[:0], salt[:]...)
-	return sha256.Sum256(append(text, event...))
 }
 
 // commit is the hash that the line's form holds.
 func (l *line) commit() [hashSize]byte {
-	if l.by != "" {
+	if l.by != "" || l.withheld {
 		return l.hash
 	}
-	return commitment(l.salt, l.event)
+	return newLinker(nil).commitment(l.salt, l.event)
 }
 
 // appendForm appends what the chain and the tree commit to.

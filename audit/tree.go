@@ -71,6 +71,20 @@ func (f *frontier) add(leaf hashValue, whole func(level int, h hashValue)) {
 	f.size++
 }
 
+// addTree puts a complete subtree of 2^height leaves behind the others.
+func (f *frontier) addTree(height int, h hashValue) {
+	f.size += 1 << height
+	for size := f.size - 1<<height; size>>height&1 == 1; height++ {
+		h = nodeHash(f.roots[height], h)
+	}
+	f.roots[height] = h
+}
+
+// next is the height of the largest complete subtree that can come next in a tree of n leaves.
+func (f *frontier) next(n uint64) int {
+	return min(bits.TrailingZeros64(f.size), bits.Len64(n-f.size)-1)
+}
+
 // root is the root of the whole tree (RFC 9162, section 2.1.1).
 func (f *frontier) root() hashValue {
 	if f.size == 0 {

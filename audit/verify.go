@@ -235,7 +235,7 @@ func (v *verifier) line(l line) (why string) {
 	if l.seq != v.last.seq+1 {
 		return fmt.Sprintf("number %d stands here: records were removed, inserted or put in another order", l.seq)
 	}
-	v.form = appendForm(v.form[:0], l.seq, l.ref, l.commit())
+	v.form = v.mac.appendFormOf(v.form[:0], &l)
 	if mac := v.mac.link(v.last.mac, v.form); !equalMacs(mac[:], l.mac[:]) {
 		return "its mac does not match: it was changed, or the key is another"
 	}

@@ -34,17 +34,18 @@ JWK Set (RFC 7517). They are public: give the file to every upstream.`,
 
 // logKey writes what a third party needs to verify the log.
 func logKey() *cobra.Command {
-	var chain bool
+	var chain, note bool
 	command := &cobra.Command{
 		Use: "key", Short: "Write the key by which others verify the log's checkpoints", Args: cobra.NoArgs,
 		Long: `Write the public key of the log's checkpoints (PEM, Ed25519), for whoever verifies
-copies of the log elsewhere. With --chain, write the secret key of the log's chain
+copies of the log elsewhere. With --note, write it as one line, as 'pavise log verify FILE' and
+tools for signed notes (c2sp.org/signed-note) want it. With --chain, write the secret key of the log's chain
 in hexadecimal instead: whoever has it can verify every record, and make records up,
 but no checkpoints. That it was written out leaves an event.`,
 		Example: "  pavise log key > checkpoints.pub",
 		RunE: func(command *cobra.Command, _ []string) error {
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
-				text, err := logKeyText(ctx, a, chain)
+				text, err := logKeyText(ctx, a, chain, note)
 				if err == nil {
 					_, err = fmt.Fprintln(command.OutOrStdout(), text)
 				}
@@ -53,10 +54,16 @@ but no checkpoints. That it was written out leaves an event.`,
 		},
 	}
 	command.Flags().BoolVar(&chain, "chain", false, "the secret key of the chain")
+	command.Flags().BoolVar(&note, "note", false, "for signed notes: name+hash+key")
+	command.MarkFlagsMutuallyExclusive("chain", "note")
 	return command
 }
 
-func logKeyText(ctx context.Context, a *admin.Client, chain bool) (string, error) {
+func logKeyText(ctx context.Context, a *admin.Client, chain, note bool) (string, error) {
+	if note {
+		n, err := a.Checkpoint(ctx)
+		return n.Key, err
+	}
 	if chain {
 		key, err := a.ChainKey(ctx)
 		return key.Chain, err

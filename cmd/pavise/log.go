@@ -21,8 +21,8 @@ import (
 )
 
 func logCommand() *cobra.Command {
-	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, replay, verify, its keys, and where else events go"}
-	command.AddCommand(logFollow(), logSearch(), logReplay(), logSinks(), logVerify(), logKey())
+	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, verify, prove, export, erase, its keys, and where else events go"}
+	command.AddCommand(logFollow(), logSearch(), logReplay(), logSinks(), logVerify(), logKey(), logCheckpoint(), logProve(), logConsistency(), logExport(), logErase())
 	return command
 }
 
@@ -38,6 +38,9 @@ func (f *queryFlags) register(command *cobra.Command) {
 	flags.StringVar(&f.ID, "id", "", "request id")
 	flags.StringVar(&f.Client, "client", "", "client")
 	flags.StringVar(&f.Credential, "credential", "", "credential id")
+	flags.StringVar(&f.User, "user", "", "user")
+	flags.StringVar(&f.Subject, "subject", "", "subject")
+	flags.StringVar(&f.Tenant, "tenant", "", "tenant")
 	flags.StringVar(&f.API, "api", "", "API")
 	flags.StringVar(&f.Endpoint, "endpoint", "", "endpoint, like 'GET /v1/orders'")
 	flags.StringVar(&f.Code, "code", "", "code, like invalid_credential")
@@ -230,9 +233,19 @@ func plainLine(part string, color bool) string {
 
 func logVerify() *cobra.Command {
 	var asJSON bool
+	var key string
 	command := &cobra.Command{
-		Use: "verify", Short: "Was the log changed by anybody? Exits 1 and names the first bad record", Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
+		Use: "verify [FILE]", Short: "Was the log, or an export or proof of it, changed by anybody? Exits 1 and names the first bad record", Args: cobra.MaximumNArgs(1),
+		Long: `Verify the log of this installation: every record against the chain's key and the Merkle
+tree, every checkpoint against its signature, every tombstone against the event that tells of it.
+
+With a FILE, verify what 'pavise log export', 'prove' or 'consistency --json' wrote, anywhere, with the key of the
+log it is from.`,
+		Example: "  pavise log verify\n  pavise log verify october.jsonl --key gw1+1f3a…",
+		RunE: func(command *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return verifyFile(command, args[0], key, asJSON)
+			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				v, err := a.Verify(ctx)
 				if err != nil {
@@ -243,6 +256,7 @@ func logVerify() *cobra.Command {
 		},
 	}
 	jsonFlag(command, &asJSON)
+	command.Flags().StringVar(&key, "key", "", "of a FILE: the key of its log, as 'pavise log key --note' wrote it")
 	return command
 }
 
@@ -260,6 +274,12 @@ func showVerified(command *cobra.Command, v admin.Verified, asJSON bool) error {
 		return nil
 	}
 	text := fmt.Sprintf("the log is whole: records %d to %d, %d signed checkpoints", v.First, v.Last, v.Checkpoints)
+	if v.Erased > 0 {
+		text += fmt.Sprintf("; %d were erased on purpose", v.Erased)
+	}
+	if v.Expired > 0 {
+		text += fmt.Sprintf("; of %d only the hashes are kept, as their time was over", v.Expired)
+	}
 	if v.Last > v.Covered {
 		text += fmt.Sprintf("; the newest %d rest on the chain's key alone until the next checkpoint", v.Last-v.Covered)
 	}

@@ -52,6 +52,7 @@ type Service struct {
 	KeptDir      string // where checkpoints are kept beside the log's own; empty: nowhere
 	ChainKey     []byte
 	Public       ed25519.PublicKey
+	Trail        Trail // what proves and erases what was recorded
 	Sinks        func() ([]sink.Status, error)                  // other places to which events go
 	Flush        func() error                                   // before the log is read; nil: nothing is under way
 	Reload       func(context.Context) ([]config.Change, error) // what waits for the next start; nil: nothing runs that could
@@ -174,7 +175,12 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/rotate", act(s, "credential.rotate", s.rotate))
 	mux.HandleFunc("POST /v1/revoke", act(s, "revoke", s.revoke))
 	mux.HandleFunc("GET /v1/events", serve(s.events))
-	mux.HandleFunc("GET /v1/events/verify", serve(s.verify))
+	mux.HandleFunc("GET /v1/events/verify", patient(serve(s.verify)))
+	mux.HandleFunc("POST /v1/events/checkpoint", serve(s.checkpoint))
+	mux.HandleFunc("POST /v1/events/prove", patient(serve(s.prove)))
+	mux.HandleFunc("POST /v1/events/consistency", serve(s.consistency))
+	mux.HandleFunc("POST /v1/events/count", patient(serve(s.countErasure)))
+	mux.HandleFunc("POST /v1/events/erase", patient(act(s, "log.erasure", s.erase)))
 	mux.HandleFunc("GET /v1/sinks", serve(s.sinks))
 	mux.HandleFunc("GET /v1/explain/{id}", serve(s.explainRequest))
 	mux.HandleFunc("POST /v1/explain", serve(s.whatIf))

@@ -200,7 +200,7 @@ func (c *Client) Events(ctx context.Context, q audit.Query) (found Records, err 
 
 // Verify checks the log.
 func (c *Client) Verify(ctx context.Context) (v Verified, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/events/verify", nil, &v)
+	err = c.patient().call(ctx, http.MethodGet, "/v1/events/verify", nil, &v)
 	return v, err
 }
 

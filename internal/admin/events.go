@@ -40,6 +40,9 @@ type Verified struct {
 	Checkpoints int    `json:"checkpoints"`
 	Covered     uint64 `json:"covered"`        // the last record that a signed checkpoint covers
 	Head        uint64 `json:"head"`           // how far the ring says the chain went; 0: there is none beside it
+	Root        string `json:"root"`           // of the tree of all records, base64
+	Erased      uint64 `json:"erased,omitempty"`
+	Expired     uint64 `json:"expired,omitempty"`
 	Torn        int    `json:"torn,omitempty"` // bytes of an unfinished last record
 	File        string `json:"file,omitempty"`
 	Line        int    `json:"line,omitempty"`
@@ -52,7 +55,7 @@ func QueryValues(q audit.Query) url.Values {
 	v := url.Values{}
 	for name, text := range map[string]string{
 		"id": q.ID, "client": q.Client, "credential": q.Credential, "endpoint": q.Endpoint, "api": q.API, "code": q.Code,
-		"decision": string(q.Decision), "class": string(q.Class),
+		"decision": string(q.Decision), "class": string(q.Class), "user": q.User, "subject": q.Subject, "tenant": q.Tenant,
 	} {
 		if text != "" {
 			v.Set(name, text)
@@ -95,6 +98,12 @@ func setQuery(q *audit.Query, name, value string) (err error) {
 		q.Client = value
 	case "credential":
 		q.Credential = value
+	case "user":
+		q.User = value
+	case "subject":
+		q.Subject = value
+	case "tenant":
+		q.Tenant = value
 	case "endpoint":
 		q.Endpoint = value
 	case "api":
@@ -180,6 +189,10 @@ func (s *Service) verify(r *http.Request) (any, error) {
 	v := Verified{
 		Whole: report.Fault == nil, Records: report.Lines, First: report.First, Last: report.Last,
 		Checkpoints: report.Checkpoints, Covered: report.Covered, Head: report.Head, Torn: report.Torn,
+		Erased: report.Erased, Expired: report.Expired,
+	}
+	if root, err := report.Root.MarshalText(); err == nil {
+		v.Root = string(root)
 	}
 	if f := report.Fault; f != nil {
 		v.File, v.Line, v.Bad, v.Why = f.File, f.Line, f.Seq, f.Why

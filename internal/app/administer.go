@@ -38,6 +38,7 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 			return inspectResting(ctx, f, s, now, q)
 		},
 		Sinks:  func() ([]sink.Status, error) { return restingSinks(f) },
+		Trail:  s.Log,
 		LogDir: f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {

@@ -108,7 +108,7 @@ func TestACheckpointThatCannotBeKeptIsToldOnceAndKeptLater(t *testing.T) {
 	}
 	// Which file it is, the first checkpoint tells.
 	point := func(seq uint64) audit.Checkpoint {
-		return audit.Checkpoint{Node: "n", Seq: seq, Mac: make([]byte, 32), Time: time.Unix(int64(seq)*60, 0).UTC(), Sig: make([]byte, 64)}
+		return audit.Checkpoint{Node: "n", Seq: seq, Time: time.Unix(int64(seq)*60, 0).UTC(), Sig: make([]byte, 64)}
 	}
 	if w.newest = new(point(1)); w.write() != nil {
 		t.Fatal("write")
