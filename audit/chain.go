@@ -178,8 +178,8 @@ func (c *chain) due() bool {
 		return true
 	}
 	age := segmentAge
-	if c.Keep > 0 {
-		age = min(age, c.Keep/4)
+	if keep := c.shortest(); keep > 0 {
+		age = min(age, keep/4)
 	}
 	return c.sealing == nil && c.size > 0 && (c.size >= c.SegmentSize || c.Now().Sub(c.started) >= age)
 }
@@ -336,6 +336,7 @@ func (c *chain) retain() error {
 			if err := os.Remove(filepath.Join(c.Dir, name)); err != nil {
 				return fmt.Errorf("remove an old segment: %w", err)
 			}
+			_ = os.Remove(filepath.Join(c.Dir, indexName(name))) // it may have none
 		}
 	}
 	if c.sealing != nil { // the event began a segment: the file is in use
@@ -367,7 +368,7 @@ func (c *chain) cut(names []string, points []Checkpoint) (int, error) {
 	cut, over := 0, total
 	for i := range len(names) - 1 {
 		end, anchored := ends[first(names[i+1])-1]
-		old := c.Keep > 0 && anchored && c.Now().Sub(end) > c.Keep
+		old := anchored && c.over(names[i], end)
 		large := c.MaxSize > 0 && over > c.MaxSize
 		over -= sizes[i]
 		switch {

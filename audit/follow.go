@@ -19,7 +19,7 @@ func Follow(ctx context.Context, dir string, q Query, tick <-chan time.Time, f f
 	if err != nil {
 		return err
 	}
-	s := &search{dir: dir, query: q, needles: q.needles()}
+	s := searchIn(dir, q)
 	for {
 		select {
 		case <-ctx.Done():

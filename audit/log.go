@@ -23,8 +23,14 @@ type Options struct {
 	SegmentSize int64         // bytes; 0: 64 MiB
 	Keep        time.Duration // how long segments are kept; 0: for ever
 	MaxSize     int64         // bytes of all segments together; 0: unbounded
-	Flood       Flood
-	Warn        func(error) // what the operator must know at once; may be nil. It must not block or call the log.
+
+	// KeepClass says for some classes how long their records are kept, instead of Keep.
+	// When the time of a class is over, nothing but the hashes of its records stays; a
+	// segment goes when all that is in it is over.
+	KeepClass map[Class]time.Duration
+
+	Flood Flood
+	Warn  func(error) // what the operator must know at once; may be nil. It must not block or call the log.
 
 	// Written is given each event once it is in a segment, with its number, in order. What an
 	// earlier process left, and what the log says of itself, is not: whoever needs all sees
@@ -53,6 +59,11 @@ func (o *Options) complete() error {
 		return fmt.Errorf("event log: slots: %d, but 1 to %d are possible", o.Slots, maxSlots)
 	case o.SegmentSize < 0 || o.Keep < 0 || o.MaxSize < 0:
 		return errors.New("event log: sizes and times are not below zero")
+	}
+	for class, keep := range o.KeepClass {
+		if keep < 0 {
+			return fmt.Errorf("event log: the time of class %s is below zero", class)
+		}
 	}
 	o.Key, o.Node = bytes.Clone(o.Key), nodeName(o.Node)
 	if o.Slots == 0 {
@@ -85,6 +96,7 @@ type Log struct {
 	asks   chan func() // what others want done between two writes
 	stop   chan struct{}
 	done   chan struct{}
+	tended chan struct{}
 
 	batch []uint32 // of the drain: slots to be given back once they are written
 	seqs  []uint64 // the numbers of their lines
@@ -135,9 +147,10 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{
 		ring: c.ring, chain: c, flood: newFlood(o.Flood, c.ring), now: o.Now, warn: o.Warn, lock: lock,
-		bell: make(chan struct{}, 1), flush: make(chan chan error), asks: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
+		bell: make(chan struct{}, 1), flush: make(chan chan error), asks: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}), tended: make(chan struct{}),
 	}
 	go l.drain()
+	go l.tend()
 	return l, nil
 }
 
@@ -245,6 +258,7 @@ func (l *Log) Checkpoint() (point Checkpoint, err error) {
 func (l *Log) Close() error {
 	l.closing.Do(func() {
 		close(l.stop)
+		<-l.tended
 		<-l.done
 		l.closeErr = errors.Join(l.closeErr, l.chain.close(), l.lock.Close())
 	})

@@ -21,7 +21,7 @@ type Reader struct {
 // NewReader reads the log in dir behind the event number after; 0: from its beginning. The
 // query selects what is returned; its limit is not looked at.
 func NewReader(dir string, after uint64, q Query) *Reader {
-	return &Reader{search: &search{dir: dir, query: q, needles: q.needles()}, last: after}
+	return &Reader{search: searchIn(dir, q), last: after}
 }
 
 // Piece is what was read at once.

@@ -172,6 +172,7 @@ func (c *chain) place() error {
 		return fmt.Errorf("make the event of an erasure durable: %w", err)
 	}
 	for _, r := range c.unplaced {
+		_ = os.Remove(filepath.Join(c.Dir, indexName(r.segment))) // it may have none, and gets a new one
 		err := os.Rename(r.draft, filepath.Join(c.Dir, r.segment))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // an earlier try did it
 			return fmt.Errorf("put the new form of a segment in its place: %w", err)
@@ -218,6 +219,7 @@ func (c *chain) finishRewrites() error {
 		segment := strings.TrimSuffix(name, "."+by)
 		_, gone := os.Stat(filepath.Join(c.Dir, segment))
 		if told[by] && gone == nil {
+			_ = os.Remove(filepath.Join(c.Dir, indexName(segment))) // it may have none, and gets a new one
 			err = os.Rename(filepath.Join(c.Dir, name), filepath.Join(c.Dir, segment))
 		} else {
 			err = os.Remove(filepath.Join(c.Dir, name))

@@ -5,9 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -53,18 +58,40 @@ func Search(ctx context.Context, dir string, q Query) ([]Found, error) {
 	var parts [][]Found
 	var bad error
 	missing := q.Limit
-	for _, name := range slices.Backward(s.names) {
-		part, err := s.newest(ctx, name, missing)
-		if err := keepGoing(err, &bad); err != nil {
-			return nil, err
-		}
-		parts = append(parts, part)
-		if missing -= len(part); q.Limit > 0 && missing <= 0 {
-			break
+	for names := s.names; len(names) > 0 && (q.Limit == 0 || missing > 0); {
+		wave := names[max(0, len(names)-runtime.GOMAXPROCS(0)):]
+		names = names[:len(names)-len(wave)]
+		for _, part := range slices.Backward(s.wave(ctx, wave, missing)) {
+			if err := keepGoing(part.err, &bad); err != nil {
+				return nil, err
+			}
+			found := part.found
+			if q.Limit > 0 {
+				found = found[max(0, len(found)-missing):]
+				missing -= len(found)
+			}
+			parts = append(parts, found)
 		}
 	}
 	slices.Reverse(parts)
 	return slices.Concat(parts...), bad
+}
+
+// part is what was found in one segment.
+type part struct {
+	found []Found
+	err   error
+}
+
+// wave looks through some segments at once.
+func (s *search) wave(ctx context.Context, names []string, most int) []part {
+	parts := make([]part, len(names))
+	var running sync.WaitGroup
+	for i, name := range names {
+		running.Go(func() { parts[i].found, parts[i].err = s.newest(ctx, name, most) })
+	}
+	running.Wait()
+	return parts
 }
 
 // Each calls f for the events that the query selects, oldest first, in bounded
@@ -105,6 +132,9 @@ type search struct {
 	query   Query
 	names   []string
 	needles [][]byte
+	values  []uint64 // of the needles and the network, as an index knows them
+	since   []byte   // as events write it
+	until   []byte
 }
 
 func newSearch(dir string, q Query) (*search, error) {
@@ -112,9 +142,32 @@ func newSearch(dir string, q Query) (*search, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &search{dir: dir, query: q, names: names, needles: q.needles()}
+	s := searchIn(dir, q)
+	s.names = names
 	s.skip()
 	return s, nil
+}
+
+func searchIn(dir string, q Query) *search {
+	s := &search{dir: dir, query: q, needles: q.needles()}
+	for _, needle := range s.needles {
+		s.values = append(s.values, hashOf(needle))
+	}
+	if q.Address.IsValid() {
+		for _, bits := range networkSizes(q.Address.Addr()) {
+			if p, err := q.Address.Addr().Unmap().Prefix(bits); err == nil && bits <= q.Address.Bits() {
+				s.values = append(s.values, hashOf(networkField(p)))
+				break
+			}
+		}
+	}
+	if !q.Since.IsZero() {
+		s.since = appendTime(nil, q.Since)
+	}
+	if !q.Until.IsZero() {
+		s.until = appendTime(nil, q.Until)
+	}
+	return s
 }
 
 // needles are pieces of JSON that every event that matches contains: most lines
@@ -161,20 +214,107 @@ func (s *search) skip() {
 	}
 }
 
+// span is a piece of a segment that begins and ends with a line.
+type span struct {
+	from, to int64
+	line     int // its first, from 0
+}
+
+// spans are the pieces of a segment in which something can be.
+func (s *search) spans(name string) []span {
+	x, ok := readIndex(s.dir, name)
+	if !ok {
+		return []span{{0, 1<<63 - 1, 0}}
+	}
+	var found []span
+	for i, b := range x.blocks {
+		if !s.in(&b) {
+			continue
+		}
+		to := x.size
+		if i+1 < len(x.blocks) {
+			to = x.blocks[i+1].offset
+		}
+		if n := len(found); n > 0 && found[n-1].to == b.offset {
+			found[n-1].to = to
+			continue
+		}
+		found = append(found, span{b.offset, to, i * blockLines})
+	}
+	return found
+}
+
+// in reports whether a block can hold what is looked for.
+func (s *search) in(b *block) bool {
+	if !s.query.Since.IsZero() && b.max < s.query.Since.UnixMicro() || !s.query.Until.IsZero() && b.min > s.query.Until.UnixMicro() {
+		return false
+	}
+	for _, value := range s.values {
+		if !b.may(value) {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *search) each(ctx context.Context, name string, f func(Found) error) error {
-	return eachLine(s.dir, name, func(l line) error {
+	spans := s.spans(name)
+	if len(spans) == 0 {
+		return nil
+	}
+	file, err := os.Open(filepath.Join(s.dir, name))
+	if err != nil {
+		return fmt.Errorf("read a segment: %w", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	var bad error
+	for _, at := range spans {
+		lines := newLineReader(name, io.NewSectionReader(file, at.from, at.to-at.from))
+		lines.number = at.line
+		if err := s.piece(ctx, lines, f, &bad); err != nil {
+			return err
+		}
+	}
+	return bad
+}
+
+// piece looks through some lines. The first bad one is put aside.
+func (s *search) piece(ctx context.Context, lines *lineReader, f func(Found) error, bad *error) error {
+	for {
+		l, possible, err := lines.nextWith(s.needles)
+		var fault *Fault
+		switch {
+		case errors.Is(err, io.EOF):
+			return ctx.Err()
+		case errors.As(err, &fault):
+			if *bad == nil {
+				*bad = fault
+			}
+			continue
+		case err != nil:
+			return err
+		case !possible:
+			if lines.number%1024 == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			continue
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		found, ok, err := s.look(l)
 		if err != nil {
-			return &Fault{name, int(l.seq - first(name) + 1), l.seq, err.Error()}
+			if *bad == nil {
+				*bad = &Fault{lines.name, lines.number, l.seq, err.Error()}
+			}
+			continue
 		}
-		if !ok {
-			return nil
+		if ok {
+			if err := f(found); err != nil {
+				return err
+			}
 		}
-		return f(found)
-	})
+	}
 }
 
 // newest returns the last matches of a segment; most 0: all.
@@ -203,6 +343,9 @@ func (s *search) look(l line) (Found, bool, error) {
 			return Found{}, false, nil
 		}
 	}
+	if !s.near(l.event) {
+		return Found{}, false, nil
+	}
 	e, err := ParseJSON(l.event)
 	if err != nil {
 		return Found{}, false, err
@@ -211,4 +354,27 @@ func (s *search) look(l line) (Found, bool, error) {
 		return Found{}, false, nil
 	}
 	return Found{Seq: l.seq, Event: e, JSON: bytes.Clone(l.event)}, true, nil
+}
+
+// near reports whether the time and the address of an event can match, without reading all
+// of it. Times of one form compare as their texts do.
+func (s *search) near(event []byte) bool {
+	if s.since == nil && s.until == nil && !s.query.Address.IsValid() {
+		return true
+	}
+	ok := true
+	eachField(event[:min(len(event), 512)], func(name, field []byte) { // both stand at the front
+		switch string(name) {
+		case "time":
+			at := valueOf(name, field)
+			ok = ok && (s.since == nil || bytes.Compare(at, s.since) >= 0) && (s.until == nil || bytes.Compare(at, s.until) < 0)
+		case "remote":
+			if !s.query.Address.IsValid() {
+				return
+			}
+			at, err := parseAddress(string(valueOf(name, field)))
+			ok = ok && (err != nil || s.query.Address.Contains(at.Addr().Unmap()))
+		}
+	})
+	return ok
 }

@@ -267,24 +267,36 @@ func newLineReader(name string, r io.Reader) *lineReader {
 // torn), or a [Fault]. After a Fault it may be called again: it goes on behind the
 // bad line. The line is valid until the next call.
 func (r *lineReader) next() (line, error) {
+	l, _, err := r.nextWith(nil)
+	return l, err
+}
+
+// nextWith is like next, but reads only the frame of a line that does not contain all the
+// needles; possible is false then.
+func (r *lineReader) nextWith(needles [][]byte) (l line, possible bool, err error) {
 	text, err := r.lines.ReadSlice('\n')
 	if errors.Is(err, io.EOF) {
 		r.torn = text
-		return line{}, io.EOF
+		return line{}, false, io.EOF
 	}
 	r.number++
 	r.offset += int64(len(text))
 	if errors.Is(err, bufio.ErrBufferFull) {
-		return line{}, r.skip()
+		return line{}, false, r.skip()
 	}
 	if err != nil {
-		return line{}, fmt.Errorf("read %s: %w", r.name, err)
+		return line{}, false, fmt.Errorf("read %s: %w", r.name, err)
 	}
-	l, err := parseLine(text[:len(text)-1])
-	if err != nil {
-		return line{}, &Fault{r.name, r.number, l.seq, err.Error()}
+	text = text[:len(text)-1]
+	for _, needle := range needles {
+		if !bytes.Contains(text, needle) && bytes.HasPrefix(text, []byte(`{"seq":`)) && bytes.HasSuffix(text, []byte(`"}`)) {
+			return line{}, false, nil
+		}
 	}
-	return l, nil
+	if l, err = parseLine(text); err != nil {
+		return line{}, false, &Fault{r.name, r.number, l.seq, err.Error()}
+	}
+	return l, true, nil
 }
 
 // skip passes over the rest of a line that is too long.

@@ -63,6 +63,9 @@ func Verify(dir string, key []byte, public ed25519.PublicKey, known ...Checkpoin
 		if try < 3 && errors.Is(err, errGone) {
 			continue // retention removed it meanwhile
 		}
+		if try < 2 && v.report.Fault != nil && v.unsettled {
+			continue
+		}
 		return v.report, err
 	}
 }
@@ -70,14 +73,18 @@ func Verify(dir string, key []byte, public ed25519.PublicKey, known ...Checkpoin
 var errGone = errors.New("a segment was removed while it was read")
 
 type verifier struct {
-	dir     string
-	mac     *linker
-	points  map[uint64]Checkpoint
-	leaves  *leaves
-	tombs   *tombs
-	last    head
-	form    []byte // reused
-	report  Report
+	dir    string
+	mac    *linker
+	points map[uint64]Checkpoint
+	leaves *leaves
+	tombs  *tombs
+	last   head
+	form   []byte // reused
+	report Report
+
+	// A segment may be written anew while it is read. What then looks like a fault is
+	// looked at again.
+	unsettled bool
 }
 
 // run reads what says how far the log goes before the log itself, which may grow
@@ -111,6 +118,7 @@ func (v *verifier) run(key []byte, public ed25519.PublicKey, known []Checkpoint)
 		return err
 	}
 	v.report.Erased, v.report.Expired = v.tombs.erased, v.tombs.expired
+	v.unsettled = true
 	return v.tombs.end(v.report.First)
 }
 
@@ -198,11 +206,20 @@ func (v *verifier) segment(name string, isFirst, isLast bool) error {
 			return err
 		}
 	}
-	lines := newLineReader(name, file)
+	lines, index := newLineReader(name, file), newIndexer()
 	for {
+		offset := lines.offset
 		l, err := lines.next()
 		if errors.Is(err, io.EOF) {
-			return v.end(lines, isLast)
+			if err := v.end(lines, isLast); err != nil || isLast {
+				return err
+			}
+			v.unsettled = true
+			if err := checkIndex(v.dir, name, index); err != nil {
+				return err
+			}
+			v.unsettled = false
+			return nil
 		}
 		if fault := (*Fault)(nil); errors.As(err, &fault) {
 			fault.Seq = v.last.seq + 1
@@ -213,6 +230,7 @@ func (v *verifier) segment(name string, isFirst, isLast bool) error {
 		if why := v.line(l); why != "" {
 			return &Fault{name, lines.number, v.last.seq + 1, why}
 		}
+		index.add(offset, &l)
 	}
 }
 

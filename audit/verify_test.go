@@ -305,7 +305,9 @@ func TestLogThatWasTamperedWithIsNotOpened(t *testing.T) {
 		{"a ring of another kind", func(t *testing.T, b built) {
 			write(t, filepath.Join(b.dir, "ring"), make([]byte, 4096+8192))
 		}, "no event ring"},
-		{"spoilt checkpoints", func(t *testing.T, b built) { write(t, filepath.Join(b.dir, "checkpoints.txt"), []byte("x\n\n\n\n\n\n\n")) }, "no checkpoint"},
+		{"spoilt checkpoints", func(t *testing.T, b built) {
+			write(t, filepath.Join(b.dir, "checkpoints.txt"), []byte("x\n\n\n\n\n\n\n"))
+		}, "no checkpoint"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
