@@ -60,6 +60,19 @@ func indexName(segment string) string {
 	return strings.TrimSuffix(segment, segmentSuffix) + indexSuffix
 }
 
+// end is when the last event of the segment was: before it was sealed, which may be long
+// after where little happens.
+func (x *index) end(sealed time.Time) time.Time {
+	end := int64(math.MinInt64)
+	for _, b := range x.blocks {
+		end = max(end, b.max)
+	}
+	if at := time.UnixMicro(end); end > math.MinInt64 && at.Before(sealed) {
+		return at
+	}
+	return sealed
+}
+
 // indexer makes an index, line by line.
 type indexer struct {
 	index
@@ -98,7 +111,7 @@ func (x *indexer) add(offset int64, l *line) {
 	x.lines++
 	x.size = offset + int64(len(l.text)) + 1
 	if x.inside++; x.inside == blockLines {
-		x.end()
+		x.close()
 	}
 }
 
@@ -124,8 +137,8 @@ func networkSizes(addr netip.Addr) []int {
 
 func networkField(p netip.Prefix) []byte { return p.AppendTo([]byte("network ")) }
 
-// end ends a block.
-func (x *indexer) end() {
+// close ends a block.
+func (x *indexer) close() {
 	if x.inside == 0 {
 		return
 	}
@@ -171,7 +184,7 @@ func (b *block) may(value uint64) bool {
 
 // encode is the index as its file holds it.
 func (x *indexer) encode() []byte {
-	x.end()
+	x.close()
 	put := binary.LittleEndian.AppendUint64
 	text := put(put([]byte(indexMagic), uint64(x.size)), x.lines)
 	text = put(text, uint64(len(x.classes)))

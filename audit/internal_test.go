@@ -430,3 +430,52 @@ func FuzzParseLine(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseIndex(f *testing.F) {
+	x := newIndexer()
+	offset := int64(0)
+	for i := range 600 {
+		event := AppendJSON(nil, &Event{ID: fmt.Sprint("r", i), Time: time.Unix(int64(i), 0), Class: Request, User: `a "b"`})
+		text := bytes.TrimSuffix(appendLine(nil, uint64(i+1), 1, event, [saltSize]byte{}, [macSize]byte{}), []byte("\n"))
+		l, err := parseLine(text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		x.add(offset, &l)
+		offset += int64(len(text)) + 1
+	}
+	f.Add(x.encode())
+	f.Add(newIndexer().encode())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		x, err := parseIndex(text)
+		if err != nil {
+			return
+		}
+		s := searchIn("", Query{User: "ann"})
+		for _, b := range x.blocks {
+			s.in(&b)
+		}
+	})
+}
+
+// What the fast reader finds in an event is what is there.
+func FuzzEachField(f *testing.F) {
+	f.Add(string(AppendJSON(nil, &Event{ID: `a"\`, Time: time.Unix(0, 0), Path: `\\"`, Status: 200, Proved: true, User: "ann"})))
+	f.Fuzz(func(t *testing.T, text string) {
+		if !strings.HasPrefix(text, `{"`) {
+			text = string(AppendJSON(nil, &Event{ID: text, User: text, Path: text, Status: 1, Proved: true}))
+		}
+		e, err := ParseJSON([]byte(text))
+		written := string(AppendJSON(nil, &e))
+		fields := 0
+		eachField([]byte(text), func(name, field []byte) { fields++ })
+		if err != nil || written != text {
+			return // it must not panic
+		}
+		again := "{"
+		eachField([]byte(text), func(_, field []byte) { again += string(field) + "," })
+		if strings.TrimSuffix(again, ",")+"}" != text {
+			t.Errorf("%q was read as %q", text, again)
+		}
+	})
+}

@@ -30,17 +30,17 @@ func parseEvent(text []byte) (e Event, err error) {
 	if !utf8.Valid(text) {
 		return e, errors.New("it is no UTF-8")
 	}
-	p := eventParser{event: &e, seen: make(map[string]bool, 32), rest: text}
+	p := eventParser{event: &e, rest: text}
 	if err := p.object(); err != nil {
 		return e, err
 	}
 	if p.space(); len(p.rest) > 0 {
 		return e, errors.New("something stands behind it")
 	}
-	if !p.seen["id"] || !p.seen["time"] {
+	if !p.seen.has("id") || !p.seen.has("time") {
 		return e, errors.New("it has no id or no time")
 	}
-	if !p.seen["peer"] {
+	if !p.seen.has("peer") {
 		e.Peer = e.Remote
 	}
 	return e, nil
@@ -50,8 +50,49 @@ func parseEvent(text []byte) (e Event, err error) {
 // has millions of them, and encoding/json's tokens take six times as long.
 type eventParser struct {
 	event *Event
-	seen  map[string]bool
+	seen  seenNames
 	rest  []byte
+}
+
+// seenNames are the names that stood in the object. Those of an event are few, and mostly in
+// one order: a list is faster than a map.
+type seenNames struct {
+	names [64]string
+	n     int
+	bits  [2]uint64 // of what begins and ends alike: most names need no comparing
+}
+
+func (s *seenNames) bit(name string) (word, mask uint64) {
+	if name == "" {
+		return 0, 1
+	}
+	h := (uint64(name[0])*31+uint64(name[len(name)-1]))*31 + uint64(len(name))
+	return h >> 6 & 1, 1 << (h & 63)
+}
+
+func (s *seenNames) has(name string) bool {
+	word, mask := s.bit(name)
+	if s.bits[word]&mask == 0 {
+		return false
+	}
+	for _, seen := range s.names[:s.n] {
+		if seen == name {
+			return true
+		}
+	}
+	return false
+}
+
+// add reports false if there are too many.
+func (s *seenNames) add(name string) bool {
+	if s.n == len(s.names) {
+		return false
+	}
+	word, mask := s.bit(name)
+	s.bits[word] |= mask
+	s.names[s.n] = name
+	s.n++
+	return true
 }
 
 var errNoObject = errors.New("it is no object")
@@ -87,14 +128,16 @@ func (p *eventParser) object() error {
 }
 
 func (p *eventParser) field() error {
-	name, err := p.quoted()
+	name, err := p.name()
 	if err != nil {
 		return err
 	}
-	if p.seen[name] {
+	if p.seen.has(name) {
 		return fmt.Errorf("field %.40q is repeated", name)
 	}
-	p.seen[name] = true
+	if !p.seen.add(name) {
+		return errors.New("it has too many fields")
+	}
 	if !p.take(':') {
 		return errNoObject
 	}
@@ -122,6 +165,19 @@ func (p *eventParser) field() error {
 	return fmt.Errorf("field %.40q holds neither text nor a number", name)
 }
 
+// name reads the name of a field. Names of events are not copied.
+func (p *eventParser) name() (string, error) {
+	if p.space(); len(p.rest) > 1 && p.rest[0] == '"' {
+		if end := bytes.IndexByte(p.rest[1:min(len(p.rest), 32)], '"'); end >= 0 {
+			if name := knownName(p.rest[1 : 1+end]); name != "" {
+				p.rest = p.rest[end+2:]
+				return name, nil
+			}
+		}
+	}
+	return p.quoted()
+}
+
 // quoted reads a text in quotes.
 func (p *eventParser) quoted() (string, error) {
 	if !p.take('"') {
@@ -130,7 +186,7 @@ func (p *eventParser) quoted() (string, error) {
 	for i := 0; i < len(p.rest); i++ {
 		switch c := p.rest[i]; {
 		case c == '"':
-			text := string(p.rest[:i])
+			text := knownWord(p.rest[:i])
 			p.rest = p.rest[i+1:]
 			return text, nil
 		case c == '\\':

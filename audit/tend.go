@@ -119,7 +119,17 @@ func (l *Log) Expire(ctx context.Context) error { return l.expire(ctx, map[strin
 
 func (l *Log) expire(ctx context.Context, passed map[string]bool) error {
 	dir := l.chain.Dir
-	names, err := segments(dir)
+	var names []string
+	err := l.ask(func(c *chain) (err error) {
+		if c.file != nil && c.due() { // where nothing is written, nothing else ends it
+			names, err = c.endSegment()
+			if err != nil {
+				return err
+			}
+		}
+		names, err = segments(dir)
+		return err
+	})
 	if err != nil || len(names) < 2 {
 		return err
 	}
@@ -162,6 +172,7 @@ func (l *Log) expireIn(ctx context.Context, name string, end time.Time, passed m
 	if !ok {
 		return nil // a damaged segment stays as it is
 	}
+	end = x.end(end)
 	var over []string
 	for class := range x.classes {
 		keep := l.chain.keepOf(class)
@@ -249,13 +260,14 @@ func (c *chain) over(name string, end time.Time) bool {
 	if longest := c.longest(); longest > 0 && age > longest {
 		return true
 	}
-	if shortest := c.shortest(); shortest == 0 || age <= shortest {
+	if c.shortest() == 0 {
 		return false
 	}
 	x, ok := readIndex(c.Dir, name)
 	if !ok {
 		return false
 	}
+	age = c.Now().Sub(x.end(end))
 	for class := range x.classes {
 		if keep := c.keepOf(class); keep == 0 || age <= keep {
 			return false

@@ -162,6 +162,7 @@ func (s *State) openLog(ctx context.Context, f *config.File, o StateOptions) err
 		Keep: f.Log.Keep.Duration, MaxSize: int64(f.Log.MaxSize), Warn: o.Warn, Flood: o.Flood,
 		Written: s.events.tell,
 	}
+	keepTrail(f, &options)
 	if f.Log.Kept != "" {
 		if s.witness, err = openWitness(f.Log.Kept, o.Warn); err != nil {
 			return err

@@ -326,6 +326,8 @@ type Log struct {
 	Kept    string   `yaml:"checkpoints" doc:"Another folder, best on another machine's disk, to which a signed checkpoint is appended every minute. pavise log verify then also finds a log that was rewritten by somebody who has all keys of this machine. Default: none."`
 	MaxSize Size     `yaml:"max_size" doc:"Size of all segments together; the oldest go first." default:"10GiB" min:"16MiB" max:"1048576GiB"`
 
+	Trail
+
 	Sinks map[string]Sink `yaml:"sinks" doc:"Other places to which events go, by a name. The log is their spool." keys:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" hint:"a name has 1 to 64 letters, digits, dots, hyphens and underscores"`
 }
 

@@ -1,0 +1,20 @@
+package app
+
+import (
+	"cmp"
+	"time"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/config"
+)
+
+// keepTrail puts into the options of the event log what its trail is to be.
+func keepTrail(f *config.File, o *audit.Options) {
+	o.Node = cmp.Or(f.Log.Name, o.Node)
+	for class, keep := range f.Log.KeepClass.Times() {
+		if o.KeepClass == nil {
+			o.KeepClass = map[audit.Class]time.Duration{}
+		}
+		o.KeepClass[audit.Class(class)] = keep
+	}
+}
