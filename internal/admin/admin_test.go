@@ -100,7 +100,7 @@ func newWorld(t *testing.T) *world {
 		Registry: registry, Refresh: view.Refresh, Kinds: []shield.Kind{apikey.Kind(), hmac.Kind()},
 		Env:    shield.Env{Now: time.Now, Rand: rand.Reader, Credentials: view},
 		Record: func(e audit.Event) error { return audit.Record(log, &e) },
-		LogDir: dir, ChainKey: key, Public: public, Flush: log.Flush,
+		Trail: log, LogDir: dir, ChainKey: key, Public: public, Flush: log.Flush,
 	}, view, log, store}
 }
 
@@ -378,13 +378,13 @@ func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
 	if v, err := a.Verify(ctx); err != nil || !v.Whole || v.Records != 3 {
 		t.Fatalf("%+v, %v", v, err)
 	}
-	names, err := filepath.Glob(filepath.Join(w.service.LogDir, "*"))
+	names, err := filepath.Glob(filepath.Join(w.service.LogDir, "events-*"))
 	must(t, err)
 	changed := false
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		must(t, err)
-		if bytes.Contains(text, []byte(`"target":"two"`)) && !strings.Contains(name, "ring") {
+		if bytes.Contains(text, []byte(`"target":"two"`)) {
 			must(t, os.WriteFile(name, bytes.Replace(text, []byte(`"target":"two"`), []byte(`"target":"owt"`), 1), 0o600))
 			changed = true
 		}
