@@ -70,13 +70,13 @@ func AppendCheckpoint(dir string, point Checkpoint) error {
 	if err != nil {
 		return fmt.Errorf("write a checkpoint: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, checkpointsName), os.O_WRONLY|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(filepath.Join(dir, checkpointsName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("write a checkpoint: %w", err)
 	}
-	at, err := file.Seek(0, io.SeekEnd)
+	at, err := wholeEnd(file)
 	if err == nil {
-		if _, err = file.Write(text); err != nil {
+		if _, err = file.WriteAt(text, at); err != nil {
 			err = errors.Join(err, file.Truncate(at)) // half a checkpoint would spoil the next
 		}
 	}
@@ -84,6 +84,34 @@ func AppendCheckpoint(dir string, point Checkpoint) error {
 		return fmt.Errorf("write a checkpoint: %w", err)
 	}
 	return nil
+}
+
+// wholeEnd is where the last whole checkpoint ends. What a process that died left of one
+// behind it is cut off.
+func wholeEnd(file *os.File) (int64, error) {
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil || size == 0 {
+		return 0, err
+	}
+	from := max(0, size-2*maxNote)
+	text, err := io.ReadAll(io.NewSectionReader(file, from, size-from))
+	if err != nil {
+		return 0, err
+	}
+	mark := bytes.LastIndex(text, []byte("\n"+signatureMark))
+	if mark >= 0 && bytes.IndexByte(text[mark+1:], '\n') < 0 { // a signature that is not finished
+		mark = bytes.LastIndex(text[:mark], []byte("\n"+signatureMark))
+	}
+	end := from
+	if mark >= 0 {
+		end += int64(mark + 1 + bytes.IndexByte(text[mark+1:], '\n') + 1)
+	} else if from > 0 {
+		return 0, errors.New("what is there are no checkpoints; move it away")
+	}
+	if end < size {
+		err = file.Truncate(end)
+	}
+	return end, err
 }
 
 // keepCheckpoints replaces the file by some of its checkpoints, in one step.

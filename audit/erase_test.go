@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/attacktest"
 )
 
 // people is a log of so many events of three users, over several segments, that is open.
@@ -150,6 +151,7 @@ func TestErasureIsRefusedWithoutReasonOrWithAName(t *testing.T) {
 }
 
 func TestTombstonesNeedTheirEvent(t *testing.T) {
+	attacktest.Rows(t, 145)
 	build := func(t *testing.T) (dir, older string) {
 		dir, l := people(t, 30)
 		if err := l.Flush(); err != nil {
@@ -366,6 +368,7 @@ func TestExportIsVerifiedOffline(t *testing.T) {
 }
 
 func TestAnEventIsProved(t *testing.T) {
+	attacktest.Rows(t, 145)
 	dir, l := people(t, 40)
 	point, err := l.Checkpoint()
 	if err != nil {

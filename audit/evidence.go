@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -157,7 +158,7 @@ func Export(ctx context.Context, w io.Writer, dir string, q Query, head Exported
 	chosen := map[uint64]bool{}
 	err := Each(ctx, dir, q, func(f Found) error {
 		if f.Seq <= head.Checkpoint.Seq {
-			head.First, head.Last = cmpOr(head.First, f.Seq), f.Seq
+			head.First, head.Last = cmp.Or(head.First, f.Seq), f.Seq
 			chosen[f.Seq] = true
 		}
 		return nil
@@ -186,13 +187,6 @@ func Export(ctx context.Context, w io.Writer, dir string, q Query, head Exported
 		return head, fmt.Errorf("export: %w", err)
 	}
 	return head, nil
-}
-
-func cmpOr(a, b uint64) uint64 {
-	if a != 0 {
-		return a
-	}
-	return b
 }
 
 // surround takes the hashes of what is before and behind.

@@ -33,7 +33,7 @@ func remains(e *Event) Event {
 		ID: e.ID, Time: e.Time, Class: e.Class, TLS: e.TLS, Proto: e.Proto, Method: e.Method, API: e.API, Endpoint: e.Endpoint,
 		Shield: e.Shield, Proved: e.Proved, Exposed: e.Exposed, Warning: e.Warning, Action: e.Action, Step: e.Step,
 		Decision: e.Decision, Code: e.Code, Status: e.Status, UpstreamStatus: e.UpstreamStatus, Duration: e.Duration,
-		UpstreamDuration: e.UpstreamDuration, Count: e.Count, Note: noteErased,
+		UpstreamDuration: e.UpstreamDuration, Took: e.Took, Count: e.Count, Note: noteErased,
 	}
 	if e.Class == Admin {
 		left.Actor = e.Actor // who acted for the installation stays answerable

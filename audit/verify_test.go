@@ -368,6 +368,33 @@ func TestCheckpointsAreGivenOut(t *testing.T) {
 	}
 }
 
+func TestHalfACheckpointSpoilsNoneBehindIt(t *testing.T) {
+	dir, into := t.TempDir(), t.TempDir()
+	l := open(t, dir, nil)
+	record(t, l, event("r1"))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	points, err := audit.Checkpoints(dir)
+	if err != nil || len(points) == 0 {
+		t.Fatal(points, err)
+	}
+	whole := read(t, filepath.Join(dir, "checkpoints.txt"))
+	for cut := range len(whole) {
+		write(t, filepath.Join(into, "checkpoints.txt"), whole[:cut])
+		before, err := audit.Checkpoints(into)
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		if err := audit.AppendCheckpoint(into, points[0]); err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		if kept, err := audit.Checkpoints(into); err != nil || len(kept) != len(before)+1 {
+			t.Fatalf("cut at %d: %d checkpoints, %v", cut, len(kept), err)
+		}
+	}
+}
+
 func FuzzVerify(f *testing.F) {
 	b := f.TempDir()
 	l := open(f, b, nil)

@@ -3,6 +3,26 @@ package audit
 // knownName is the name of a field of events, without a copy; empty: it is none.
 func knownName(text []byte) string {
 	switch string(text) {
+	case "trace":
+		return "trace"
+	case "span":
+		return "span"
+	case "parent":
+		return "parent"
+	case "sampled":
+		return "sampled"
+	case "entry_us":
+		return "entry_us"
+	case "identity_us":
+		return "identity_us"
+	case "rights_us":
+		return "rights_us"
+	case "input_us":
+		return "input_us"
+	case "conditions_us":
+		return "conditions_us"
+	case "last_us":
+		return "last_us"
 	case "action":
 		return "action"
 	case "actor":

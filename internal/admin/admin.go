@@ -52,7 +52,7 @@ type Service struct {
 	KeptDir      string // where checkpoints are kept beside the log's own; empty: nowhere
 	ChainKey     []byte
 	Public       ed25519.PublicKey
-	Trail        Trail // what proves and erases what was recorded
+	Trail        Trail                                          // what proves and erases what was recorded
 	Sinks        func() ([]sink.Status, error)                  // other places to which events go
 	Flush        func() error                                   // before the log is read; nil: nothing is under way
 	Reload       func(context.Context) ([]config.Change, error) // what waits for the next start; nil: nothing runs that could

@@ -100,7 +100,7 @@ func newWorld(t *testing.T) *world {
 		Registry: registry, Refresh: view.Refresh, Kinds: []shield.Kind{apikey.Kind(), hmac.Kind()},
 		Env:    shield.Env{Now: time.Now, Rand: rand.Reader, Credentials: view},
 		Record: func(e audit.Event) error { return audit.Record(log, &e) },
-		Trail: log, LogDir: dir, ChainKey: key, Public: public, Flush: log.Flush,
+		Trail:  log, LogDir: dir, ChainKey: key, Public: public, Flush: log.Flush,
 	}, view, log, store}
 }
 

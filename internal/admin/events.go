@@ -38,9 +38,9 @@ type Verified struct {
 	First       uint64 `json:"first"`
 	Last        uint64 `json:"last"`
 	Checkpoints int    `json:"checkpoints"`
-	Covered     uint64 `json:"covered"`        // the last record that a signed checkpoint covers
-	Head        uint64 `json:"head"`           // how far the ring says the chain went; 0: there is none beside it
-	Root        string `json:"root"`           // of the tree of all records, base64
+	Covered     uint64 `json:"covered"` // the last record that a signed checkpoint covers
+	Head        uint64 `json:"head"`    // how far the ring says the chain went; 0: there is none beside it
+	Root        string `json:"root"`    // of the tree of all records, base64
 	Erased      uint64 `json:"erased,omitempty"`
 	Expired     uint64 `json:"expired,omitempty"`
 	Torn        int    `json:"torn,omitempty"` // bytes of an unfinished last record

@@ -47,9 +47,7 @@ func patient(next http.HandlerFunc) http.HandlerFunc {
 
 // patient returns a client that waits for such calls.
 func (c *Client) patient() *Client {
-	long := *c //nolint:govet // an http.Client may be copied before it is used
-	long.http.Timeout = longTime
-	return &long
+	return &Client{http.Client{Transport: c.http.Transport, Timeout: longTime}}
 }
 
 func (s *Service) trail() (Trail, error) {
@@ -95,7 +93,7 @@ func (s *Service) prove(r *http.Request) (any, error) {
 	}
 	evidence, err := audit.Prove(r.Context(), s.LogDir, q.ID, n.Checkpoint)
 	if errors.Is(err, audit.ErrNoEvent) {
-		return nil, fmt.Errorf("%w: %w", errNoRecord, err)
+		return nil, fmt.Errorf("event %.80q: %w", q.ID, errNoRecord)
 	}
 	if err != nil {
 		return nil, wrapped("log_unreadable", err, "prove an event")

@@ -75,7 +75,7 @@ func TestTheTrailRefuses(t *testing.T) {
 	_, err = a.Consistency(ctx, forged.Checkpoint)
 	refused("a forged checkpoint", "foreign_checkpoint", err)
 	_, err = a.Prove(ctx, "none")
-	refused("no such event", "missing", err)
+	refused("no such event", "unknown_request", err)
 	for name, n := range map[string]admin.NewErasure{
 		"nobody": {Reason: "x"}, "no reason": {User: "ann"}, "two": {User: "ann", Client: "shop", Reason: "x"},
 		"the name as a reason": {User: "ann", Reason: "for Ann"}, "the address as a reason": {Address: netip.MustParsePrefix("192.0.2.7/32"), Reason: "192.0.2.7"},
