@@ -69,8 +69,6 @@ func endpoints() []endpoint {
 // monday is when the simulated weeks begin.
 var monday = time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
 
-const day = 24 * time.Hour
-
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed}
 	r := rand.New(rand.NewPCG(seed, 0))
