@@ -137,6 +137,8 @@ func (b *settingsBlock) form() string {
 		return "true or false"
 	case b.Type == "integer" && b.Maximum != nil:
 		return fmt.Sprintf("number, %d to %d", *b.Minimum, *b.Maximum)
+	case b.Type == "number" && b.Maximum != nil:
+		return fmt.Sprintf("share, %d to %d", *b.Minimum, *b.Maximum)
 	case b.Type == "integer":
 		return "number"
 	case strings.HasSuffix(b.Pattern, "(ms|s|m|h|d)$"):

@@ -159,7 +159,7 @@ func (x *exchange) describe(now time.Time) {
 	e.Remote = e.Peer
 	x.name()
 	e.Proto, e.Method, e.Host = r.Proto, r.Method, r.Host
-	e.Query = maskQuery(r.URL.RawQuery)
+	e.Query = maskQuery(r.URL.RawQuery, nil)
 	e.UserAgent = maskText(r.Header.Get("User-Agent"))
 	if r.TLS != nil {
 		e.TLS, e.SNI = tlsVersion(r.TLS.Version), r.TLS.ServerName

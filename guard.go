@@ -321,6 +321,9 @@ func (g *Guard) addAPI(api API) error {
 	if len(api.Hosts) == 0 {
 		return fmt.Errorf("it names no host")
 	}
+	if err := api.Recorded.check(); err != nil {
+		return err
+	}
 	for i := range api.Endpoints {
 		e, err := g.compile(&api, api.Endpoints[i])
 		if err != nil {
@@ -378,7 +381,7 @@ func (g *Guard) compile(api *API, e Endpoint) (*endpoint, error) {
 	}
 	needs := shield.NeedsOf(e.Shield)
 	compiled := &endpoint{
-		Endpoint: e, api: api, name: e.Pattern, pattern: patternOf(e.Pattern), guarded: len(needs.Carries) > 0 || needs.ClientCert,
+		Endpoint: e, api: api, name: e.Pattern, pattern: patternOf(e.Pattern, api.Recorded.Hide), guarded: len(needs.Carries) > 0 || needs.ClientCert,
 		body: needs.Body, origins: api.Origins, headers: needs.Carries, certified: needs.ClientCert,
 	}
 	compiled.body = max(compiled.body, min(bodyOf(e), e.MaxBody))

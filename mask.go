@@ -1,19 +1,26 @@
 package pavise
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pavise.dev/pavise/audit"
+)
 
 // What goes into events is masked here: paths lose what stands where a pattern has
 // {token} or the like, paths and texts lose whatever looks like a credential, queries
-// lose every value.
+// lose every value; and what an API says of its own (Recorded).
 
 const masked = "*"
 
 // maxLogged is how much of a path and of a query stands in an event, in bytes.
 const maxLogged = 1024
 
-// maskQuery keeps the names of a query and hides the values. What stands alone, or
-// before an equals sign that ends base64, may be a value as well.
-func maskQuery(query string) string {
+// maskQuery keeps the names of a query and hides the values, but for plain ones of the
+// parameters that are to be shown. What stands alone, or before an equals sign that ends
+// base64, may be a value as well.
+func maskQuery(query string, show []string) string {
 	if query == "" {
 		return ""
 	}
@@ -23,13 +30,49 @@ func maskQuery(query string) string {
 			b.WriteByte('&')
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		if strings.Trim(value, "=") == "" {
+		switch {
+		case strings.Trim(value, "=") == "":
 			b.WriteString(masked)
-			continue
+		case slices.Contains(show, name) && isPlainValue(value):
+			b.WriteString(pair)
+		default:
+			b.WriteString(maskName(name) + "=" + masked)
 		}
-		b.WriteString(maskName(name) + "=" + masked)
 	}
 	return b.String()
+}
+
+// maxShown is the longest value of a query that is shown, in bytes.
+const maxShown = 64
+
+// isPlainValue reports whether a value may be shown: short, of characters that mean nothing
+// to anybody who reads a log, and nothing that looks like a credential.
+func isPlainValue(value string) bool {
+	if len(value) > maxShown {
+		return false
+	}
+	for i := range len(value) {
+		if c := value[i]; !isAlphanumeric(c) && strings.IndexByte("-._~:,", c) < 0 {
+			return false
+		}
+	}
+	return !hasSecretLike(value)
+}
+
+// mostParameters bounds what is looked for in each query.
+const mostParameters = 32
+
+// check refuses parameters that are better not shown, whoever asks for it.
+func (r Recorded) check() error {
+	if len(r.ShowQuery) > mostParameters {
+		return fmt.Errorf("%d parameters are shown in events: want at most %d", len(r.ShowQuery), mostParameters)
+	}
+	for _, name := range r.ShowQuery {
+		if audit.IsSecretName(name) || maskName(name) != name {
+			return fmt.Errorf("the parameter %q must not be shown in events: by its name it is a credential, personal, or no name", name)
+		}
+	}
+	return nil
 }
 
 // maskName returns the decoded name of a parameter, if it looks like a name.

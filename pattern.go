@@ -16,11 +16,12 @@ type segment struct {
 	literal  string // in its one spelling, escaped; only if it is no wildcard
 	wildcard bool
 	rest     bool // takes all that follows
-	secret   bool // its name says that its value is a credential
+	secret   bool // its value is not recorded: its name says that it is a credential, or the API does
 }
 
-// patternOf cuts "METHOD /path/{name}", which the mux has accepted.
-func patternOf(text string) pattern {
+// patternOf cuts "METHOD /path/{name}", which the mux has accepted. What stands for the
+// wildcards in hide is not recorded.
+func patternOf(text string, hide []string) pattern {
 	_, path, _ := strings.Cut(text, " /")
 	var p pattern
 	for part := range strings.SplitSeq(path, "/") {
@@ -33,7 +34,7 @@ func patternOf(text string) pattern {
 			p = append(p, segment{})
 		case wildcard:
 			plain, rest := strings.CutSuffix(name, "...")
-			p = append(p, segment{wildcard: true, rest: rest, secret: isSecretName(plain)})
+			p = append(p, segment{wildcard: true, rest: rest, secret: isSecretName(plain) || slices.Contains(hide, plain)})
 		default:
 			p = append(p, segment{literal: spelling(part)})
 		}

@@ -55,6 +55,7 @@ type API struct {
 	Endpoints []Endpoint
 	Origins   []string // whose scripts may call (CORS), exact: "https://app.example.com"
 	Lenient   Lenient  // what the door lets through
+	Recorded  Recorded // what its events show
 	Metadata  string   // where its metadata is (RFC 9728), for challenges: an address, or a path on the host that was asked; empty: nowhere
 }
 
@@ -79,6 +80,13 @@ type Endpoint struct {
 	Header      http.Header          // of every answer, unless the handler sets its own; names in canonical form
 	Judges      []string             // headers of credentials that Handler judges itself, and gets: those of an authorization server. All others are removed
 	Handler     http.Handler         // nil: the handler that was given to [Guard.Wrap]
+}
+
+// Recorded says what the events of an API show, beside or short of what is usual: values of
+// queries are hidden, parts of paths are shown unless they name or look like a credential.
+type Recorded struct {
+	ShowQuery []string // parameters of the query whose values are shown where they are short and plain
+	Hide      []string // wildcards of patterns, without braces, whose part of the path is hidden
 }
 
 // Lenient says what the door lets through for an API although intermediaries

@@ -62,6 +62,9 @@ func (x *exchange) route() error {
 	if x.host.literals != nil {
 		x.event.Path = x.routedPath()
 	}
+	if show := e.api.Recorded.ShowQuery; len(show) > 0 {
+		x.event.Query = maskQuery(x.request.URL.RawQuery, show)
+	}
 	if !e.pattern.isSpelled(x.path) {
 		return shield.Refuse(shield.BadPath, "the path spells %s with needless or lower-case escapes", e.name)
 	}

@@ -149,7 +149,7 @@ func (a *App) policy(f *config.File, g *generation) (pavise.Policy, error) {
 	}
 	p := pavise.Policy{
 		Sink: a.sink, Limiter: a.limiter, Once: a.once, Tries: a.tries, Blocks: a.blocks(), Now: a.now, Rand: a.rand,
-		Quotas: a.quotas, Load: a.load, Honeypots: a.honeypots(f),
+		Quotas: a.quotas, Load: a.load, Honeypots: a.honeypots(f), Traces: traces(f),
 		PerAddress: &limit.Limit{Name: "address", Rate: rate, Per: limit.PerAddress},
 	}
 	if g.handshakes, err = limit.ParseRate(f.Limits.Handshakes); err != nil {
@@ -201,7 +201,7 @@ func terminators(f *config.File, now clock) (presented, error) {
 
 func (a *App) api(f *config.File, g *generation, name string, endpoints []config.Resolved) (pavise.API, error) {
 	settings := f.APIs[name]
-	api := pavise.API{Name: name, Hosts: settings.Host, Origins: settings.CORS, Lenient: lenient(settings.Allow)}
+	api := pavise.API{Name: name, Hosts: settings.Host, Origins: settings.CORS, Lenient: lenient(settings.Allow), Recorded: recordedOf(settings.Events)}
 	behind, err := a.openUpstream(f, g, name)
 	if err != nil {
 		return api, err

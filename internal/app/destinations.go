@@ -74,6 +74,10 @@ func (a *App) destination(f *config.File, name string, s *config.Sink) (sink.Des
 			HTTP: client, URL: r.URL, Secret: secretFile(f, s.Webhook.Secret), Token: secretFile(f, s.Webhook.Token), Form: write,
 			Type: contentType(s.Form()), MaxBody: most, Compress: r.Compress, Now: a.now,
 		})
+	case s.Traces != nil:
+		return otlp.NewTraces(otlp.TraceSettings{
+			HTTP: client, URL: r.URL, Token: secretFile(f, s.Traces.Token), Source: source, MaxBody: most, Compress: r.Compress,
+		})
 	}
 	return otlp.New(otlp.Settings{
 		HTTP: client, URL: r.URL, Token: secretFile(f, s.OTLP.Token), Form: write, Source: source, MaxBody: most, Compress: r.Compress,

@@ -23,7 +23,7 @@ import (
 type sinks struct {
 	app     *App
 	feeds   []*sink.Feed
-	spools  []uint64               // of each
+	spools  []uint64               // of each; 0: no endpoint refuses because of it
 	full    atomic.Pointer[string] // names the sink because of which APIs with audit: required refuse; nil: none
 	told    bool                   // of the goroutine that watches
 	ctx     context.Context        // of the feeds
@@ -54,14 +54,26 @@ func (a *App) openSinks(f *config.File) (_ *sinks, err error) {
 			return nil, fmt.Errorf("log.sinks.%s: %w", name, err)
 		}
 		feed.Only, feed.Batch, feed.Timeout, feed.Now = only(settings.Only), settings.Batch, settings.Timeout.Duration, a.now
+		if settings.Traces != nil {
+			traced(&feed)
+		}
 		feed.Note = func(code, detail string) { a.note(code, name, detail) }
 		made, err := sink.New(feed)
 		if err != nil {
 			return nil, errors.Join(err, feed.Destination.Close())
 		}
-		s.feeds, s.spools = append(s.feeds, made), append(s.spools, uint64(settings.Spool))
+		s.feeds, s.spools = append(s.feeds, made), append(s.spools, spoolOf(&settings))
 	}
 	return s, nil
+}
+
+// spoolOf is how many events may wait for a sink; 0: as many as the log keeps. Spans are no
+// record of anything: that they cannot be delivered is no reason to refuse.
+func spoolOf(s *config.Sink) uint64 {
+	if s.Traces != nil {
+		return 0
+	}
+	return uint64(s.Spool)
 }
 
 // feedSettings says where a feed reads, and where it remembers how far it is.
@@ -174,7 +186,7 @@ func (s *sinks) status() (all []sink.Status, err error) {
 		status, fault := feed.Status()
 		err = errors.Join(err, fault)
 		status.Spool = s.spools[i]
-		status.Full = status.Failing != "" && (status.Overrun || status.Lag >= status.Spool)
+		status.Full = status.Spool > 0 && status.Failing != "" && (status.Overrun || status.Lag >= status.Spool)
 		all = append(all, status)
 	}
 	return all, err
@@ -189,7 +201,8 @@ func restingSinks(f *config.File) (all []sink.Status, err error) {
 			err = errors.Join(err, fmt.Errorf("sink %s: %w", name, fault))
 			continue
 		}
-		status.Spool = uint64(f.Log.Sinks[name].Spool)
+		settings := f.Log.Sinks[name]
+		status.Spool = spoolOf(&settings)
 		all = append(all, status)
 	}
 	return all, err

@@ -36,6 +36,7 @@ func (l *loader) check() {
 	l.checkPKI()
 	l.checkSinks()
 	l.checkDetecting("alerts", &l.file.Alerts.Detecting)
+	l.checkTraces()
 	l.checkResources()
 	l.checkLoad()
 	l.checkHoneypots()

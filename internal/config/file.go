@@ -49,6 +49,7 @@ type File struct {
 	Honeypots Honeypots `yaml:"honeypots" doc:"Paths that only intruders ask for. They are answered like any unknown path; the event has the code honeypot."`
 	Log       Log       `yaml:"log" doc:"The event log." restart:"yes"`
 	Alerts    Alerts    `yaml:"alerts" doc:"What is watched for, who is told of it, and what is done."`
+	Traces    Traces    `yaml:"traces" doc:"Which requests belong to a trace that is recorded (W3C Trace Context, OpenTelemetry)."`
 	Policies  []string  `yaml:"policies" doc:"Cedar policy files, relative to this file. Any error in one denies."`
 	Upstream  Fetch     `yaml:"fetch" doc:"What Pavise itself may fetch: keys of issuers."`
 
@@ -153,6 +154,7 @@ type API struct {
 	Identity    IdentityOut         `yaml:"identity" doc:"How the upstream learns who called."`
 	Allow       []Allowance         `yaml:"insecure_allow" doc:"What the door lets through for this API although it is ambiguous, each with a reason."`
 	Audit       string              `yaml:"audit" doc:"What is answered is always recorded first in the local log, or refused. required: endpoints also refuse while one of log.sinks fails and as many events wait for it as its spool takes, or the log removes them before they were delivered." default:"local" enum:"local,required"`
+	Events      Recorded            `yaml:"events" doc:"What its events show."`
 	Endpoints   map[string]Endpoint `yaml:"endpoints" doc:"Method and path pattern → policy. What is not listed is refused." required:"yes"`
 	Concurrency int                 `yaml:"concurrency" doc:"Requests of one client at once; 0: unlimited." default:"0" min:"0" max:"1000000"`
 	Together    int                 `yaml:"concurrency_total" doc:"Requests of all clients together at once; 0: unlimited." default:"0" min:"0" max:"1000000"`

@@ -103,6 +103,7 @@ func (f *File) resolve() ([]Resolved, Problems) {
 		first := len(all)
 		r.checkSanitise("apis."+name, api.Sanitise, api.OpenAPI, nil)
 		r.checkInjection("apis."+name+".injection", api.Injection)
+		r.checkRecorded("apis."+name+".events", &api)
 		r.checkResponses("apis."+name, api.Responses, api.OpenAPI != nil)
 		for _, pattern := range sortedKeys(api.Endpoints) {
 			e := r.endpoint(name, &api, pattern, api.Endpoints[pattern])

@@ -115,6 +115,8 @@ func (b *schemaBuilder) value(t reflect.Type, s setting, space string) object {
 		return object{"type": "string", "pattern": durationForm.String()}
 	case reflect.TypeFor[Size]():
 		return b.size(t, s)
+	case reflect.TypeFor[Share]():
+		return object{"type": "number", "minimum": 0, "maximum": 1}
 	case reflect.TypeFor[Limit]():
 		return object{"type": "string", "pattern": `^[1-9][0-9]{0,9}/(second|minute|hour|day) per (client|user|address|endpoint)( burst [1-9][0-9]{0,9})?( cost [1-9][0-9]{0,9})?$`}
 	case reflect.TypeFor[Quota]():

@@ -103,6 +103,8 @@ func parseInto(v reflect.Value, text string) *fault {
 		return parseTime(into, text)
 	case *Size:
 		return parseBytes((*int64)(into), text)
+	case *Share:
+		return parseShare(into, text)
 	case *Limit:
 		return parseLimit(&into.Limit, text)
 	case *Quota:

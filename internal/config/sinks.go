@@ -16,7 +16,8 @@ type Sink struct {
 	Splunk  *SplunkSink  `yaml:"splunk" doc:"Splunk's HTTP Event Collector."`
 	Elastic *ElasticSink `yaml:"elastic" doc:"Elasticsearch, OpenSearch or what else has their bulk API."`
 	Webhook *WebhookSink `yaml:"webhook" doc:"Any receiver of POST requests with signed bodies."`
-	OTLP    *OTLPSink    `yaml:"otlp" doc:"An OpenTelemetry collector, over HTTP with protobuf."`
+	OTLP    *OTLPSink    `yaml:"otlp" doc:"An OpenTelemetry collector that gets log records, over HTTP with protobuf."`
+	Traces  *OTLPSink    `yaml:"otlp_traces" doc:"An OpenTelemetry collector or another backend that gets the spans of requests whose trace is recorded (see traces), over HTTP with protobuf. While it fails no endpoint refuses."`
 
 	Format  string   `yaml:"format" doc:"How an event is written: json is as it was recorded. Default: ecs for elastic, ocsf for splunk, else json." enum:"json,ocsf,ecs,cef"`
 	Only    SinkOnly `yaml:"only" doc:"Which events are sent. Default: all."`
@@ -100,7 +101,7 @@ func (s *Sink) Kind() string {
 	kind, n := "", 0
 	for name, is := range map[string]bool{
 		"file": s.File != nil, "stdout": s.Stdout, "syslog": s.Syslog != nil, "splunk": s.Splunk != nil, "elastic": s.Elastic != nil,
-		"webhook": s.Webhook != nil, "otlp": s.OTLP != nil,
+		"webhook": s.Webhook != nil, "otlp": s.OTLP != nil, "otlp_traces": s.Traces != nil,
 	} {
 		if is {
 			kind, n = name, n+1
@@ -136,6 +137,8 @@ func (s *Sink) Receiver() *Receiver {
 		return &s.Webhook.Receiver
 	case s.OTLP != nil:
 		return &s.OTLP.Receiver
+	case s.Traces != nil:
+		return &s.Traces.Receiver
 	}
 	return nil
 }
@@ -146,7 +149,7 @@ func (l *loader) checkSinks() {
 	for _, name := range sortedKeys(l.file.Log.Sinks) {
 		s, path := l.file.Log.Sinks[name], "log.sinks."+name
 		if s.Kind() == "" {
-			l.atKey(path, "write one of file, stdout: true, syslog, splunk, elastic, webhook, otlp", "the sink %s is none, or more than one", name)
+			l.atKey(path, "write one of file, stdout: true, syslog, splunk, elastic, webhook, otlp, otlp_traces", "the sink %s is none, or more than one", name)
 			continue
 		}
 		each(path+".only.apis", s.Only.APIs, func(path, word string) {
@@ -161,6 +164,9 @@ func (l *loader) checkSinks() {
 		}
 		if s.OTLP != nil && s.Form() == "cef" {
 			l.at(path+".format", "write json, ocsf or ecs", "a log record of OpenTelemetry has fields of its own")
+		}
+		if s.Traces != nil {
+			l.checkTraceSink(path, &s)
 		}
 		if s.Elastic != nil && s.Form() == "cef" {
 			l.at(path+".format", "write ecs, ocsf or json", "a document is JSON, which CEF is not")
@@ -254,6 +260,8 @@ func (l *loader) checkSecrets(path string, s *Sink) {
 		files["secret_file"], files["token_file"] = s.Webhook.Secret, s.Webhook.Token
 	case s.OTLP != nil:
 		files["token_file"] = s.OTLP.Token
+	case s.Traces != nil:
+		files["token_file"] = s.Traces.Token
 	}
 	for _, setting := range sortedKeys(files) {
 		if files[setting] == "" {

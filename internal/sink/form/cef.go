@@ -3,6 +3,7 @@ package form
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"pavise.dev/pavise/audit"
@@ -34,6 +35,7 @@ func (s Source) cef(dst []byte, f audit.Found) []byte {
 	c.where(e)
 	c.who(e)
 	c.behind(e)
+	c.traced(e)
 	c.number("cnt", int64(max(e.Count, 1)))
 	c.whole("cn2", int64(f.Seq), "seq")
 	c.text("msg", e.Detail)
@@ -147,16 +149,49 @@ func (c *cefWriter) who(e *audit.Event) {
 	c.labelled("flexString2", e.Changed, "changed")
 }
 
-// behind is the service that answered.
+// behind is the service that answered, and how.
 func (c *cefWriter) behind(e *audit.Event) {
 	c.text("destinationServiceName", e.API)
-	if e.Upstream == "" {
-		return
+	if e.UpstreamStatus > 0 {
+		c.whole("flexNumber1", int64(e.UpstreamStatus), "upstreamStatus")
 	}
-	if ap, err := netip.ParseAddrPort(e.Upstream); err == nil {
+	if us := e.UpstreamDuration.Microseconds(); us > 0 {
+		c.whole("flexNumber2", us, "upstreamMicroseconds")
+	}
+	c.text("PavisePaviseUpstream", e.Upstream)
+	c.text("PavisePaviseNote", e.Note)
+	_, address, ok := strings.Cut(e.Upstream, "://")
+	if !ok {
+		address = e.Upstream
+	}
+	if address == "" || address[0] != '[' && (address[0] < '0' || address[0] > '9') {
+		return // a name
+	}
+	if ap, err := netip.ParseAddrPort(address); err == nil {
 		c.address("dst", ap)
 		c.number("dpt", int64(ap.Port()))
 	}
+}
+
+// traced joins the event with the spans of its request, and says where its time went. CEF has
+// no field for that; the names are as it demands of a maker's own: maker, product, field.
+func (c *cefWriter) traced(e *audit.Event) {
+	c.text("PavisePaviseTrace", e.Trace)
+	c.text("PavisePaviseSpan", e.Span)
+	c.text("PavisePaviseParent", e.Parent)
+	if e.Sampled {
+		c.text("PavisePaviseSampled", "true")
+	}
+	for part, took := range e.Took {
+		c.number(cefTook(audit.Part(part)), took.Microseconds())
+	}
+}
+
+func cefTook(p audit.Part) string {
+	return [audit.Parts]string{
+		"PavisePaviseEntryMicroseconds", "PavisePaviseIdentityMicroseconds", "PavisePaviseRightsMicroseconds", "PavisePaviseInputMicroseconds",
+		"PavisePaviseConditionsMicroseconds", "PavisePaviseLastMicroseconds",
+	}[p]
 }
 
 func (c *cefWriter) key(name string) {

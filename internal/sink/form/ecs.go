@@ -31,6 +31,7 @@ func (s Source) ecs(dst []byte, f audit.Found) []byte {
 	if e.Peer != e.Remote {
 		w.ecsEndpoint("client", e.Peer)
 	}
+	w.ecsTrace(e)
 	w.ecsHTTP(e)
 	w.ecsWho(e)
 	w.ecsOwn(e)
@@ -57,6 +58,19 @@ func (w *writer) ecsEvent(e *audit.Event, seq uint64) {
 	w.number("sequence", int64(seq))
 	w.whole("severity", int64(SeverityOf(e)))
 	w.end(at)
+}
+
+// ecsTrace joins the event with the spans of its request. Elastic calls that which answers a
+// request a transaction.
+func (w *writer) ecsTrace(e *audit.Event) {
+	if e.Trace == "" {
+		return
+	}
+	for _, f := range [...]struct{ name, id string }{{"trace", e.Trace}, {"transaction", e.Span}, {"span", e.Span}} {
+		at := w.open(f.name)
+		w.text("id", f.id)
+		w.end(at)
+	}
 }
 
 func ecsKind(e *audit.Event) string {
@@ -220,11 +234,24 @@ func (w *writer) own(e *audit.Event) {
 	w.text("action", e.Action)
 	w.text("target", e.Target)
 	w.text("change", e.Change)
+	w.text("upstream", e.Upstream)
 	w.number("upstream_status", int64(e.UpstreamStatus))
 	w.number("upstream_us", e.UpstreamDuration.Microseconds())
+	w.text("trace", e.Trace)
+	w.text("span", e.Span)
+	w.text("parent", e.Parent)
+	w.flag("sampled", e.Sampled)
+	for part, took := range e.Took {
+		w.number(tookName(audit.Part(part)), took.Microseconds())
+	}
 	if e.Count > 1 {
 		w.number("count", int64(e.Count))
 	}
+}
+
+// tookName is the name that the time of a part has in the log.
+func tookName(p audit.Part) string {
+	return [audit.Parts]string{"entry_us", "identity_us", "rights_us", "input_us", "conditions_us", "last_us"}[p]
 }
 
 // httpVersion is what stands behind the slash.

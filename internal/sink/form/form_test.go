@@ -200,6 +200,49 @@ func TestFormsTellWhoWhatWhenAndWhy(t *testing.T) {
 	}
 }
 
+// What is told of the trace, of the upstream and of the time that each part of the path took
+// stands in every form.
+func TestFormsTellOfTraceUpstreamAndTimes(t *testing.T) {
+	e := *audittest.Event("r1")
+	e.Upstream = "https://10.0.0.7:9000"
+	trace, span, parent := e.Trace, e.Span, e.Parent
+	for name, want := range map[string][]string{
+		form.JSON: {
+			`"trace":"` + trace + `"`, `"span":"` + span + `"`, `"parent":"` + parent + `"`, `"sampled":true`, `"entry_us":1`, `"last_us":6`,
+			`"upstream":"https://10.0.0.7:9000"`, `"upstream_status":204`, `"upstream_us":1000`, `"note":"upgraded"`,
+		},
+		form.OCSF: {
+			`"correlation_uid":"` + trace + `"`, `"span":"` + span + `"`, `"parent":"` + parent + `"`, `"sampled":true`, `"entry_us":1`, `"identity_us":2`,
+			`"rights_us":3`, `"input_us":4`, `"conditions_us":5`, `"last_us":6`, `"upstream":"https://10.0.0.7:9000"`, `"upstream_status":204`,
+			`"upstream_us":1000`, `"note":"upgraded"`,
+		},
+		form.ECS: {
+			`"trace":{"id":"` + trace + `"}`, `"transaction":{"id":"` + span + `"}`, `"span":{"id":"` + span + `"}`, `"parent":"` + parent + `"`, `"sampled":true`,
+			`"duration":1500000`, `"entry_us":1`, `"identity_us":2`, `"rights_us":3`, `"input_us":4`, `"conditions_us":5`, `"last_us":6`,
+			`"address":"https://10.0.0.7:9000"`, `"upstream_status":204`, `"upstream_us":1000`, `"note":"upgraded"`,
+		},
+		form.CEF: {
+			"PavisePaviseTrace=" + trace, "PavisePaviseSpan=" + span, "PavisePaviseParent=" + parent, "PavisePaviseSampled=true", "PavisePaviseEntryMicroseconds=1",
+			"PavisePaviseIdentityMicroseconds=2", "PavisePaviseRightsMicroseconds=3", "PavisePaviseInputMicroseconds=4", "PavisePaviseConditionsMicroseconds=5",
+			"PavisePaviseLastMicroseconds=6", "PavisePaviseUpstream=https://10.0.0.7:9000", "dst=10.0.0.7 dpt=9000", "PavisePaviseNote=upgraded",
+			"flexNumber1=204 flexNumber1Label=upstreamStatus", "flexNumber2=1000 flexNumber2Label=upstreamMicroseconds",
+		},
+	} {
+		line := string(formOf(t, name)(nil, found(e, 42)))
+		for _, part := range want {
+			if !strings.Contains(line, part) {
+				t.Errorf("%s lacks %s:\n%s", name, part, line)
+			}
+		}
+		bare := string(formOf(t, name)(nil, found(audit.Event{ID: "r2", Class: audit.Admin, Decision: audit.Accepted}, 43)))
+		for _, word := range []string{"race", "pstream", "_us", "arent", "Microseconds"} {
+			if strings.Contains(bare, word) {
+				t.Errorf("%s tells of %s where there is none:\n%s", name, word, bare)
+			}
+		}
+	}
+}
+
 func TestSeverityFollowsWhatWasDecided(t *testing.T) {
 	for _, s := range samples() {
 		want := map[string]form.Severity{

@@ -103,6 +103,7 @@ func (w *writer) ocsfMetadata(s Source, e *audit.Event, seq uint64) {
 	w.text("version", s.Version)
 	w.end(within)
 	w.text("uid", e.ID)
+	w.text("correlation_uid", e.Trace)
 	if seq <= 1<<31-1 {
 		w.number("sequence", int64(seq))
 	}

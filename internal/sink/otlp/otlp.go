@@ -1,8 +1,10 @@
-// Package otlp sends events to an OpenTelemetry collector: log records over HTTP with
-// protobuf (OTLP 1.x).
+// Package otlp sends events to an OpenTelemetry collector, over HTTP with protobuf (OTLP 1.x):
+// as log records, and requests as spans.
 //
-//	otlp.go     the destination, and what answers mean
+//	otlp.go     the destination of log records, and what answers mean
 //	record.go   an event as a log record
+//	traces.go   the destination of spans
+//	span.go     a request as spans: its own, one for each part of its path, one for the upstream
 //	proto.go    the few parts of protobuf that it takes
 //
 // The bytes are written here and not by generated code: a batch of five hundred events costs
@@ -32,36 +34,44 @@ type Settings struct {
 	Compress bool
 }
 
-// New returns a destination.
+const protobuf = "application/x-protobuf"
+
+// New returns a destination of log records.
 func New(s Settings) (*post.Destination, error) {
-	resource := s.resource()
+	resource := resource(s.Source)
 	return post.New(post.Settings{
-		HTTP: s.HTTP, URL: s.URL, MaxBody: s.MaxBody, Compress: s.Compress, Type: "application/x-protobuf", Judge: judge,
+		HTTP: s.HTTP, URL: s.URL, MaxBody: s.MaxBody, Compress: s.Compress, Type: protobuf, Judge: judge("records"), Dress: bearer(s.Token),
 		Append: newRecords(s.Form).append,
 		Wrap:   func(dst, records []byte) []byte { return wrap(dst, resource, records) },
-		Dress: func(h http.Header, _ []byte, _ []audit.Found) error {
-			if s.Token == nil {
-				return nil
-			}
-			token, err := s.Token()
-			if err != nil {
-				return fmt.Errorf("read the token: %w", err)
-			}
-			h.Set("Authorization", "Bearer "+string(token.Reveal()))
-			return nil
-		},
 	})
 }
 
-// resource is what all records share: field 1 of ResourceLogs.
-func (s *Settings) resource() []byte {
+// bearer adds the token; nil: there is none.
+func bearer(token post.Secret) func(http.Header, []byte, []audit.Found) error {
+	if token == nil {
+		return nil
+	}
+	return func(h http.Header, _ []byte, _ []audit.Found) error {
+		value, err := token()
+		if err != nil {
+			return fmt.Errorf("read the token: %w", err)
+		}
+		h.Set("Authorization", "Bearer "+string(value.Reveal()))
+		return nil
+	}
+}
+
+// resource is what all records and spans share: field 1 of ResourceLogs and ResourceSpans.
+func resource(s form.Source) []byte {
 	attributes := appendText(nil, 1, "service.name", "pavise")
-	attributes = appendText(attributes, 1, "service.version", s.Source.Version)
-	attributes = appendText(attributes, 1, "host.name", s.Source.Node)
+	attributes = appendText(attributes, 1, "service.version", s.Version)
+	attributes = appendText(attributes, 1, "host.name", s.Node)
 	return appendBytes(nil, 1, attributes)
 }
 
-// wrap makes an ExportLogsServiceRequest: one ResourceLogs with one ScopeLogs.
+// wrap makes an ExportLogsServiceRequest with one ResourceLogs of one ScopeLogs, or an
+// ExportTraceServiceRequest with one ResourceSpans of one ScopeSpans: they have the same
+// fields.
 func wrap(dst, resource, records []byte) []byte {
 	scope := appendString(nil, 1, "pavise.dev/pavise/audit")
 	scope = appendBytes(nil, 1, scope)
@@ -75,21 +85,24 @@ func wrap(dst, resource, records []byte) []byte {
 	return append(dst, records...)
 }
 
-// judge reads an ExportLogsServiceResponse: a collector may have taken a part only.
-func judge(status int, answer []byte) error {
-	if status/100 != 2 {
-		return post.ByStatus(status)
+// judge reads an ExportLogsServiceResponse or ExportTraceServiceResponse: a collector may have
+// taken a part only.
+func judge(what string) func(status int, answer []byte) error {
+	return func(status int, answer []byte) error {
+		if status/100 != 2 {
+			return post.ByStatus(status)
+		}
+		partial, err := field(answer, 1)
+		if err != nil {
+			return errors.New("its answer is not that of a collector")
+		}
+		rejected, err := number(partial, 1)
+		if err != nil {
+			return errors.New("its answer is not that of a collector")
+		}
+		if rejected > 0 {
+			return sink.Reject("the collector rejects %d %s", rejected, what)
+		}
+		return nil
 	}
-	partial, err := field(answer, 1)
-	if err != nil {
-		return errors.New("its answer is not that of a collector")
-	}
-	rejected, err := number(partial, 1)
-	if err != nil {
-		return errors.New("its answer is not that of a collector")
-	}
-	if rejected > 0 {
-		return sink.Reject("the collector rejects %d records", rejected)
-	}
-	return nil
 }

@@ -47,6 +47,30 @@ func TestDestination(t *testing.T) {
 	})
 }
 
+var requestID = regexp.MustCompile(`(?s)pavise\.request_id\x12.\n(.)(e[0-9]+)`)
+
+// What a span holds is shown in otlptest.
+func TestTraceDestination(t *testing.T) {
+	sinktest.Run(t, func(t *testing.T) sinktest.Place {
+		r := posttest.Start(t, func(_ http.ResponseWriter, q *http.Request, body []byte) (ids []string) {
+			if q.Header.Get("Authorization") != "Bearer marked-otlp-token" || q.Header.Get("Content-Type") != "application/x-protobuf" || q.URL.Path != "/v1/traces" {
+				t.Errorf("%s %v", q.URL, q.Header)
+			}
+			for _, m := range requestID.FindAllSubmatch(body, -1) {
+				ids = append(ids, string(m[2][:m[1][0]]))
+			}
+			return ids
+		})
+		d, err := otlp.NewTraces(otlp.TraceSettings{
+			HTTP: r.Client(), URL: r.URL + "/v1/traces", Token: posttest.Secret("marked-otlp-token"), Source: form.Source{Node: "gw1", Version: "v1"}, MaxBody: 30000,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sinktest.Place{Destination: d, Got: r.Got, Become: r.Become, Modes: posttest.Modes(), Secrets: []string{"marked-otlp-token"}}
+	})
+}
+
 func TestAnswersAreRead(t *testing.T) {
 	var said []byte
 	r := posttest.Start(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) []string { _, _ = w.Write(said); return nil })

@@ -37,22 +37,32 @@ func appendFixed(dst []byte, number, value uint64) []byte {
 	return binary.LittleEndian.AppendUint64(appendTag(dst, number, wire64), value)
 }
 
+// text is what is read rune by rune.
+type text interface{ ~string | ~[]byte }
+
+// maxText bounds a text, in bytes. No text of the log is longer.
+const maxText = 640
+
 // appendString appends a text; what does not print becomes U+FFFD.
-func appendString(dst []byte, number uint64, value string) []byte {
+func appendString[T text](dst []byte, number uint64, value T) []byte {
+	value = cut(value)
 	dst = appendTag(dst, number, wireBytes)
 	dst = appendVarint(dst, uint64(sizeClean(value)))
 	return appendClean(dst, value)
 }
 
-func sizeClean(s string) (size int) {
-	for _, r := range s {
+// cut bounds a text; a character that is cut through becomes U+FFFD.
+func cut[T text](s T) T { return s[:min(len(s), maxText)] }
+
+func sizeClean[T text](s T) (size int) {
+	for _, r := range string(s) {
 		size += utf8.RuneLen(clean(r))
 	}
 	return size
 }
 
-func appendClean(dst []byte, s string) []byte {
-	for _, r := range s {
+func appendClean[T text](dst []byte, s T) []byte {
+	for _, r := range string(s) {
 		dst = utf8.AppendRune(dst, clean(r))
 	}
 	return dst
@@ -66,15 +76,16 @@ func clean(r rune) rune {
 }
 
 // appendText appends a KeyValue with a text; nothing for none.
-func appendText(dst []byte, number uint64, key, value string) []byte {
-	if value == "" {
+func appendText[T text](dst []byte, number uint64, key string, value T) []byte {
+	if len(value) == 0 {
 		return dst
 	}
-	text := sizeClean(value)
-	inner := 1 + sizeVarint(uint64(text)) + text // AnyValue.string_value
+	value = cut(value)
+	size := sizeClean(value)
+	inner := 1 + sizeVarint(uint64(size)) + size // AnyValue.string_value
 	dst = appendKey(dst, number, key, inner)
 	dst = appendTag(dst, 1, wireBytes)
-	dst = appendVarint(dst, uint64(text))
+	dst = appendVarint(dst, uint64(size))
 	return appendClean(dst, value)
 }
 

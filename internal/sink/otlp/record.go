@@ -1,6 +1,8 @@
 package otlp
 
 import (
+	"encoding/binary"
+
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/sink/form"
 )
@@ -28,14 +30,26 @@ func (s *records) append(dst []byte, f audit.Found) []byte {
 	r = appendVarint(appendTag(r, 5, wireBytes), uint64(inner))
 	r = appendBytes(r, 1, s.body)
 	r = attributes(r, e, f.Seq)
+	if c, ok := contextOf(e); ok { // joins it with the spans of its request
+		r = binary.LittleEndian.AppendUint32(appendTag(r, 8, wire32), flagOf(e.Sampled))
+		r = appendBytes(r, 9, c.trace[:])
+		r = appendBytes(r, 10, c.span[:])
+	}
 	r = appendString(r, 12, eventName(e.Class))
 	s.record = r
 	return appendBytes(dst, 2, r)
 }
 
+func flagOf(sampled bool) uint32 {
+	if sampled {
+		return flagSampled
+	}
+	return 0
+}
+
 // attributes follow OpenTelemetry's semantic conventions where they have a name.
 func attributes(r []byte, e *audit.Event, seq uint64) []byte {
-	const attribute = 6
+	const attribute = 6 // of a LogRecord
 	for _, a := range [...]struct{ key, value string }{
 		{"log.record.uid", e.ID},
 		{"http.request.method", e.Method},
@@ -55,6 +69,8 @@ func attributes(r []byte, e *audit.Event, seq uint64) []byte {
 		{"pavise.credential", e.CredentialID},
 		{"pavise.client", e.Client},
 		{"pavise.tenant", e.Tenant},
+		{"pavise.upstream", e.Upstream},
+		{"pavise.note", e.Note},
 		{"pavise.would", e.Would},
 		{"pavise.changed", e.Changed},
 		{"pavise.actor", e.Actor},
@@ -69,10 +85,22 @@ func attributes(r []byte, e *audit.Event, seq uint64) []byte {
 	r = appendInt(r, attribute, "http.response.status_code", int64(e.Status))
 	r = appendInt(r, attribute, "pavise.seq", int64(seq))
 	r = appendInt(r, attribute, "pavise.duration_us", e.Duration.Microseconds())
+	r = appendInt(r, attribute, "pavise.upstream_status", int64(e.UpstreamStatus))
+	r = appendInt(r, attribute, "pavise.upstream_us", e.UpstreamDuration.Microseconds())
+	for part, took := range e.Took {
+		r = appendInt(r, attribute, tookKey(audit.Part(part)), took.Microseconds())
+	}
 	if e.Count > 1 {
 		r = appendInt(r, attribute, "pavise.count", int64(e.Count))
 	}
 	return appendTrue(r, attribute, "pavise.exposed", e.Exposed)
+}
+
+// tookKey names the time of a part.
+func tookKey(p audit.Part) string {
+	return [audit.Parts]string{
+		"pavise.entry_us", "pavise.identity_us", "pavise.rights_us", "pavise.input_us", "pavise.conditions_us", "pavise.last_us",
+	}[p]
 }
 
 func eventName(class audit.Class) string { return "pavise." + string(class) }

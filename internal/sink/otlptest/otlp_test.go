@@ -51,12 +51,19 @@ func posted(t *testing.T, events []audit.Found) *logs.LogsData {
 	return all
 }
 
-func TestRecordsAreReadAsTheyWereMeant(t *testing.T) {
-	var events []audit.Found
-	for i, s := range formtest.Samples(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)) {
-		events = append(events, audit.Found{Seq: uint64(i + 1), Event: s.Event})
+func events() (all []audit.Event) {
+	for _, s := range formtest.Samples(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)) {
+		all = append(all, s.Event)
 	}
-	all := posted(t, events)
+	return all
+}
+
+func TestRecordsAreReadAsTheyWereMeant(t *testing.T) {
+	var found []audit.Found
+	for i, e := range events() {
+		found = append(found, audit.Found{Seq: uint64(i + 1), Event: e})
+	}
+	all := posted(t, found)
 	if len(all.ResourceLogs) != 1 || len(all.ResourceLogs[0].ScopeLogs) != 1 {
 		t.Fatalf("%v", all)
 	}
@@ -68,11 +75,11 @@ func TestRecordsAreReadAsTheyWereMeant(t *testing.T) {
 		t.Errorf("%v", resource)
 	}
 	records := all.ResourceLogs[0].ScopeLogs[0].LogRecords
-	if len(records) != len(events) || all.ResourceLogs[0].ScopeLogs[0].Scope.Name != "pavise.dev/pavise/audit" {
-		t.Fatalf("%d records of %d", len(records), len(events))
+	if len(records) != len(found) || all.ResourceLogs[0].ScopeLogs[0].Scope.Name != "pavise.dev/pavise/audit" {
+		t.Fatalf("%d records of %d", len(records), len(found))
 	}
 	for i, r := range records {
-		e := events[i].Event
+		e := found[i].Event
 		if r.TimeUnixNano != uint64(e.Time.UnixNano()) || r.EventName != "pavise."+string(e.Class) || r.SeverityText == "" || len(r.ProtoReflect().GetUnknown()) > 0 {
 			t.Errorf("%v", r)
 		}

@@ -34,7 +34,9 @@ func requests() []Sample {
 	accepted := audit.Event{
 		Class: audit.Request, TLS: "1.3", SNI: "api.example.com", Proto: "HTTP/2.0", Method: "GET", Host: "api.example.com:8443", Path: "/v1/orders/7",
 		Query: "page=*", UserAgent: "curl/8", API: "orders", Endpoint: "GET /v1/orders/{id}", Step: "proxy", Decision: audit.Accepted, Status: 200,
-		Shield: "api_key", CredentialID: "k1", Client: "shop", Tenant: "north", Proved: true, Upstream: "127.0.0.1:9000", UpstreamStatus: 200,
+		Shield: "api_key", CredentialID: "k1", Client: "shop", Tenant: "north", Proved: true, Upstream: "http://127.0.0.1:9000", UpstreamStatus: 200,
+		Trace: "4bf92f3577b34da6a3ce929d0e0e4736", Span: "00f067aa0ba902b7", Parent: "b7ad6b7169203331", Sampled: true,
+		Took: [audit.Parts]time.Duration{audit.Entry: 40 * time.Microsecond, audit.Identity: 200 * time.Microsecond, audit.Rights: 10 * time.Microsecond},
 		BytesIn: 10, BytesOut: 512, Duration: 1500 * time.Microsecond, UpstreamDuration: time.Millisecond,
 	}
 	refused := func(step, code string, status int, change func(*audit.Event)) audit.Event {
@@ -53,7 +55,9 @@ func requests() []Sample {
 	changed := accepted
 	changed.Method, changed.Endpoint = "PATCH", "PATCH /v1/orders/{id}"
 	failed := refused("proxy", "upstream_failed", 502, nil)
-	failed.Decision = audit.Failed
+	failed.Decision, failed.Upstream, failed.UpstreamDuration = audit.Failed, "http://127.0.0.1:9000", 30*time.Millisecond
+	broken := accepted
+	broken.UpstreamStatus, broken.Status, broken.Note, broken.Duration = 500, 500, "upstream_aborted", 2*time.Second
 	bare := audit.Event{Class: audit.Request, Decision: audit.Refused, Step: "door", Code: "invalid_path"}
 	return []Sample{
 		{"accepted", accepted, 6003, 2},
@@ -68,6 +72,7 @@ func requests() []Sample {
 		{"odd-method", refused("door", "invalid_method", 400, func(e *audit.Event) { nowhere(e); e.Method = "BREW" }), 4002, 99},
 		{"bare", bare, 4002, 99},
 		{"upstream-failed", failed, 6003, 2},
+		{"answer-broken", broken, 6003, 2},
 		{"counted", refused("limit", "rate_limited", 429, func(e *audit.Event) { nowhere(e); e.Count, e.Note = 4000, "counted" }), 4002, 3},
 		{"handshake", audit.Event{Class: audit.Connection, Decision: audit.Refused, Step: "tls", Code: "tls_version", SNI: "api.example.com", Detail: "TLS 1.0"}, 4001, 4},
 		{"framing", audit.Event{Class: audit.Connection, Decision: audit.Refused, Step: "http1", Code: "bad_framing", Status: 400, TLS: "1.3"}, 4001, 5},
