@@ -221,6 +221,7 @@ func (a *App) api(f *config.File, g *generation, name string, endpoints []config
 		}
 		if behind != nil {
 			endpoint.Handler = answered(behind.Within(e.Timeout))
+			endpoint.Handler = calling(f, behind.Within(e.Timeout))
 		}
 		api.Endpoints = append(api.Endpoints, endpoint)
 	}

@@ -313,4 +313,3 @@ func (s *spans) address(r []byte, key string, addr netip.Addr) []byte {
 	s.text = addr.WithZone("").AppendTo(s.text[:0])
 	return appendText(r, attribute, key, s.text)
 }
-

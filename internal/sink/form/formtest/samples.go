@@ -36,7 +36,7 @@ func requests() []Sample {
 		Query: "page=*", UserAgent: "curl/8", API: "orders", Endpoint: "GET /v1/orders/{id}", Step: "proxy", Decision: audit.Accepted, Status: 200,
 		Shield: "api_key", CredentialID: "k1", Client: "shop", Tenant: "north", Proved: true, Upstream: "http://127.0.0.1:9000", UpstreamStatus: 200,
 		Trace: "4bf92f3577b34da6a3ce929d0e0e4736", Span: "00f067aa0ba902b7", Parent: "b7ad6b7169203331", Sampled: true,
-		Took: [audit.Parts]time.Duration{audit.Entry: 40 * time.Microsecond, audit.Identity: 200 * time.Microsecond, audit.Rights: 10 * time.Microsecond},
+		Took:    [audit.Parts]time.Duration{audit.Entry: 40 * time.Microsecond, audit.Identity: 200 * time.Microsecond, audit.Rights: 10 * time.Microsecond},
 		BytesIn: 10, BytesOut: 512, Duration: 1500 * time.Microsecond, UpstreamDuration: time.Millisecond,
 	}
 	refused := func(step, code string, status int, change func(*audit.Event)) audit.Event {
