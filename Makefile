@@ -12,7 +12,7 @@ build:           ## bin/pavise
 check:           ## format, vet, staticcheck, import direction
 	@out=$$(go tool -modfile=tools/go.mod gofumpt -l . | grep -v -e testdata/ -e node_modules/); if [ -n "$$out" ]; then echo "not gofumpt-ed:"; echo "$$out"; exit 1; fi
 	go vet ./...
-	@for module in schema/compare internal/sink/ocsftest internal/sink/otlptest; do echo "go vet in $$module"; go vet -C $$module ./... || exit 1; done
+	@for module in schema/compare internal/sink/ocsftest internal/sink/otlptest e2e/otelcol; do echo "go vet in $$module"; go vet -C $$module ./... || exit 1; done
 	go tool -modfile=tools/go.mod staticcheck ./...
 	go test -run 'TestDeps' .
 

@@ -7,8 +7,8 @@ export SOAK=${SOAK:-60s}
 
 echo "== tests"
 go test -count=1 -timeout 20m -p 2 ./...
-echo "== events beside the schemas that others publish"
-for module in ocsftest otlptest; do (cd internal/sink/$module && go test -count=1 .); done
+echo "== events and spans beside what others publish: schemas, types, a collector"
+for module in internal/sink/ocsftest internal/sink/otlptest e2e/otelcol; do (cd $module && go test -count=1 .); done
 echo "== race detector"
 go test -count=1 -race -short -timeout 15m -p 2 $(go list ./... | grep -v -e /e2e -e /bench -e /cmd/ -e /replay)
 echo "== attack catalogue"
