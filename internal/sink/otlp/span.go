@@ -122,7 +122,7 @@ func (s *spans) end(dst, r []byte, failed string) []byte {
 
 // part is a part of the path, before the upstream was asked.
 func (s *spans) part(dst []byte, c *context, p audit.Part, from, to time.Time) []byte {
-	s.text = append(append(s.text[:0], "pavise "...), p.String()...)
+	s.text = append(append(s.text[:0], "pavise."...), p.String()...)
 	return s.end(dst, s.begin(c, audit.ChildSpan(c.span, p), kindInternal, s.text, from, to), "")
 }
 

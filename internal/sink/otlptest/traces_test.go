@@ -105,9 +105,9 @@ func TestARequestBecomesSpans(t *testing.T) {
 		kind trace.Span_SpanKind
 		took time.Duration
 	}{
-		{"pavise entry", trace.Span_SPAN_KIND_INTERNAL, e.Took[audit.Entry]},
-		{"pavise identity", trace.Span_SPAN_KIND_INTERNAL, e.Took[audit.Identity]},
-		{"pavise rights", trace.Span_SPAN_KIND_INTERNAL, e.Took[audit.Rights]},
+		{"pavise.entry", trace.Span_SPAN_KIND_INTERNAL, e.Took[audit.Entry]},
+		{"pavise.identity", trace.Span_SPAN_KIND_INTERNAL, e.Took[audit.Identity]},
+		{"pavise.rights", trace.Span_SPAN_KIND_INTERNAL, e.Took[audit.Rights]},
 		{"GET", trace.Span_SPAN_KIND_CLIENT, e.UpstreamDuration},
 	} {
 		s := spans[i]
