@@ -220,8 +220,7 @@ func (a *App) api(f *config.File, g *generation, name string, endpoints []config
 			return api, fmt.Errorf("endpoints.%s (%s:%d): %w", e.Pattern, e.Pos.File, e.Pos.Line, err)
 		}
 		if behind != nil {
-			endpoint.Handler = answered(behind.Within(e.Timeout))
-			endpoint.Handler = calling(f, behind.Within(e.Timeout))
+			endpoint.Handler = answered(calling(f, behind.Within(e.Timeout)))
 		}
 		api.Endpoints = append(api.Endpoints, endpoint)
 	}
