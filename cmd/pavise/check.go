@@ -3,72 +3,86 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/finding"
 )
 
 func checkCommand() *cobra.Command {
-	var asJSON bool
-	var calls string
-	documents := &documentFlags{}
+	var calls, against, leaking string
+	f := &reportFlags{}
 	command := &cobra.Command{
-		Use: "check [OPENAPI…]", Short: "Is the configuration valid, and what in it is insecure? Or: security faults of OpenAPI documents",
-		Long: `Without a file: is the configuration (-c) valid, and what in it is insecure?
+		Use: "check [OPENAPI…]", Short: "Is the configuration valid, and what is wrong with it, the store, and certificates? Or: faults of OpenAPI documents, of a change; keys that leaked",
+		Long: `Without a file: is the configuration (-c) valid, and what is wrong with it, with the certificates, secrets and OpenAPI
+documents that it names, and with the clients and credentials of the store? Rules read values: how long a secret is, when a
+certificate ends, whether anybody can have a scope. Findings are waived by waivers: in the configuration, or in the file of
+--waivers, each with a reason and an end.
 
 With OpenAPI documents: security faults of the documents themselves, each with its place, why it matters, and what mends it.
-Findings are waived by x-pavise-waive: {rule, reason, until} in the document, or in the file of --waivers.`,
-		Example: "  pavise check\n  pavise check orders.openapi.yaml --fail-on medium\n  pavise check *.yaml --sarif > findings.sarif",
+Findings are waived by x-pavise-waive: {rule, reason, until} in the document, or in the file of --waivers.
+
+--against OLD: what the configuration lets through that OLD refused, each with a request that passes on the one and is refused
+by the other, and the reverse. Ends with 1 if a door was opened.
+
+--leaks FOLDER: keys, secrets and tokens of Pavise, private keys and JWTs in files; whether they are in force, and how to revoke
+them. Ends with 1 if one is found.`,
+		Example: "  pavise check\n  pavise check --html > report.html\n  pavise check orders.openapi.yaml --fail-on medium\n  pavise check --against deployed.yaml\n  pavise check --leaks .",
 		RunE: func(command *cobra.Command, names []string) error {
-			switch flag := documents.given(command); {
-			case documents.rules:
-				return listRules(command, asJSON)
-			case len(names) > 0 && calls != "":
-				return &usageError{"--outbound is about a file of its own", "check the documents by a command of their own"}
-			case len(names) > 0:
-				return checkDocuments(command, names, documents, asJSON)
-			case flag != "":
-				return &usageError{"--" + flag + " is for OpenAPI documents, and none is named", "name one: pavise check orders.openapi.yaml"}
-			}
-			var about string
-			var insecure []config.Weakness
-			var err error
-			if calls != "" {
-				about, insecure, err = checkOutbound(calls)
-			} else {
-				about, insecure, err = checkGateway(configPath(command))
-			}
-			if asJSON {
-				return checkJSON(command, insecure, err)
-			}
-			if err != nil {
+			if err := f.valid(command, names, calls, against, leaking); err != nil {
 				return err
 			}
-			return checkText(command, about, insecure)
+			switch {
+			case f.rules:
+				return listRules(command, f.asJSON)
+			case leaking != "":
+				return checkLeaks(command, leaking, f)
+			case against != "":
+				return checkAgainst(command, against, f)
+			case len(names) > 0:
+				return checkDocuments(command, names, f)
+			case calls != "":
+				about, insecure, err := checkOutbound(calls)
+				return showValid(command, about, insecure, nil, f, err)
+			}
+			return checkGateway(command, f)
 		},
 	}
 	command.Flags().StringVar(&calls, "outbound", "", "check a file of `pavise serve --outbound` instead")
-	documents.register(command)
-	jsonFlag(command, &asJSON)
+	command.Flags().StringVar(&against, "against", "", "compare with an `OLD` configuration: which doors are opened, which closed")
+	command.Flags().StringVar(&leaking, "leaks", "", "look for credentials in the files below a `FOLDER`")
+	f.register(command)
 	return command
 }
 
-func checkGateway(name string) (about string, insecure []config.Weakness, err error) {
+// checkGateway checks the configuration, and audits what it can reach.
+func checkGateway(command *cobra.Command, f *reportFlags) error {
+	name := configPath(command)
 	file, err := app.Load(name)
 	if err != nil {
-		return "", nil, err
+		return showValid(command, "", nil, nil, f, err)
 	}
 	endpoints := 0
 	for _, api := range file.APIs {
 		endpoints += len(api.Endpoints)
 	}
-	about = fmt.Sprintf("%s is valid: %d APIs, %d endpoints", name, len(file.APIs), endpoints)
+	about := fmt.Sprintf("%s is valid: %d APIs, %d endpoints", name, len(file.APIs), endpoints)
 	if app.WantsAuthority(file) && app.IsNew(file) {
 		about += "\nIt needs the certificate authority, and there is none in " + file.State.Folder + " yet: run `pavise ca init` before `pavise serve`"
 	}
-	return about, file.Insecure(), whole(file)
+	if err := whole(file); err != nil {
+		return showValid(command, about, file.Insecure(), nil, f, err)
+	}
+	report, err := audited(command, file, f)
+	if err != nil {
+		return err
+	}
+	report.About = counted(endpoints, "endpoint")
+	return showValid(command, about, file.Insecure(), report, f, nil)
 }
 
 func checkOutbound(name string) (about string, insecure []config.Weakness, err error) {
@@ -92,12 +106,42 @@ type checked struct {
 	Valid    bool              `json:"valid"`
 	Problems config.Problems   `json:"problems"`
 	Insecure []config.Weakness `json:"insecure"`
+	Findings []finding.Finding `json:"findings"`
+	Notes    []string          `json:"notes,omitempty"`
 }
 
-func checkJSON(command *cobra.Command, insecure []config.Weakness, err error) error {
-	c := checked{Valid: err == nil, Problems: config.Problems{}, Insecure: append([]config.Weakness{}, insecure...)}
+// showValid shows whether a configuration is valid, and what was found; report is nil if nobody
+// looked.
+func showValid(command *cobra.Command, about string, insecure []config.Weakness, report *finding.Report, f *reportFlags, err error) error {
+	switch {
+	case f.asJSON:
+		if err := checkJSON(command, insecure, report, err); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case f.form() != "table":
+		if report == nil {
+			return &usageError{"there are no findings to write", "--" + f.form() + " is for the configuration of a gateway, and for OpenAPI documents"}
+		}
+		if err := finding.Write(command.OutOrStdout(), f.form(), finding.Style{FailOn: f.least}, report); err != nil {
+			return err
+		}
+	default:
+		if err := checkText(command, about, insecure, report, f); err != nil {
+			return err
+		}
+	}
+	return f.verdict(report)
+}
+
+func checkJSON(command *cobra.Command, insecure []config.Weakness, report *finding.Report, err error) error {
+	c := checked{Valid: err == nil, Problems: config.Problems{}, Insecure: append([]config.Weakness{}, insecure...), Findings: []finding.Finding{}}
 	if err != nil && !errors.As(err, &c.Problems) {
 		return err
+	}
+	if report != nil {
+		c.Findings, c.Notes = report.Findings, report.Notes
 	}
 	if fault := writeJSON(command.OutOrStdout(), c); fault != nil {
 		return fault
@@ -108,22 +152,59 @@ func checkJSON(command *cobra.Command, insecure []config.Weakness, err error) er
 	return nil
 }
 
-func checkText(command *cobra.Command, about string, found []config.Weakness) error {
+func checkText(command *cobra.Command, about string, weakened []config.Weakness, report *finding.Report, f *reportFlags) error {
 	out := command.OutOrStdout()
 	if _, err := fmt.Fprintln(out, about); err != nil {
 		return err
 	}
-	if len(found) == 0 {
+	if len(weakened) > 0 {
+		rows := make([][]string, 0, len(weakened))
+		for _, w := range weakened {
+			rows = append(rows, []string{w.Path, w.What, w.Reason})
+		}
+		if _, err := fmt.Fprintln(out, "\nWeakened on purpose:"); err != nil {
+			return err
+		}
+		if err := table(out, []string{"WHERE", "WHAT", "REASON"}, rows); err != nil {
+			return err
+		}
+	}
+	if report == nil {
 		return nil
 	}
-	rows := make([][]string, 0, len(found))
-	for _, w := range found {
-		rows = append(rows, []string{w.Path, w.What, w.Reason})
+	return showFindings(out, report, f.all)
+}
+
+// showFindings shows what was found: hints only if all is wanted, and nothing if there is
+// nothing else.
+func showFindings(out io.Writer, report *finding.Report, all bool) error {
+	shown := *report
+	hints := 0
+	if !all {
+		shown.Findings = nil
+		for _, one := range report.Findings {
+			if one.Severity == finding.Info {
+				hints++
+				continue
+			}
+			shown.Findings = append(shown.Findings, one)
+		}
 	}
-	if _, err := fmt.Fprintln(out, "\nWeakened on purpose:"); err != nil {
+	if hints > 0 {
+		shown.Notes = append(slices.Clone(shown.Notes), counted(hints, "hint")+": --all shows them")
+	}
+	if len(shown.Findings) == 0 {
+		for _, note := range shown.Notes {
+			if _, err := fmt.Fprintln(out, printable(note)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if _, err := fmt.Fprintln(out); err != nil {
 		return err
 	}
-	return table(out, []string{"WHERE", "WHAT", "REASON"}, rows)
+	return finding.WriteTable(out, finding.Style{Color: isTerminal(out), All: all}, &shown)
 }
 
 func schemaCommand() *cobra.Command {

@@ -37,6 +37,7 @@ func (l *loader) check() {
 	l.checkSinks()
 	l.checkDetecting("alerts", &l.file.Alerts.Detecting)
 	l.checkTraces()
+	l.checkWaivers()
 	l.checkResources()
 	l.checkLoad()
 	l.checkHoneypots()

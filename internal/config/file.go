@@ -51,6 +51,7 @@ type File struct {
 	Alerts    Alerts    `yaml:"alerts" doc:"What is watched for, who is told of it, and what is done."`
 	Traces    Traces    `yaml:"traces" doc:"Which requests belong to a trace that is recorded (W3C Trace Context, OpenTelemetry)."`
 	Policies  []string  `yaml:"policies" doc:"Cedar policy files, relative to this file. Any error in one denies."`
+	Waivers   []Waiver  `yaml:"waivers" doc:"Findings of pavise check that are accepted, each for a reason and until a day."`
 	Upstream  Fetch     `yaml:"fetch" doc:"What Pavise itself may fetch: keys of issuers."`
 
 	// Dir is the folder of the main file; relative paths start there.

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/app"
+	"pavise.dev/pavise/internal/check"
+	"pavise.dev/pavise/internal/check/openapi"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/finding"
+)
+
+// reportFlags say how `pavise check` tells what it found, and what ends it with 1.
+type reportFlags struct {
+	failOn, waivers                  string
+	asJSON, asSARIF, asJUnit, asHTML bool
+	all, rules, noStore              bool
+
+	least finding.Severity // of failOn
+	fails bool             // failOn is not none
+}
+
+func (f *reportFlags) register(command *cobra.Command) {
+	flags := command.Flags()
+	flags.StringVar(&f.failOn, "fail-on", "high", "end with 1 if something of this severity or above is found: critical, high, medium, low, info or none")
+	flags.StringVar(&f.waivers, "waivers", "", "a file of waivers, beside those of the configuration or the documents")
+	flags.BoolVar(&f.asSARIF, "sarif", false, "write SARIF 2.1.0, for code scanners")
+	flags.BoolVar(&f.asJUnit, "junit", false, "write JUnit XML, for CI")
+	flags.BoolVar(&f.asHTML, "html", false, "write one page, for people")
+	flags.BoolVar(&f.all, "all", false, "show every place, hints, and what is waived")
+	flags.BoolVar(&f.rules, "rules", false, "list the rules")
+	flags.BoolVar(&f.noStore, "no-store", false, "leave the store alone: look at files only")
+	jsonFlag(command, &f.asJSON)
+}
+
+// valid refuses flags that contradict each other.
+func (f *reportFlags) valid(command *cobra.Command, names []string, calls, against, leaking string) (err error) {
+	if f.fails = f.failOn != "none"; f.fails {
+		if f.least, err = finding.ParseSeverity(f.failOn); err != nil {
+			return &usageError{"--fail-on: " + err.Error(), "critical, high, medium, low, info or none"}
+		}
+	}
+	forms := 0
+	for _, is := range []bool{f.asJSON, f.asSARIF, f.asJUnit, f.asHTML} {
+		if is {
+			forms++
+		}
+	}
+	if forms > 1 {
+		return &usageError{"--json, --sarif, --junit and --html are forms of one report", "choose one"}
+	}
+	subjects := 0
+	for flag, is := range map[string]bool{"documents": len(names) > 0, "--outbound": calls != "", "--against": against != "", "--leaks": leaking != ""} {
+		if is {
+			subjects++
+		}
+		_ = flag
+	}
+	if subjects > 1 {
+		return &usageError{"documents, --outbound, --against and --leaks are checks of their own", "run one command for each"}
+	}
+	if command.Flags().Changed("waivers") && (calls != "" || against != "" || leaking != "") {
+		return &usageError{"--waivers is for findings of rules", "leave it out: what was opened or leaked is not waived"}
+	}
+	return nil
+}
+
+func (f *reportFlags) form() string {
+	switch {
+	case f.asJSON:
+		return "json"
+	case f.asSARIF:
+		return "sarif"
+	case f.asJUnit:
+		return "junit"
+	case f.asHTML:
+		return "html"
+	}
+	return "table"
+}
+
+// verdict is the error with which the command ends if what was found is bad enough.
+func (f *reportFlags) verdict(reports ...*finding.Report) error {
+	bad := 0
+	for _, r := range reports {
+		if r != nil {
+			bad += r.At(f.least)
+		}
+	}
+	if !f.fails || bad == 0 {
+		return nil
+	}
+	return &hinted{fmt.Errorf("%s of severity %s or above", counted(bad, "finding"), f.least), "mend them, or waive each with a reason and an end; --fail-on says from which severity on it counts"}
+}
+
+// audited asks all rules about a configuration, what its store holds, and the documents that
+// it names.
+func audited(command *cobra.Command, file *config.File, f *reportFlags) (*finding.Report, error) {
+	subject := check.Subject{File: file, Now: time.Now()}
+	if f.waivers != "" {
+		text, err := readDocument(f.waivers)
+		if err != nil {
+			return nil, err
+		}
+		known := map[string]bool{}
+		for _, r := range check.Rules() {
+			known[r.ID] = true
+		}
+		if subject.Waivers, err = finding.ReadWaivers(f.waivers, text, func(rule string) bool { return known[rule] }); err != nil {
+			return nil, &usageError{fmt.Sprintf("%s: %v", f.waivers, err), "write a list of {rule: NAME, where: apis.orders, reason: why, until: 2027-01-31}"}
+		}
+	}
+	var notes []string
+	switch {
+	case f.noStore || app.IsNew(file):
+	default:
+		held, err := holdings(command, file)
+		if err != nil {
+			notes = append(notes, "the store was not looked at: "+err.Error())
+		}
+		subject.Held = held
+	}
+	report, err := check.Run(subject)
+	if err != nil {
+		return nil, err
+	}
+	report.Notes = append(report.Notes, notes...)
+	return report, describedBy(file, report)
+}
+
+// holdings reads what the store holds: of the gateway that runs, or of the folder.
+func holdings(command *cobra.Command, file *config.File) (*check.Held, error) {
+	var held *check.Held
+	err := administer(command, func(ctx context.Context, c *admin.Client) (err error) {
+		held, err = heldBy(ctx, c)
+		return err
+	})
+	return held, err
+}
+
+func heldBy(ctx context.Context, c *admin.Client) (held *check.Held, err error) {
+	held = &check.Held{}
+	if held.Clients, err = c.Clients(ctx); err != nil {
+		return nil, err
+	}
+	if held.Credentials, err = c.Credentials(ctx, "", ""); err != nil {
+		return nil, err
+	}
+	authority, err := c.Authority(ctx)
+	if _, none := errors.AsType[*admin.Problem](err); none {
+		return held, nil // there is no authority
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range authority.Members {
+		held.Authority = append(held.Authority, check.Authority{
+			Subject: m.Subject, Role: m.Role, Active: m.State == "active", Offline: m.Offline, NotBefore: m.NotBefore, NotAfter: m.NotAfter,
+		})
+	}
+	return held, nil
+}
+
+// describedBy adds what is found in the documents that the configuration names.
+func describedBy(file *config.File, report *finding.Report) error {
+	seen := map[string]bool{}
+	for _, api := range file.APIs {
+		if api.OpenAPI == nil || seen[api.OpenAPI.File] {
+			continue
+		}
+		seen[api.OpenAPI.File] = true
+		text, err := readDocument(file.Abs(api.OpenAPI.File))
+		if err != nil {
+			return err
+		}
+		found, err := openapi.Check(api.OpenAPI.File, text, openapi.Options{Now: report.Time})
+		if err != nil {
+			return fmt.Errorf("check %s: %w", api.OpenAPI.File, err)
+		}
+		report.Findings = append(report.Findings, found.Common(report.Time).Findings...)
+	}
+	if len(seen) > 0 {
+		report.Rules = append(report.Rules, openapi.Rules()...)
+		report.Sort()
+	}
+	return nil
+}
