@@ -18,6 +18,7 @@ import (
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/flow"
 	"pavise.dev/pavise/internal/authserver"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
@@ -73,6 +74,9 @@ type App struct {
 	lasting config.OAuth     // the settings with which it was opened
 	library bool
 	asked   bool // of an installation that is only checked: a shield trusts the authority
+
+	world *World      // of an installation that is simulated; nil: it is real, or nobody asks it
+	tried *flow.Store // of an installation that is simulated, if its endpoints need one
 
 	installed *config.File // of the start: listeners, state and log are as it says
 

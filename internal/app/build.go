@@ -326,6 +326,9 @@ func (a *App) openShield(g *generation, api string, s config.Shield) (shield.Shi
 
 // env is what the shields of a generation may use.
 func (a *App) env(g *generation) shield.Env {
+	if a.world != nil {
+		return a.world.env(a, g)
+	}
 	return shield.Env{
 		Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: g.signed, Issuers: g.trusts, Files: g.files,
 		Authority: a.authority(g), Go: g.beside.Go, Key: a.shieldKey,

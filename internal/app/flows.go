@@ -37,10 +37,10 @@ func (a *App) flow(from config.Resolved) (pavise.Flow, error) {
 }
 
 // flows is the store of keys and sequences; nil for an installation of which nothing is
-// opened, and which is never asked.
+// opened, and which is never asked. One that is simulated has a store for the time.
 func (a *App) flows() (*flow.Store, error) {
 	if a.State == nil {
-		return nil, nil
+		return a.tried, nil
 	}
 	return a.State.Flows(a.life, flow.Options{
 		Now: a.now, Warn: a.warn, MaxKeys: a.installed.State.Keys, MaxBytes: int64(a.installed.State.Answers),

@@ -1,0 +1,342 @@
+// Package against compares two configurations by what they decide. For every door that the new
+// one opens there is a request that it lets through and the old one refuses; for every door that
+// it closes, the reverse.
+//
+// [Compare] asks both guards, with all their steps, about requests of every kind that either
+// configuration tells apart: each host and pattern of both, with every way to satisfy the shield
+// of either, every setting of it used to its bound, the scopes of either and none, bodies that
+// are plain, at the bound, undescribed and harmful, origins, leniencies of the door, and as many
+// requests as either's rates let through. A request of which it is told was truly decided by
+// both: nothing is concluded from texts.
+//
+//	world.go      whoever could call: it issues credentials of every client, issuer and authority
+//	proof.go      what a shield could be satisfied with
+//	call.go       one request, with its credentials
+//	candidates.go which requests are tried at an endpoint
+//	body.go       bodies, of an API's description and against it
+//
+// The other way round nothing is promised for what cannot be told by such requests: conditions
+// and policies in Cedar beyond tenants and scopes, orders of flows, places for concurrent
+// requests, answers, and what stands around the endpoints (the authorization server, the own
+// authority, proxies). Where these differ and no request tells the two apart, [Result.Unproved]
+// names the settings.
+package against
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/finding"
+	"pavise.dev/pavise/shield"
+)
+
+// Others stand in the place of what a policy knows of others: credentials, issuers, authorities.
+type Others struct {
+	Now         time.Time
+	Credentials shield.Lookup
+	Issuer      func(f *config.File, name string) (*shield.Issuer, error)
+	Bundle      func(text []byte) []byte
+	Own         func() []byte
+}
+
+// Decision is what became of a request.
+type Decision struct {
+	Passed   bool
+	Status   int
+	Step     string
+	Code     string
+	Endpoint string
+	API      string
+}
+
+func (d Decision) String() string {
+	if d.Passed {
+		return "passes"
+	}
+	return fmt.Sprintf("%d %s, at the step %s", d.Status, d.Code, d.Step)
+}
+
+// Guard decides about requests as a configuration has it.
+type Guard interface {
+	Decide(r *http.Request) (Decision, error)
+	Repeat(next func() (*http.Request, error), most int) (passed int, err error)
+}
+
+// Build makes the guard of a configuration over others.
+type Build func(f *config.File, o Others) (Guard, error)
+
+// Door is a request that one configuration lets through, and the other does not.
+type Door struct {
+	Host    string `json:"host"`
+	Method  string `json:"method"`
+	Path    string `json:"path"`
+	API     string `json:"api"`     // of the configuration that lets it through
+	Pattern string `json:"pattern"` // likewise
+	With    string `json:"with"`    // the credentials and what is peculiar to the request
+	Refused string `json:"refused"` // what the other one answers
+	Request string `json:"request"` // to read: credentials are named, not written
+}
+
+// Result is how two configurations differ.
+type Result struct {
+	Opened   []Door   `json:"opened"`
+	Closed   []Door   `json:"closed"`
+	Unproved []string `json:"unproved,omitempty"` // settings that differ, and that no request told apart
+	Tried    int      `json:"tried"`              // requests
+}
+
+// maxDoors bounds how many are told of one side.
+const maxDoors = 10_000
+
+// Compare finds the doors that newer opens, and those that it closes.
+func Compare(older, newer *config.File, build Build, now time.Time) (*Result, error) {
+	d := &differ{world: newWorld(now), result: &Result{Opened: []Door{}, Closed: []Door{}}, told: map[string]bool{}, touched: map[string]bool{}}
+	others := Others{Now: now, Credentials: d.world, Issuer: d.world.issuer, Bundle: d.world.bundle, Own: d.world.own}
+	var err error
+	if d.older, err = side(older, build, others); err != nil {
+		return nil, fmt.Errorf("the old configuration: %w", err)
+	}
+	if d.newer, err = side(newer, build, others); err != nil {
+		return nil, fmt.Errorf("the new configuration: %w", err)
+	}
+	skip := unchanged(older, newer)
+	for _, s := range []*policy{d.newer, d.older} {
+		for i := range s.endpoints {
+			if e := &s.endpoints[i]; !skip(e.API) {
+				if err := d.endpoint(s, e); err != nil {
+					return nil, fmt.Errorf("try %s: %w", e.Pattern, err)
+				}
+			}
+		}
+	}
+	d.unproved(older, newer)
+	return d.result, nil
+}
+
+// policy is one of the two.
+type policy struct {
+	file      *config.File
+	endpoints []config.Resolved
+	guard     Guard
+}
+
+func side(f *config.File, build Build, o Others) (*policy, error) {
+	endpoints, err := f.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	guard, err := build(f, o)
+	return &policy{f, endpoints, guard}, err
+}
+
+type differ struct {
+	world        *world
+	older, newer *policy
+	result       *Result
+	told         map[string]bool // doors
+	touched      map[string]bool // APIs of which doors were told
+	number       int             // of requests
+}
+
+func (d *differ) other(s *policy) *policy {
+	if s == d.newer {
+		return d.older
+	}
+	return d.newer
+}
+
+// try has both decide about a call, and notes a door.
+func (d *differ) try(c *call) (older, newer Decision, err error) {
+	if older, err = d.decide(d.older, c); err != nil {
+		return older, newer, err
+	}
+	if newer, err = d.decide(d.newer, c); err != nil {
+		return older, newer, err
+	}
+	d.result.Tried++
+	switch {
+	case newer.Passed && !older.Passed:
+		d.door(&d.result.Opened, c, newer, older, "opened")
+	case older.Passed && !newer.Passed:
+		d.door(&d.result.Closed, c, older, newer, "closed")
+	}
+	return older, newer, nil
+}
+
+func (d *differ) decide(s *policy, c *call) (Decision, error) {
+	r, err := d.make(s, c)
+	if err != nil {
+		return Decision{}, err
+	}
+	return s.guard.Decide(r)
+}
+
+// make makes the request of a call anew: credentials may be used once.
+func (d *differ) make(s *policy, c *call) (*http.Request, error) {
+	d.number++
+	d.world.forget()
+	asks := s.file.Hosts[c.host].ClientCertificates == "ask" || len(s.file.Proxies.Terminators) > 0
+	return c.send(d.world, d.number, asks)
+}
+
+// door notes a door. Of doors of one endpoint that are refused for the same thing, and are
+// opened in the same respect, one is told.
+func (d *differ) door(into *[]Door, c *call, passed, refused Decision, side string) {
+	d.touched[passed.API], d.touched[refused.API] = true, true
+	key := strings.Join([]string{side, c.host, passed.API, passed.Endpoint, c.respect, refused.Code, refused.Step}, "\x00")
+	base := strings.Join([]string{side, c.host, passed.API, passed.Endpoint, "plain", refused.Code, refused.Step}, "\x00")
+	same := strings.Join([]string{side, c.host, passed.API, passed.Endpoint, c.what(), refused.Code}, "\x00")
+	if d.told[key] || d.told[base] || d.told[same] || len(*into) >= maxDoors {
+		return
+	}
+	d.told[key], d.told[same] = true, true
+	*into = append(*into, Door{
+		Host: c.host, Method: c.method, Path: c.target(), API: passed.API, Pattern: passed.Endpoint, With: c.what(), Refused: refused.String(), Request: c.shown(),
+	})
+}
+
+// unchanged reports of APIs whether nothing that could matter to them differs.
+func unchanged(older, newer *config.File) func(api string) bool {
+	if older.Dir != newer.Dir {
+		return func(string) bool { return false } // files of one name may differ
+	}
+	changed := map[string]bool{}
+	for _, c := range config.Diff(older, newer) {
+		rest, ok := strings.CutPrefix(c.Path, "apis.")
+		if !ok && (strings.HasPrefix(c.Path, "scopes.") || isBeside(c.Path)) {
+			continue
+		}
+		if !ok {
+			return func(string) bool { return false }
+		}
+		name := rest // names may hold dots
+		for api := range newer.APIs {
+			if rest == api || strings.HasPrefix(rest, api+".") {
+				changed[api] = true
+			}
+		}
+		for api := range older.APIs {
+			if rest == api || strings.HasPrefix(rest, api+".") {
+				changed[api] = true
+			}
+		}
+		if len(changed) == 0 {
+			changed[name] = true
+		}
+	}
+	// An API that comes or goes may take requests from the others of its host.
+	hosts := map[string]bool{}
+	for api := range changed {
+		for _, f := range []*config.File{older, newer} {
+			for _, host := range f.APIs[api].Host {
+				hosts[host] = true
+			}
+		}
+	}
+	return func(api string) bool {
+		for _, f := range []*config.File{older, newer} {
+			if changed[api] || slices.ContainsFunc(f.APIs[api].Host, func(host string) bool { return hosts[host] && isMoved(older, newer, changed) }) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// isMoved reports whether patterns or hosts of changed APIs differ.
+func isMoved(older, newer *config.File, changed map[string]bool) bool {
+	for api := range changed {
+		a, b := older.APIs[api], newer.APIs[api]
+		if !slices.Equal(a.Host, b.Host) || len(a.Endpoints) != len(b.Endpoints) || len(a.Allow) != len(b.Allow) {
+			return true
+		}
+		for pattern := range a.Endpoints {
+			if _, ok := b.Endpoints[pattern]; !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isBeside reports whether a setting decides about no request to an endpoint.
+func isBeside(path string) bool {
+	for _, prefix := range []string{"log", "state", "honeypots", "pki", "listen", "waivers", "include", "fetch", "limits"} {
+		if path == prefix || strings.HasPrefix(path, prefix+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// unproved names the settings that differ where no request told the two apart.
+func (d *differ) unproved(older, newer *config.File) {
+	for _, c := range config.Diff(older, newer) {
+		rest, ok := strings.CutPrefix(c.Path, "apis.")
+		if !ok {
+			if !strings.HasPrefix(c.Path, "scopes") && !strings.HasPrefix(c.Path, "log") && !strings.HasPrefix(c.Path, "waivers") && len(d.touched) == 0 {
+				d.result.Unproved = append(d.result.Unproved, c.String())
+			}
+			continue
+		}
+		api, setting, _ := strings.Cut(rest, ".")
+		if !d.touched[api] || !isTried(setting) {
+			if !isBehind(setting) {
+				d.result.Unproved = append(d.result.Unproved, c.String())
+			}
+		}
+	}
+}
+
+// isTried reports whether a setting is one that requests are made for.
+func isTried(setting string) bool {
+	for _, word := range []string{"concurrency", "flows", "graphql", "when", "injection", "openapi", "body_schema"} {
+		if setting == word || strings.HasPrefix(setting, word+".") || strings.HasSuffix(setting, "."+word) || strings.Contains(setting, "."+word+".") {
+			return false
+		}
+	}
+	return true
+}
+
+// isBehind reports whether a setting is about what is behind the endpoints, or about answers.
+func isBehind(setting string) bool {
+	for _, word := range []string{"upstream", "identity", "timeout", "responses", "priority", "audit", "candidate", "sanitise", "resource"} {
+		if setting == word || strings.HasPrefix(setting, word+".") || strings.HasSuffix(setting, "."+word) || strings.Contains(setting, "."+word+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// Rules are those of findings about doors.
+func Rules() []finding.Rule {
+	places := finding.Standards{OWASP: finding.API5, ASVS: []string{"8.2.1", "8.3.1"}, NIST: []string{"REC-API-12"}}
+	return []finding.Rule{
+		{ID: "door-opened", Severity: finding.High, Title: "The new configuration lets through what the old one refused", Why: "Such requests reach the service from the next reload on.", Mend: "if it is not meant, take the change back; if it is, let somebody else say so too", Standards: places},
+		{ID: "door-closed", Severity: finding.Info, Title: "The new configuration refuses what the old one let through", Why: "Whoever sends such requests today will be refused.", Mend: "ask pavise log for such calls, and tell their clients; or try it first (candidate)", Standards: places},
+		{ID: "difference-unproved", Severity: finding.Low, Title: "A difference that no request tells apart", Why: "It may open a door, or close one: conditions, orders and answers cannot be told by single requests.", Mend: "read it", Standards: places},
+	}
+}
+
+// Report tells of differences as findings.
+func Report(subject string, r *Result, now time.Time) *finding.Report {
+	rules := Rules()
+	report := &finding.Report{Tool: "pavise check", Subject: subject, About: fmt.Sprintf("%d requests tried on both", r.Tried), Time: now, Rules: rules, Findings: []finding.Finding{}}
+	add := func(rule finding.Rule, doors []Door) {
+		for _, door := range doors {
+			f := rule.At(finding.Place{Path: door.Method + " https://" + door.Host + door.Path + " " + door.With}, "%s, with %s; otherwise: %s", door.Pattern, door.With, door.Refused)
+			f.Proof = door.Request
+			report.Findings = append(report.Findings, f)
+		}
+	}
+	add(rules[0], r.Opened)
+	add(rules[1], r.Closed)
+	for _, setting := range r.Unproved {
+		report.Findings = append(report.Findings, rules[2].At(finding.Place{Path: setting}, "%s", setting))
+	}
+	return report
+}

@@ -1,0 +1,310 @@
+package against
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/limit"
+	"pavise.dev/pavise/shield"
+)
+
+// endpoint tries requests of every kind at an endpoint of one of the two.
+func (d *differ) endpoint(s *policy, e *config.Resolved) error {
+	for _, host := range e.Hosts {
+		base, err := d.plain(s, e, host)
+		if err != nil {
+			return err
+		}
+		if base == nil {
+			continue
+		}
+		for _, c := range d.candidates(s, e, base) {
+			if _, _, err := d.try(c); err != nil {
+				return err
+			}
+		}
+		if err := d.rates(s, e, host, base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plain is a request that the endpoint's own policy lets through, and that goes to no bound; nil
+// if none was found: the endpoint is closed to everybody.
+func (d *differ) plain(s *policy, e *config.Resolved, host string) (*call, error) {
+	for _, path := range []string{pathOf(e.Path, "7"), pathOf(e.Path, "of-nothing-else"), pathOf(e.Path, "0b8f4a52-2c6f-4a7e-9b0a-3c1d2e4f5a6b")} {
+		for _, body := range d.bodies(s.file, e) {
+			for _, proofs := range d.waysOf(s.file, e) {
+				c := &call{
+					host: host, method: e.Method, path: path, query: body.query, body: body.text, media: body.media, header: map[string]string{}, scopes: slices.Clone(e.Scopes),
+					proofs: proofs, respect: "plain", keyed: writes(e.Method), tenant: "north", note: body.note,
+				}
+				got, err := d.decide(s, c)
+				if err != nil {
+					return nil, err
+				}
+				if got.Passed && got.Endpoint == e.Pattern {
+					return c, nil
+				}
+			}
+		}
+	}
+	return nil, nil
+}
+
+func writes(method string) bool { return method != http.MethodGet && method != http.MethodDelete }
+
+var wildcard = regexp.MustCompile(`\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}|\{\$\}`)
+
+// pathOf is a path that a pattern matches.
+func pathOf(pattern, value string) string {
+	return wildcard.ReplaceAllStringFunc(pattern, func(found string) string {
+		if found == "{$}" {
+			return ""
+		}
+		return value
+	})
+}
+
+// waysOf are all ways to satisfy an endpoint's shield, each proof plain, and then with one of
+// them using what a setting allows.
+func (d *differ) waysOf(f *config.File, e *config.Resolved) (all [][]proof) {
+	for _, leaves := range ways(e.Shield) {
+		var plain []proof
+		var kinds [][]proof
+		for _, leaf := range leaves {
+			kind := d.proofsOf(f, e.API, leaf)
+			if len(kind) == 0 {
+				break
+			}
+			kinds, plain = append(kinds, kind), append(plain, kind[0])
+		}
+		if len(plain) < len(leaves) {
+			continue
+		}
+		all = append(all, plain)
+		for i, kind := range kinds {
+			for _, other := range kind[1:] {
+				next := slices.Clone(plain)
+				next[i] = other
+				all = append(all, next)
+			}
+		}
+	}
+	return all
+}
+
+const maxWays = 64
+
+// ways are the sets of proofs that satisfy a shield.
+func ways(s *config.Shield) (all [][]*config.Shield) {
+	switch {
+	case len(s.Any) > 0:
+		for i := range s.Any {
+			all = append(all, ways(&s.Any[i])...)
+		}
+	case len(s.All) > 0:
+		all = [][]*config.Shield{nil}
+		for i := range s.All {
+			var longer [][]*config.Shield
+			for _, before := range all {
+				for _, part := range ways(&s.All[i].Shield) {
+					longer = append(longer, slices.Concat(before, part))
+				}
+			}
+			all = longer
+		}
+	default:
+		all = [][]*config.Shield{{s}}
+	}
+	return all[:min(len(all), maxWays)]
+}
+
+// candidates vary a plain request in each respect, one at a time.
+func (d *differ) candidates(s *policy, e *config.Resolved, base *call) (all []*call) {
+	all = append(all, base, base.with("plain", base.note, func(c *call) { c.proofs, c.scopes = []proof{nobody()}, nil }))
+	for _, proofs := range d.waysOf(s.file, e) {
+		all = append(all, base.with("credential", base.note, func(c *call) { c.proofs = proofs }))
+	}
+	for _, scopes := range d.scopesOf(s, e, base.host) {
+		all = append(all, base.with("scopes", base.note, func(c *call) { c.scopes = scopes }))
+	}
+	for _, body := range d.bodies(s.file, e) {
+		all = append(all, base.with("body", body.note, func(c *call) { c.query, c.body, c.media = body.query, body.text, body.media }))
+	}
+	if other := d.counterpart(s, e); other != nil {
+		for _, body := range d.bodies(d.other(s).file, other) {
+			all = append(all, base.with("body", body.note, func(c *call) { c.query, c.body, c.media = body.query, body.text, body.media }))
+		}
+	}
+	if writes(e.Method) {
+		all = append(all, base.with("size", fmt.Sprintf("with a body of %s", config.Size(e.MaxBody)), func(c *call) { c.length = e.MaxBody }))
+		all = append(all, base.with("key", "without an Idempotency-Key", func(c *call) { c.keyed = false }))
+	}
+	for _, text := range literals(d.older, d.newer, e) {
+		all = append(all, base.with("tenant", "of the tenant "+text, func(c *call) { c.tenant = text }))
+	}
+	return append(all, d.atTheDoor(s, e, base)...)
+}
+
+func nobody() proof {
+	return proof{kind: "none", what: "no credential", make: func(*call) error { return nil }}
+}
+
+// counterpart is the endpoint of the other configuration with the same pattern on a host of it.
+func (d *differ) counterpart(s *policy, e *config.Resolved) *config.Resolved {
+	other := d.other(s)
+	for i := range other.endpoints {
+		o := &other.endpoints[i]
+		if o.Pattern == e.Pattern && slices.ContainsFunc(o.Hosts, func(host string) bool { return slices.Contains(e.Hosts, host) }) {
+			return o
+		}
+	}
+	return nil
+}
+
+// scopesOf are the scopes that a caller may have: those of the other configuration, none, each
+// alone, all but each.
+func (d *differ) scopesOf(s *policy, e *config.Resolved, _ string) (all []shield.Scopes) {
+	all = append(all, shield.Scopes{})
+	demanded := slices.Clone(e.Scopes)
+	if other := d.counterpart(s, e); other != nil {
+		all = append(all, slices.Clone(other.Scopes))
+		for _, scope := range other.Scopes {
+			if !demanded.Has(scope) {
+				demanded = append(demanded, scope)
+			}
+		}
+	}
+	for i := range demanded {
+		all = append(all, shield.Scopes{demanded[i]}, slices.Delete(slices.Clone(demanded), i, i+1))
+	}
+	if len(demanded) > 0 {
+		all = append(all, demanded)
+	}
+	return all
+}
+
+var quoted = regexp.MustCompile(`"([^"\\]{1,64})"`)
+
+// literals are the texts of conditions, which tenants may be compared with.
+func literals(older, newer *policy, e *config.Resolved) (all []string) {
+	for _, s := range []*policy{older, newer} {
+		for i := range s.endpoints {
+			if o := &s.endpoints[i]; o.Pattern == e.Pattern && o.When != "" {
+				for _, m := range quoted.FindAllStringSubmatch(o.When, 8) {
+					if !slices.Contains(all, m[1]) {
+						all = append(all, m[1])
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// atTheDoor are requests that only a lenient door lets in, and the questions of browsers.
+func (d *differ) atTheDoor(s *policy, e *config.Resolved, base *call) (all []*call) {
+	for _, origin := range e.Origins {
+		all = append(all, base.with("origin", "a browser's question, for "+origin, func(c *call) {
+			c.method, c.body, c.media, c.length, c.keyed, c.proofs, c.scopes = http.MethodOptions, nil, "", 0, false, []proof{nobody()}, nil
+			c.header["Origin"], c.header["Access-Control-Request-Method"] = origin, e.Method
+		}))
+	}
+	for _, allowed := range s.file.APIs[e.API].Allow {
+		switch allowed.What {
+		case "encoded_slash":
+			if strings.Contains(e.Path, "{") {
+				all = append(all, base.with("encoded_slash", "with an escaped slash in the path", func(c *call) { c.path = pathOf(e.Path, "a%2Fb") }))
+			}
+		case "semicolon":
+			if strings.Contains(e.Path, "{") {
+				all = append(all, base.with("semicolon", "with a semicolon in the path", func(c *call) { c.path = pathOf(e.Path, "a;b=c") }))
+			}
+		case "underscore_headers":
+			all = append(all, base.with("underscore_headers", "with an underscore in the name of a header", func(c *call) { c.header["X_user"] = "1" }))
+		}
+	}
+	return all
+}
+
+// most is how many requests in a row are tried.
+const most = 5000
+
+// rates compares how many requests of one caller pass in a row.
+func (d *differ) rates(s *policy, e *config.Resolved, host string, base *call) error {
+	other := d.counterpart(s, e)
+	if other == nil || s == d.older || sameRates(e, other) {
+		return nil
+	}
+	for _, apart := range []bool{true, false} {
+		var passed [2]int
+		for i, side := range []*policy{d.older, d.newer} {
+			n := 0
+			c := base.with("rate", "", func(c *call) { c.name = "client-of-many" })
+			if !apart {
+				c.network = addressOf(1)
+			}
+			var err error
+			passed[i], err = side.guard.Repeat(func() (*http.Request, error) {
+				n++
+				return d.make(side, c)
+			}, most)
+			if err != nil {
+				return err
+			}
+			d.result.Tried += n
+		}
+		if passed[0] == 0 || passed[1] == 0 || passed[0] == passed[1] {
+			continue
+		}
+		note := fmt.Sprintf("%d times in a row", min(passed[0], passed[1])+1)
+		c := base.with("rate", note, func(*call) {})
+		refused := Decision{Status: http.StatusTooManyRequests, Code: string(shield.RateLimited), Step: "admit"}
+		if passed[1] > passed[0] {
+			d.door(&d.result.Opened, c, Decision{API: e.API, Endpoint: e.Pattern}, refused, "opened")
+		} else {
+			d.door(&d.result.Closed, c, Decision{API: e.API, Endpoint: e.Pattern}, refused, "closed")
+		}
+	}
+	_ = host
+	return nil
+}
+
+func sameRates(a, b *config.Resolved) bool {
+	return slices.EqualFunc(a.Limits, b.Limits, func(x, y limit.Limit) bool { return x.String() == y.String() }) &&
+		slices.EqualFunc(a.Quotas, b.Quotas, func(x, y limit.Quota) bool { return x.String() == y.String() })
+}
+
+// certificatesOf are the certificates of a file.
+func certificatesOf(name string) (all [][]byte) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil
+	}
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return all
+		}
+		if block.Type == "CERTIFICATE" {
+			all = append(all, block.Bytes)
+		}
+	}
+}
+
+// nameOf is how an authority is called.
+func nameOf(authority []byte) string {
+	if c, err := x509.ParseCertificate(authority); err == nil {
+		return c.Subject.String()
+	}
+	return "the own authority"
+}
