@@ -53,13 +53,14 @@ type Decision struct {
 
 // Simulate makes the guard of a configuration over a world.
 func Simulate(f *config.File, w *World) (_ *Simulation, err error) {
-	s := &Simulation{sink: &lastEvent{}, limiter: &fresh{now: func() time.Time { return w.Now }}}
+	moment := w.Now.Add(-startedBefore)
+	s := &Simulation{sink: &lastEvent{}, limiter: &fresh{now: func() time.Time { return moment }}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	a := &App{now: func() time.Time { return w.Now }, rand: rand.Reader, library: true, sink: s.sink, lookup: w.Credentials, revoked: nobody{}, once: nobody{}, world: w, installed: f}
+	a := &App{now: s.limiter.now, rand: rand.Reader, library: true, sink: s.sink, lookup: w.Credentials, revoked: nobody{}, once: nobody{}, world: w, installed: f}
 	if err := a.openLimits(f); err != nil {
 		return nil, err
 	}
@@ -80,8 +81,13 @@ func Simulate(f *config.File, w *World) (_ *Simulation, err error) {
 		s.sink.handed = true
 		w.WriteHeader(http.StatusNoContent)
 	}))
+	moment = w.Now
 	return s, s.limiter.reset()
 }
+
+// startedBefore is how long ago a simulation was started: after a start, what was signed before
+// it is refused for a while.
+const startedBefore = time.Hour
 
 // openFlows opens a store for what must not be done twice, where an endpoint needs one.
 func (s *Simulation) openFlows(f *config.File, now clock) (*flow.Store, error) {

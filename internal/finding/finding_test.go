@@ -194,7 +194,7 @@ func TestThePageIsSelfContained(t *testing.T) {
 func TestTheTable(t *testing.T) {
 	r := report()
 	text := write(t, "table", finding.Style{}, r)
-	const want = `high    plain-sink  API8  1 place
+	const want = `high    plain-sink  API8:2023  1 place
   Who listens reads them.
   mend: write tls://
     /etc/pavise/pavise.yaml:3:5  tcp://10.0.0.7 is plain

@@ -78,7 +78,8 @@ func writeGroup(b *strings.Builder, style Style, found []Finding) {
 	if len(found) == 1 {
 		places = "1 place"
 	}
-	head := []string{paint(style.Color, tone, fmt.Sprintf("%-6s", f.Severity)), f.Rule, f.Risk(), places}
+	risk, _, _ := strings.Cut(f.OWASP, " ")
+	head := []string{paint(style.Color, tone, fmt.Sprintf("%-6s", f.Severity)), f.Rule, risk, places}
 	head = slices.DeleteFunc(head, func(s string) bool { return s == "" })
 	fmt.Fprintf(b, "%s\n  %s\n  %s\n", strings.Join(head, "  "), f.Why, paint(style.Color, "2", "mend: "+f.Mend))
 	for i := range found {

@@ -46,13 +46,13 @@ func (d *differ) proofsOf(f *config.File, api string, s *config.Shield) []proof 
 	case *hmac.Config:
 		return hmacProofs(c)
 	case *jwt.Config:
-		return tokenProofs(f, api, tokenSettings{issuers: orOwn(c.Issuer), audience: c.Audience, require: c.Require, bound: c.Bound, dpop: c.DPoP, acr: c.ACR, maxAge: c.MaxAge, jwt: true})
+		return d.tokenProofs(f, api, tokenSettings{issuers: orOwn(c.Issuer), audience: c.Audience, require: c.Require, bound: c.Bound, dpop: c.DPoP, acr: c.ACR, maxAge: c.MaxAge, jwt: true})
 	case *introspect.Config:
 		t := tokenSettings{issuers: orOwn([]string{c.Issuer}), audience: c.Audience, require: c.Require, bound: c.Bound, dpop: c.DPoP, acr: c.ACR, maxAge: c.MaxAge, noAudience: c.NoAud != ""}
-		all := tokenProofs(f, api, t)
+		all := d.tokenProofs(f, api, t)
 		if c.JWT {
 			t.jwt, t.asked = true, true
-			all = append(all, tokenProofs(f, api, t)...)
+			all = append(all, d.tokenProofs(f, api, t)...)
 		}
 		return all
 	case *mtls.Config:
@@ -101,9 +101,11 @@ func keyProofs(c *apikey.Config) (all []proof) {
 }
 
 func hmacProofs(c *hmac.Config) (all []proof) {
-	for _, age := range []time.Duration{0, c.Window, -c.Future} {
+	for _, age := range []time.Duration{0, c.Window - time.Second, time.Second - c.Future} {
 		what := "a signature"
-		if age != 0 {
+		if age < 0 {
+			what = fmt.Sprintf("a signature of a clock that is %s ahead", -age)
+		} else if age > 0 {
 			what = fmt.Sprintf("a signature of %s ago", age)
 		}
 		if len(c.Headers) > 0 {
@@ -148,13 +150,13 @@ type token struct {
 	binding                               string        // "", "key", "certificate"
 }
 
-func tokenProofs(f *config.File, api string, s tokenSettings) (all []proof) {
+func (d *differ) tokenProofs(f *config.File, api string, s tokenSettings) (all []proof) {
 	for _, name := range s.issuers {
 		known := f.Issuers[name]
 		if known.URL == "" && f.OAuth.Issuer == "" {
 			continue
 		}
-		plain := token{issuer: name, life: 10 * time.Minute, typ: first(known.Types, "at+jwt"), algorithm: first(known.Algorithms, "ES256")}
+		plain := token{issuer: name, life: 10 * time.Minute, typ: first(known.Types, "at+jwt"), algorithm: cheap(known.Algorithms)}
 		audiences := s.audience
 		if len(audiences) == 0 {
 			audiences = known.Audience
@@ -197,7 +199,7 @@ func tokenProofs(f *config.File, api string, s tokenSettings) (all []proof) {
 		for _, typ := range known.Types {
 			vary(func(t *token) { t.typ = typ })
 		}
-		for _, algorithm := range known.Algorithms {
+		for _, algorithm := range d.algorithms(name) {
 			vary(func(t *token) { t.algorithm = algorithm })
 		}
 		if most := known.MaxAge.Duration; most > 0 {
@@ -222,6 +224,23 @@ func tokenProofs(f *config.File, api string, s tokenSettings) (all []proof) {
 		}
 	}
 	return all
+}
+
+// algorithms are those that an issuer may sign with, if the two configurations differ in them.
+func (d *differ) algorithms(issuer string) []string {
+	before, after := d.older.file.Issuers[issuer].Algorithms, d.newer.file.Issuers[issuer].Algorithms
+	if slices.Equal(before, after) {
+		return nil
+	}
+	return slices.Concat(before, after)
+}
+
+// cheap is an algorithm of some, one that is quick to sign with if there is one.
+func cheap(algorithms []string) string {
+	if len(algorithms) == 0 || slices.Contains(algorithms, "ES256") {
+		return "ES256"
+	}
+	return algorithms[0]
 }
 
 func first(words []string, otherwise string) string {
@@ -338,7 +357,7 @@ func (t token) bind(c *call, claims map[string]any) (*dpop.Prover, error) {
 		return dpop.NewProver(key, "ES256", func() time.Time { return c.world.now })
 	case "certificate":
 		if len(c.chain) == 0 {
-			if err := c.present([]byte("anybody"), func(*x509.Certificate) {}); err != nil {
+			if err := c.present([]byte("anybody"), "", func(*x509.Certificate) {}); err != nil {
 				return nil, err
 			}
 		}
@@ -461,7 +480,7 @@ func (d *differ) certificateProofs(f *config.File, c *mtls.Config) (all []proof)
 				break // one at a time
 			}
 			all = append(all, proof{"mtls", "a certificate of " + nameOf(authority) + describe(rule), func(call *call) error {
-				err := call.present(authority, func(t *x509.Certificate) { shape(t, rule) })
+				err := call.present(authority, describe(rule), func(t *x509.Certificate) { shape(t, rule) })
 				if err != nil {
 					return err
 				}
@@ -537,15 +556,22 @@ func (c *call) owner() *shield.Client {
 	return o
 }
 
-// present has the connection of a call present a certificate of an authority's twin.
-func (c *call) present(authority []byte, change func(*x509.Certificate)) error {
+// present has the connection of a call present a certificate of an authority's twin; what tells
+// several of one authority apart.
+func (c *call) present(authority []byte, what string, change func(*x509.Certificate)) error {
 	t, err := c.world.twinOf(authority)
 	if err != nil {
 		return err
 	}
-	leaf, err := c.world.leaf(t, change)
-	if err != nil {
-		return err
+	leaf := c.world.leaves[t][what]
+	if leaf == nil {
+		if leaf, err = c.world.leaf(t, change); err != nil {
+			return err
+		}
+		if c.world.leaves[t] == nil {
+			c.world.leaves[t] = map[string]*x509.Certificate{}
+		}
+		c.world.leaves[t][what] = leaf
 	}
 	c.chain = []*x509.Certificate{leaf, t.cert}
 	c.request.TLS.PeerCertificates = c.chain

@@ -33,11 +33,11 @@ type world struct {
 	tokens  map[string]map[string]any // what issuers say of opaque tokens
 	keys    map[string]crypto.Signer  // by algorithm
 	twins   map[string]*twin          // by digest of the authority that it stands for
-	order   []*twin
+	leaves  map[*twin]map[string]*x509.Certificate
 }
 
 func newWorld(now time.Time) *world {
-	return &world{now: now, records: map[string]*shield.Record{}, tokens: map[string]map[string]any{}, keys: map[string]crypto.Signer{}, twins: map[string]*twin{}}
+	return &world{now: now, records: map[string]*shield.Record{}, tokens: map[string]map[string]any{}, keys: map[string]crypto.Signer{}, twins: map[string]*twin{}, leaves: map[*twin]map[string]*x509.Certificate{}}
 }
 
 // Credential implements shield.Lookup.
@@ -80,13 +80,16 @@ func (w *world) Key(_ context.Context, _, algorithm string) (crypto.PublicKey, e
 }
 
 func (w *world) signer(algorithm string) (crypto.Signer, error) {
+	if strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS") {
+		algorithm = "RSA" // one for all
+	}
 	if key := w.keys[algorithm]; key != nil {
 		return key, nil
 	}
 	var key crypto.Signer
 	var err error
 	switch {
-	case strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS"):
+	case algorithm == "RSA":
 		key, err = rsa.GenerateKey(rand.Reader, 2048)
 	case strings.HasPrefix(algorithm, "Ed"):
 		_, key, err = ed25519.GenerateKey(rand.Reader)
@@ -208,7 +211,6 @@ func (w *world) twinOf(der []byte) (*twin, error) {
 	}
 	t := &twin{cert, key}
 	w.twins[digest] = t
-	w.order = append(w.order, t)
 	return t, nil
 }
 
