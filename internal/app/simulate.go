@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"time"
 
 	"pavise.dev/pavise"
@@ -30,7 +31,8 @@ type World struct {
 }
 
 // Simulation is the guard of a configuration over a [World]: the one that would serve, with all
-// its steps, but for what is behind it. Counters begin anew with each request. It is for one
+// its steps, but for what is behind it. What one request counts does not touch the next, if their
+// callers and addresses differ. It is for one
 // goroutine.
 type Simulation struct {
 	handler http.Handler
@@ -39,6 +41,8 @@ type Simulation struct {
 	sink    *lastEvent
 	flows   string // a folder to remove
 	store   *flow.Store
+	shared  bool // callers share counters
+	decided int
 }
 
 // Decision is what became of a request.
@@ -96,6 +100,10 @@ func (s *Simulation) openFlows(f *config.File, now clock) (*flow.Store, error) {
 		return nil, err
 	}
 	for _, e := range resolved {
+		s.shared = s.shared || slices.ContainsFunc(e.Limits, func(l limit.Limit) bool { return l.Per == limit.PerEndpoint }) ||
+			slices.ContainsFunc(e.Quotas, func(q limit.Quota) bool { return q.Per == limit.PerEndpoint })
+	}
+	for _, e := range resolved {
 		if e.Idempotency == nil && e.Step == nil {
 			continue
 		}
@@ -123,8 +131,11 @@ func (s *Simulation) Close() (err error) {
 
 // Decide has the guard decide about a request.
 func (s *Simulation) Decide(r *http.Request) (Decision, error) {
-	if err := s.limiter.reset(); err != nil {
-		return Decision{}, err
+	// Where each caller has counters of his own, those of strangers need not be forgotten.
+	if s.decided++; s.shared || s.decided%4096 == 0 {
+		if err := s.limiter.reset(); err != nil {
+			return Decision{}, err
+		}
 	}
 	return s.decide(r), nil
 }

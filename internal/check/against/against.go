@@ -328,7 +328,7 @@ func Report(subject string, r *Result, now time.Time) *finding.Report {
 	report := &finding.Report{Tool: "pavise check", Subject: subject, About: fmt.Sprintf("%d requests tried on both", r.Tried), Time: now, Rules: rules, Findings: []finding.Finding{}}
 	add := func(rule finding.Rule, doors []Door) {
 		for _, door := range doors {
-			f := rule.At(finding.Place{Path: door.Method + " https://" + door.Host + door.Path + " " + door.With}, "%s, with %s; otherwise: %s", door.Pattern, door.With, door.Refused)
+			f := rule.At(finding.Place{Path: door.Method + " https://" + door.Host + door.Path}, "%s, with %s; otherwise: %s", door.Pattern, door.With, door.Refused)
 			f.Proof = door.Request
 			report.Findings = append(report.Findings, f)
 		}

@@ -35,13 +35,12 @@ type policy struct {
 }
 
 type endpoint struct {
-	shield  string
-	scopes  []string // nil: any
-	limit   string
-	body    string
-	outside bool // of the contract
-	keyed   bool // an Idempotency-Key is required
-	when    string
+	shield string
+	scopes []string // nil: any
+	limit  string
+	body   string
+	keyed  bool // an Idempotency-Key is required
+	when   string
 }
 
 func known() []string { return []string{"a:read", "a:write", "b:read", "b:write", "c:all"} }
