@@ -54,7 +54,6 @@ apis:
       POST /v1/orders: {scopes: [orders:write], body_schema: order.json}
       GET /v1/reports: {shield: {mtls: {trust: ca.pem, allow: [{dns: a.acme.org}], revocation: {ask: [ocsp]}}}, scopes: [reports:read]}
 log:
-  detections: true
   sinks:
     siem: {syslog: {address: "tls://siem.acme.org:6514"}}
     hook: {webhook: {url: "https://hooks.acme.org/in", secret_file: hook.secret}}

@@ -18,7 +18,7 @@ func rulesOfWatch() []rule {
 		says("audit-required-filtered", medium, "API8 ASVS-16.3.2 REC-API-18", "Events are required, and no sink gets them", "audit: required holds the API back while a sink fails; but what each sink is sent leaves this API, or most of its requests, out.", "a sink without only, or one that names the API", auditRequiredFiltered),
 		says("sampling-blind", low, "API8 ASVS-16.3.1 REC-API-18", "Few of the accepted requests are told", "Who got in is what is asked for after a break-in: of so few nothing can be said.", "accepted_one_in: 1 for one sink at least", samplingBlind),
 		says("checkpoints-missing", info, "API8 ASVS-16.4.2 REC-API-18", "A log whose keys lie beside it", "Who has all keys of this machine can rewrite the log, and sign it anew.", "log.checkpoints: a folder on another machine", checkpointsMissing),
-		says("detections-off", info, "API8 ASVS-16.3.3 REC-API-18", "Nobody looks at the events", "Guessing and copying out are in the record, and nobody is told.", "log: {detections: true}", detectionsOff),
+		says("detections-off", info, "API8 ASVS-16.3.3 REC-API-18", "Nobody looks at the events", "Guessing and copying out are in the record, and nobody is told.", "remove alerts.detections: off", detectionsOff),
 		says("honeypots-absent", info, "API9 ASVS-16.3.3 REC-API-10", "Scanners are not noticed", "The first requests of most attacks are for paths that no honest caller knows.", "honeypots: {common: true}", honeypotsAbsent),
 	}
 }
@@ -145,8 +145,8 @@ func checkpointsMissing(l *look) {
 }
 
 func detectionsOff(l *look) {
-	if !l.File.Log.Detections {
-		l.found("log", "detections are off")
+	if l.File.Alerts.Detections == "off" {
+		l.found("alerts", "detections are off")
 	}
 }
 
