@@ -1,0 +1,246 @@
+package advise
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+)
+
+// Configuration writes the plan as a configuration that runs: each endpoint with what is advised,
+// and why in a comment.
+func (p *Plan) Configuration() []byte {
+	w := &writer{plan: p, api: p.API.withDefaults(), scopes: map[string]string{}}
+	w.head()
+	w.hosts()
+	w.issuers()
+	w.log()
+	w.apis()
+	w.tail()
+	return w.text.Bytes()
+}
+
+type writer struct {
+	plan   *Plan
+	api    API
+	text   bytes.Buffer
+	scopes map[string]string
+}
+
+func (w *writer) line(format string, args ...any) { fmt.Fprintf(&w.text, format+"\n", args...) }
+
+// uses reports whether any shield of the plan is of a kind.
+func (w *writer) uses(kinds ...string) bool {
+	return slices.ContainsFunc(w.plan.Advice, func(a Advice) bool { return slices.ContainsFunc(kinds, a.Shield.Uses) })
+}
+
+func (w *writer) has(layer string) bool {
+	return slices.ContainsFunc(w.plan.Advice, func(a Advice) bool { return a.Has(layer) })
+}
+
+func (w *writer) head() {
+	w.line("# Written by pavise advise: who calls, whose data, what harm a wrong call does, and what follows.")
+	w.line("# After a change: pavise check. Against the advice: pavise advise … --against this file.")
+	w.line("listen: {https: %s}", quote(w.api.Listen))
+}
+
+func (w *writer) hosts() {
+	asks := ""
+	if w.uses(MTLS) {
+		asks = ", client_certificates: ask"
+	}
+	w.line("hosts:")
+	w.line("  %s: {certificate: local%s}   # local is good for trying out; for the world: acme, or {cert: chain.pem, key: key.pem}", quote(w.api.Host), asks)
+}
+
+// issuers says whose tokens are trusted, and with which ceiling.
+func (w *writer) issuers() {
+	if !w.uses(JWT, Introspect) {
+		return
+	}
+	t := w.api.Tokens
+	if t.Own() {
+		_, port, err := net.SplitHostPort(w.api.Listen)
+		issuer := "https://" + w.api.Host
+		if err == nil && port != "443" {
+			issuer = "https://" + net.JoinHostPort(w.api.Host, port)
+		}
+		origins := ""
+		if len(w.api.Origins) > 0 {
+			origins = ", browsers: [" + strings.Join(quoted(w.api.Origins), ", ") + "]"
+		}
+		w.line("oauth: {issuer: %s%s}   # Pavise gives out the tokens: authorization code with PKCE for people, client credentials for services", quote(issuer), origins)
+		return
+	}
+	asking := ""
+	if t.Opaque {
+		asking = fmt.Sprintf(", introspection: {client_id: %s, client_secret_file: %s}", quote(t.ClientID), quote(t.SecretFile))
+	}
+	w.line("issuers:")
+	w.line("  login: {url: %s, audience: %s, may_grant: [%s]%s}", quote(t.Issuer), quote(w.api.Name), strings.Join(quoted(w.ceiling()), ", "), asking)
+}
+
+// ceiling is every scope that an endpoint with tokens demands.
+func (w *writer) ceiling() []string {
+	var all []string
+	for i := range w.plan.Advice {
+		if a := &w.plan.Advice[i]; a.Shield.Uses(JWT) || a.Shield.Uses(Introspect) {
+			all = append(all, a.Scopes...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (w *writer) log() {
+	if !w.has(LayerDetections) && !w.has(LayerAudit) {
+		return
+	}
+	w.line("log:")
+	if w.has(LayerDetections) {
+		w.line("  detections: true")
+	}
+	if w.has(LayerAudit) {
+		w.line("  sinks:")
+		w.line("    archive: {file: {path: %s}}   # better another machine, or your SIEM", quote(w.api.Archive))
+	}
+}
+
+func (w *writer) apis() {
+	w.line("apis:")
+	w.line("  %s:", w.api.Name)
+	w.line("    host: %s", quote(w.api.Host))
+	w.line("    upstream: %s", quote(w.api.Upstream))
+	if w.plan.Served != "" {
+		w.line("    openapi: %s", quote(w.plan.Served))
+	}
+	if len(w.api.Origins) > 0 && slices.ContainsFunc(w.plan.Advice, func(a Advice) bool { return slices.Contains(a.Answers.Callers, Browser) }) {
+		w.line("    cors: [%s]", strings.Join(quoted(w.api.Origins), ", "))
+	}
+	if w.has(LayerAudit) {
+		w.line("    audit: required   # audit-required")
+	}
+	w.line("    endpoints:")
+	for i := range w.plan.Advice {
+		w.endpoint(&w.plan.Advice[i])
+	}
+}
+
+func (w *writer) endpoint(a *Advice) {
+	w.line("      # %s; %s data; at worst: %s", who(a.Answers.Callers), a.Answers.Data, a.Answers.Harm)
+	for _, r := range a.Because {
+		w.line("      # %s: %s", r.Rule, r.Why)
+	}
+	w.line("      %s:", quote(a.Pattern))
+	w.line("        shield: %s", w.shield(a.Shield))
+	if a.Public() {
+		w.line("        scopes: any")
+	} else {
+		w.line("        scopes: [%s]", strings.Join(quoted(a.Scopes), ", "))
+		for _, s := range a.Scopes {
+			w.scopes[s] = describe(s, a)
+		}
+	}
+	w.line("        limit: %s", a.Limit)
+	for _, name := range []string{LayerInjection, LayerIdempotency, LayerResponses} {
+		if l := a.Layer(name); l.Name != "" {
+			w.line("        %s: %s", name, l.Setting)
+		}
+	}
+}
+
+// shield writes a shield with what the rest of the file says of it.
+func (w *writer) shield(s Shield) string {
+	switch s.Kind {
+	case Public:
+		return "{public: everybody may have the data and nothing is changed}"
+	case Any, All:
+		parts := make([]string, len(s.Parts))
+		for i, part := range s.Parts {
+			parts[i] = w.shield(part)
+		}
+		return fmt.Sprintf("{%s: [%s]}", s.Kind, strings.Join(parts, ", "))
+	}
+	var settings []string
+	if (s.Kind == JWT || s.Kind == Introspect) && !w.api.Tokens.Own() {
+		settings = append(settings, "issuer: login")
+	}
+	if s.Kind == MTLS && w.api.Partners != "" {
+		settings = append(settings, "trust: ["+w.trusted()+"]")
+	}
+	if s.DPoP {
+		settings = append(settings, "dpop: require")
+	}
+	if s.MaxAge > 0 {
+		settings = append(settings, "max_age: "+short(s.MaxAge))
+	}
+	actor := ""
+	if s.Actor {
+		actor = ", actor: true"
+	}
+	if len(settings) == 0 && actor == "" {
+		return s.Kind
+	}
+	return fmt.Sprintf("{%s: {%s}%s}", s.Kind, strings.Join(settings, ", "), actor)
+}
+
+// trusted are the authorities of callers' certificates: one's own where one's own machines call.
+func (w *writer) trusted() string {
+	trust := []string{quote(w.api.Partners)}
+	if slices.ContainsFunc(w.plan.Advice, func(a Advice) bool {
+		return a.Shield.Uses(MTLS) && slices.ContainsFunc(a.Answers.Callers, func(c Caller) bool { return c == Service || c == Device })
+	}) {
+		trust = append([]string{"own"}, trust...)
+	}
+	return strings.Join(trust, ", ")
+}
+
+func describe(scope string, a *Advice) string {
+	what := map[Harm]string{Read: "See", Change: "Change", Money: "Move money by", Irreversible: "Do for good what cannot be undone with"}[a.Answers.Harm]
+	name, _, _ := strings.Cut(scope, ":")
+	return what + " " + strings.NewReplacer("-", " ", "_", " ").Replace(name)
+}
+
+func (w *writer) tail() {
+	if len(w.scopes) == 0 {
+		w.line("scopes: {}")
+		return
+	}
+	w.line("scopes:")
+	for _, s := range slices.Sorted(maps.Keys(w.scopes)) {
+		w.line("  %s: %s", quote(s), quote(w.scopes[s]))
+	}
+}
+
+// quote writes a text so that YAML reads it back as it is.
+func quote(text string) string {
+	if text != "" && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == "" && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n", "any"}, strings.ToLower(text)) {
+		return text
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b) // a text of JSON is one of YAML
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(text) // a text can always be written
+	return strings.TrimSpace(b.String())
+}
+
+func quoted(texts []string) []string {
+	all := make([]string, len(texts))
+	for i, t := range texts {
+		all[i] = quote(t)
+	}
+	return all
+}
+
+// Next are the commands that come after the configuration was written, in their order.
+func (p *Plan) Next(file string) (all []string) {
+	w := &writer{plan: p, api: p.API.withDefaults()}
+	all = append(all, "pavise check -c "+file)
+	if w.uses(MTLS) {
+		all = append(all, "pavise ca init -c "+file+"   # its certificates are for services and devices")
+	}
+	return append(all, "pavise serve -c "+file, "pavise client create NAME --scope … -c "+file)
+}
