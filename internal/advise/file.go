@@ -37,7 +37,7 @@ func ReadFile(text []byte) (*File, error) {
 	if err := yaml.Load(text, f, yaml.WithKnownFields(), yaml.WithUniqueKeys()); err != nil {
 		return nil, fmt.Errorf("read the answers: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
-	if err := f.API.check(); err != nil {
+	if err := f.API.Check(); err != nil {
 		return nil, err
 	}
 	if err := f.Defaults.check(); err != nil {
@@ -55,8 +55,8 @@ func ReadFile(text []byte) (*File, error) {
 	return f, nil
 }
 
-// check finds what a configuration could not have.
-func (a *API) check() error {
+// Check finds what a configuration could not have.
+func (a *API) Check() error {
 	if a.Name != "" && (nameOf(a.Name) == "" || strings.ContainsAny(a.Name, " /{}\n")) {
 		return fmt.Errorf("name: %.40q is no name of an API; write letters, digits and hyphens", a.Name)
 	}

@@ -87,6 +87,9 @@ type Shield struct {
 	Other Guarantees // of kinds that this package does not know: what they give
 }
 
+// maxFresh is how long ago a person may have signed in to count as there.
+const maxFresh = time.Hour
+
 // Gives is what the shield guarantees of every request that it accepts.
 func (s Shield) Gives() Guarantees {
 	switch s.Kind {
@@ -100,7 +103,7 @@ func (s Shield) Gives() Guarantees {
 		if s.CertOnly {
 			g |= Bound | Sole
 		}
-		if s.MaxAge > 0 {
+		if s.MaxAge > 0 && s.MaxAge <= maxFresh {
 			g |= Fresh
 		}
 		return g

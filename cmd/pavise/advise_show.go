@@ -1,0 +1,179 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pavise.dev/pavise/internal/advise"
+)
+
+// advised is the form for programs.
+type advised struct {
+	Endpoint   string           `json:"endpoint"`
+	Answers    advise.Answers   `json:"answers"`
+	Guessed    []advise.Guess   `json:"guessed"`
+	Shield     string           `json:"shield"`
+	Guarantees []string         `json:"guarantees"`
+	Demanded   []string         `json:"demanded"`
+	Because    []advise.Reason  `json:"because"`
+	Refused    []advise.Refused `json:"refused"`
+	Layers     []advise.Layer   `json:"layers"`
+	Scopes     []string         `json:"scopes"`
+	Limit      string           `json:"limit"`
+	Risks      []advise.Risk    `json:"risks"`
+	Costs      []string         `json:"costs"`
+}
+
+func showAdvice(command *cobra.Command, plan *advise.Plan, f *adviseFlags) error {
+	out := command.OutOrStdout()
+	switch {
+	case f.markdown:
+		_, err := fmt.Fprint(out, plan.Markdown(today()))
+		return err
+	case f.asJSON:
+		return writeJSON(out, adviceForPrograms(plan))
+	}
+	if err := adviceTable(out, plan); err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, g := range plan.Groups() {
+		adviceGroup(&b, &g, isTerminal(out))
+	}
+	for _, n := range plan.Notes {
+		fmt.Fprintf(&b, "\nopen: %s\n", n)
+	}
+	for _, l := range plan.Left {
+		fmt.Fprintf(&b, "\nleft out: %s: %s\n", l.What, l.Why)
+	}
+	if f.write != "" {
+		fmt.Fprintf(&b, "\nwrote %s. Next:\n", f.write)
+		for _, next := range plan.Next(f.write) {
+			fmt.Fprintf(&b, "  %s\n", next)
+		}
+	}
+	_, err := io.WriteString(out, printableKeepingColours(b.String(), isTerminal(out)))
+	return err
+}
+
+// printableKeepingColours leaves the colours that the program itself wrote for a terminal.
+func printableKeepingColours(text string, color bool) string {
+	if color {
+		return text // every part was made printable before it was painted
+	}
+	return printable(text)
+}
+
+func adviceForPrograms(plan *advise.Plan) any {
+	all := []advised{}
+	for i := range plan.Advice {
+		a := &plan.Advice[i]
+		all = append(all, advised{
+			a.Pattern, a.Answers, append([]advise.Guess{}, a.Guessed...), a.Shield.String(), a.Shield.Gives().Names(), a.Demand.Names(), a.Because, a.Refused, a.Layers,
+			append([]string{}, a.Scopes...), a.Limit, append([]advise.Risk{}, a.Risks...), a.Costs,
+		})
+	}
+	return struct {
+		Endpoints []advised     `json:"endpoints"`
+		Left      []advise.Left `json:"left"`
+		Notes     []string      `json:"notes"`
+	}{all, append([]advise.Left{}, plan.Left...), append([]string{}, plan.Notes...)}
+}
+
+func adviceTable(w io.Writer, plan *advise.Plan) error {
+	rows := [][]string{}
+	for i := range plan.Advice {
+		a := &plan.Advice[i]
+		mark := func(question string) string {
+			for _, g := range a.Guessed {
+				if g.Question == question {
+					return "?"
+				}
+			}
+			return ""
+		}
+		rows = append(rows, []string{a.Pattern, a.Who() + mark("callers"), string(a.Answers.Data) + mark("data"), string(a.Answers.Harm) + mark("harm"), a.Shield.String(), a.Limit})
+	}
+	return table(w, []string{"ENDPOINT", "WHO CALLS", "DATA", "AT WORST", "SHIELD", "LIMIT"}, rows)
+}
+
+// adviceGroup tells why, what around it, what was refused, and what remains.
+func adviceGroup(b *strings.Builder, g *advise.Group, color bool) {
+	a := g.Advice
+	fmt.Fprintf(b, "\n%s\n", paint(color, "1", printable(strings.Join(g.Patterns, "\n"))))
+	row := func(label, text string) { fmt.Fprintf(b, "  %-9s %s\n", label, printable(text)) }
+	row("shield", a.Shield.String()+"  ("+orDash(a.Shield.Gives().String())+")")
+	for _, one := range a.Guessed {
+		row("guessed", one.Question+": "+one.Why)
+	}
+	for _, r := range a.Because {
+		row("because", r.Rule+": "+r.Why+"  ["+r.Source+"]")
+	}
+	for _, l := range a.Layers {
+		name := l.Name
+		if l.Setting != "" {
+			name += ": " + l.Setting
+		}
+		row("around", name+"  "+l.Rule+": "+l.Why+"  ["+l.Source+"]")
+	}
+	for _, r := range a.Refused {
+		row("not", r.Shield+"  "+r.Rule+": "+r.Why)
+	}
+	for _, r := range a.Risks {
+		row("remains", r.What+"; "+r.Do)
+	}
+	for _, c := range a.Costs {
+		row("costs", c)
+	}
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func showComparison(w io.Writer, c *advise.Comparison) error {
+	rows := [][]string{}
+	for _, one := range c.Weaker {
+		rows = append(rows, []string{one.Endpoint, one.What, one.Has, one.Advised, one.Rule, one.Where})
+	}
+	if len(rows) > 0 {
+		if err := table(w, []string{"ENDPOINT", "WEAKER IN", "HAS", "ADVISED", "RULE", "WHERE"}, rows); err != nil {
+			return err
+		}
+	}
+	var b strings.Builder
+	told := map[string]bool{}
+	for _, one := range c.Weaker {
+		if !told[one.Rule+one.Why] {
+			told[one.Rule+one.Why] = true
+			fmt.Fprintf(&b, "\n%s: %s\n", one.Rule, one.Why)
+		}
+	}
+	for _, pattern := range c.Absent {
+		fmt.Fprintf(&b, "\nnot served, and so refused: %s\n", pattern)
+	}
+	for _, pattern := range c.Beyond {
+		fmt.Fprintf(&b, "\nserved, and nothing was advised for it: %s\n", pattern)
+	}
+	fmt.Fprintf(&b, "\n%s at least as strong as advised\n", counted(c.Equal, "endpoint"))
+	_, err := io.WriteString(w, printable(b.String()))
+	return err
+}
+
+func listAdviceRules(command *cobra.Command, asJSON bool) error {
+	rules := advise.Rules()
+	if asJSON {
+		return writeJSON(command.OutOrStdout(), rules)
+	}
+	rows := [][]string{}
+	for _, r := range rules {
+		rows = append(rows, []string{r.ID, r.About, r.When, r.Then, r.Source})
+	}
+	return table(command.OutOrStdout(), []string{"RULE", "ABOUT", "WHEN", "THEN", "SOURCE"}, rows)
+}

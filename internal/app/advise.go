@@ -1,0 +1,77 @@
+package app
+
+import (
+	"maps"
+	"slices"
+
+	"pavise.dev/pavise/internal/advise"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/shield/introspect"
+	"pavise.dev/pavise/shield/jwt"
+)
+
+// Advised is a configuration in the terms of advice, so that the two can be compared.
+func Advised(f *config.File) (advise.Configuration, error) {
+	resolved, err := f.Resolve()
+	if err != nil {
+		return advise.Configuration{}, err
+	}
+	c := advise.Configuration{Detections: f.Log.Detections}
+	for i := range resolved {
+		c.Endpoints = append(c.Endpoints, advisedEndpoint(&resolved[i]))
+	}
+	return c, nil
+}
+
+func advisedEndpoint(e *config.Resolved) advise.Live {
+	l := advise.Live{
+		API: e.API, Pattern: e.Pattern, Where: e.Pos.String(), Shield: advisedShield(e.Shield), Scopes: e.Scopes, Limits: e.Limits,
+		Contract: e.OpenAPI != nil || e.Schema != nil, Audit: e.Audit == "required", Trials: map[string]string{},
+	}
+	l.Undeclared = e.OpenAPI != nil && e.OpenAPI.Undeclared != "" || e.Schema != nil && e.Schema.Undeclared != ""
+	for _, t := range e.Trials {
+		if l.Trials[t.What] == "" {
+			l.Trials[t.What] = t.Until // the endpoint's own comes first
+		}
+	}
+	if e.Injection != nil {
+		l.Injection = e.Injection.Level
+	}
+	if e.Idempotency != nil {
+		l.Idempotency = map[bool]string{true: "required", false: "optional"}[e.Idempotency.Required]
+	}
+	if r := e.Responses; r != nil {
+		l.Detect, l.Answers = slices.Sorted(maps.Keys(r.Detect)), r.Contract
+		if l.Answers == "" && e.OpenAPI != nil {
+			l.Answers = "refuse"
+		}
+	}
+	return l
+}
+
+// advisedShield is a shield with those of its settings that bear on what it guarantees. A kind
+// that advice does not know guarantees nothing that it speaks of.
+func advisedShield(s *config.Shield) advise.Shield {
+	out := advise.Shield{Kind: s.Kind}
+	switch {
+	case len(s.Any) > 0:
+		out.Kind = advise.Any
+		for i := range s.Any {
+			out.Parts = append(out.Parts, advisedShield(&s.Any[i]))
+		}
+	case len(s.All) > 0:
+		out.Kind = advise.All
+		for i := range s.All {
+			part := advisedShield(&s.All[i].Shield)
+			part.Actor = s.All[i].Actor
+			out.Parts = append(out.Parts, part)
+		}
+	}
+	switch c := s.Config.(type) {
+	case *jwt.Config:
+		out.DPoP, out.CertOnly, out.MaxAge = c.DPoP == "require", c.Bound, c.MaxAge
+	case *introspect.Config:
+		out.DPoP, out.CertOnly, out.MaxAge = c.DPoP == "require", c.Bound, c.MaxAge
+	}
+	return out
+}
