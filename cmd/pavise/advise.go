@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -220,12 +219,3 @@ func compareAdvice(command *cobra.Command, plan *advise.Plan, f *adviseFlags) er
 
 // today is the day of a record.
 func today() string { return time.Now().UTC().Format(time.DateOnly) }
-
-// isThere reports whether a file can be read.
-func isThere(name string) bool {
-	file, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	return file.Close() == nil
-}

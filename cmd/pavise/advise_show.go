@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,7 @@ func showAdvice(command *cobra.Command, plan *advise.Plan, f *adviseFlags) error
 	}
 	if f.write != "" {
 		fmt.Fprintf(&b, "\nwrote %s. Next:\n", f.write)
-		for _, next := range plan.Next(f.write) {
+		for _, next := range advise.Next([]*advise.Plan{plan}, f.write) {
 			fmt.Fprintf(&b, "  %s\n", next)
 		}
 	}
@@ -113,13 +114,11 @@ func adviceGroup(b *strings.Builder, g *advise.Group, color bool) {
 		row("because", r.Rule+": "+r.Why+"  ["+r.Source+"]")
 	}
 	for _, l := range a.Layers {
-		name := l.Name
 		if l.Setting != "" {
-			name += ": " + l.Setting
+			row("around", l.Name+": "+l.Setting+"  "+l.Rule+": "+l.Why)
 		}
-		row("around", name+"  "+l.Rule+": "+l.Why+"  ["+l.Source+"]")
 	}
-	for _, r := range a.Refused {
+	for _, r := range together(a.Refused) {
 		row("not", r.Shield+"  "+r.Rule+": "+r.Why)
 	}
 	for _, r := range a.Risks {
@@ -128,6 +127,19 @@ func adviceGroup(b *strings.Builder, g *advise.Group, color bool) {
 	for _, c := range a.Costs {
 		row("costs", c)
 	}
+}
+
+// together tells of shields that are refused for one reason in one line.
+func together(all []advise.Refused) (lines []advise.Refused) {
+	for _, r := range all {
+		at := slices.IndexFunc(lines, func(l advise.Refused) bool { return l.Rule == r.Rule && l.Why == r.Why })
+		if at < 0 {
+			lines = append(lines, r)
+			continue
+		}
+		lines[at].Shield += ", " + r.Shield
+	}
+	return lines
 }
 
 func orDash(text string) string {

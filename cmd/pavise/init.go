@@ -13,10 +13,25 @@ import (
 
 func initCommand() *cobra.Command {
 	var upstream, host, out string
+	learns := &learnFlags{}
 	command := &cobra.Command{
 		Use: "init", Short: "Write a configuration to begin with", Args: cobra.NoArgs,
-		Example: "  pavise init --upstream http://127.0.0.1:3000",
+		Long: `Write a configuration to begin with.
+
+With --learn, one is proposed from what is there: from the event log of a gateway that has watched for a while (who called what, how
+often: endpoints with parameters, shields, limits, and a contract that is tried before it refuses anybody), or from a file of nginx
+(hosts, paths, upstreams, limits, who is asked). What that leaves open is listed.`,
+		Example: "  pavise init --upstream http://127.0.0.1:3000\n  pavise init --learn /etc/nginx/nginx.conf\n  pavise init --learn pavise-data/log --out learned.yaml",
 		RunE: func(command *cobra.Command, _ []string) error {
+			switch flag := learns.given(command); {
+			case learns.from != "":
+				learns.out, learns.upstream = out, upstream
+				return learns.learned(command)
+			case flag != "":
+				return &usageError{"--" + flag + " is for --learn", "name what to learn from: pavise init --learn pavise-data/log"}
+			case upstream == "":
+				return &usageError{"where does your API listen?", "pavise init --upstream http://127.0.0.1:3000; or learn it: pavise init --learn nginx.conf"}
+			}
 			if u, err := url.Parse(upstream); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" {
 				return &usageError{fmt.Sprintf("--upstream %q is no upstream's address", upstream), "write scheme, host and port: http://127.0.0.1:3000"}
 			}
@@ -35,7 +50,7 @@ func initCommand() *cobra.Command {
 	command.Flags().StringVar(&upstream, "upstream", "", "where your API listens, like http://127.0.0.1:3000")
 	command.Flags().StringVar(&host, "host", "127.0.0.1", "name or address under which callers reach the gateway")
 	command.Flags().StringVar(&out, "out", "pavise.yaml", "file to write; an existing one is left alone")
-	_ = command.MarkFlagRequired("upstream") // it is there: it was registered above
+	learns.register(command)
 	return command
 }
 

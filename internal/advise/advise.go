@@ -31,6 +31,9 @@ type Endpoint struct {
 	Facts   Facts  // what the document tells of it
 	Answers Answers
 	Guessed []Guess // which of the answers nobody gave
+
+	// Settings are lines of the configuration that somebody knows already, such as max_body: 1MiB.
+	Settings []string
 }
 
 // Method is the first word of the pattern.
@@ -81,6 +84,8 @@ type Plan struct {
 	Left   []Left   // what nothing could be advised for
 	Notes  []string // what is open for all of them
 	Served string   // the document to which requests are held; empty: there is none
+
+	Candidate, Until string // a document that is only tried, and until which day; empty: there is none
 }
 
 // Left is an operation that a configuration cannot have, and why.

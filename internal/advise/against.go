@@ -28,14 +28,14 @@ type Live struct {
 	Trials       map[string]string // layers of which refusals are only recorded, and until when
 }
 
-// Configuration is what is in force.
-type Configuration struct {
+// InForce is a configuration, in the terms of advice.
+type InForce struct {
 	Endpoints  []Live
 	Detections bool
 }
 
 // Keep leaves out the endpoints of other APIs.
-func (c *Configuration) Keep(api string) {
+func (c *InForce) Keep(api string) {
 	c.Endpoints = slices.DeleteFunc(c.Endpoints, func(l Live) bool { return l.API != api })
 }
 
@@ -64,7 +64,7 @@ type Comparison struct {
 const tolerance = 10
 
 // Against compares a configuration with the advice, by what it does and not by how it is written.
-func (p *Plan) Against(c Configuration) Comparison {
+func (p *Plan) Against(c InForce) Comparison {
 	found := Comparison{Weaker: []Weaker{}, Absent: []string{}, Beyond: []string{}}
 	tables, used := tablesOf(c.Endpoints), map[int]bool{}
 	read := p.readScopes(tables, c.Endpoints)

@@ -140,6 +140,8 @@ type API struct {
 	Origins  []string `yaml:"origins,omitempty,flow" json:"origins,omitempty"`
 	Partners string   `yaml:"partners,omitempty" json:"partners,omitempty"` // PEM file with the authority of partners' certificates; default: one's own
 	Archive  string   `yaml:"archive,omitempty" json:"archive,omitempty"`   // file to which events go beside the log, where they must; default: archive/events.jsonl
+	Cert     string   `yaml:"-" json:"-"`                                   // files of the host's certificate and key; empty: made here
+	Key      string   `yaml:"-" json:"-"`
 	Tokens   Tokens   `yaml:"tokens,omitempty" json:"tokens,omitzero"`
 }
 

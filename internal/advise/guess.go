@@ -118,3 +118,14 @@ func (e *Endpoint) telling(d Data) string {
 	}
 	return " (" + strings.Join(names, ", ") + ")"
 }
+
+// NamesDelicate reports whether a pattern's own words speak of payments or health.
+func NamesDelicate(pattern string) bool {
+	e := Endpoint{Pattern: pattern}
+	for _, r := range guessRules() {
+		if len(r.Words) > 0 && r.Data.level() >= Payment.level() && r.applies(&e) {
+			return true
+		}
+	}
+	return false
+}

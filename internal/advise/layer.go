@@ -102,13 +102,18 @@ func limitOf(a *Advice) string {
 	case rate == "":
 		rate = usual()[a.Answers.Harm]
 	}
+	per := "client"
 	switch {
 	case a.Public():
-		return rate + " per address"
+		per = "address"
 	case a.Demand.Has(Person):
-		return rate + " per user" // where there is no user the client counts
+		per = "user" // where there is no user the client counts
 	}
-	return rate + " per client"
+	rate, burst, _ := strings.Cut(rate, " burst ")
+	if burst != "" {
+		burst = " burst " + burst
+	}
+	return rate + " per " + per + burst
 }
 
 func checkRate(rate string) error {

@@ -12,20 +12,32 @@ import (
 
 // Configuration writes the plan as a configuration that runs: each endpoint with what is advised,
 // and why in a comment.
-func (p *Plan) Configuration() []byte {
-	w := &writer{plan: p, api: p.API.withDefaults(), scopes: map[string]string{}}
+func (p *Plan) Configuration() []byte { return Configuration("pavise advise", []*Plan{p}) }
+
+// Configuration writes several plans, each as an API, as one configuration. Where it listens, who
+// gives out tokens and where events go is said by the first. By names the command that wrote it.
+func Configuration(by string, plans []*Plan) []byte {
+	w := &writer{by: by, plans: plans, api: plans[0].API.withDefaults(), scopes: map[string]string{}}
+	for _, p := range plans {
+		w.advice = append(w.advice, p.Advice...)
+	}
 	w.head()
 	w.hosts()
 	w.issuers()
 	w.log()
-	w.apis()
+	w.line("apis:")
+	for _, p := range plans {
+		w.one(p, p.API.withDefaults())
+	}
 	w.tail()
 	return w.text.Bytes()
 }
 
 type writer struct {
-	plan   *Plan
-	api    API
+	by     string
+	plans  []*Plan
+	advice []Advice // of all plans
+	api    API      // what holds for all
 	text   bytes.Buffer
 	scopes map[string]string
 }
@@ -34,26 +46,38 @@ func (w *writer) line(format string, args ...any) { fmt.Fprintf(&w.text, format+
 
 // uses reports whether any shield of the plan is of a kind.
 func (w *writer) uses(kinds ...string) bool {
-	return slices.ContainsFunc(w.plan.Advice, func(a Advice) bool { return slices.ContainsFunc(kinds, a.Shield.Uses) })
+	return slices.ContainsFunc(w.advice, func(a Advice) bool { return slices.ContainsFunc(kinds, a.Shield.Uses) })
 }
 
 func (w *writer) has(layer string) bool {
-	return slices.ContainsFunc(w.plan.Advice, func(a Advice) bool { return a.Has(layer) })
+	return slices.ContainsFunc(w.advice, func(a Advice) bool { return a.Has(layer) })
 }
 
 func (w *writer) head() {
-	w.line("# Written by pavise advise: who calls, whose data, what harm a wrong call does, and what follows.")
+	w.line("# Written by %s: who calls, whose data, what harm a wrong call does, and what follows.", w.by)
 	w.line("# After a change: pavise check. Against the advice: pavise advise … --against this file.")
 	w.line("listen: {https: %s}", quote(w.api.Listen))
 }
 
 func (w *writer) hosts() {
-	asks := ""
-	if w.uses(MTLS) {
-		asks = ", client_certificates: ask"
-	}
 	w.line("hosts:")
-	w.line("  %s: {certificate: local%s}   # local is good for trying out; for the world: acme, or {cert: chain.pem, key: key.pem}", quote(w.api.Host), asks)
+	done := map[string]bool{}
+	for _, p := range w.plans {
+		api := p.API.withDefaults()
+		if done[api.Host] {
+			continue
+		}
+		done[api.Host] = true
+		certificate := "local"
+		if api.Cert != "" {
+			certificate = fmt.Sprintf("{cert: %s, key: %s}", quote(api.Cert), quote(api.Key))
+		}
+		asks := ""
+		if slices.ContainsFunc(w.plans, func(p *Plan) bool { return p.API.withDefaults().Host == api.Host && p.uses(MTLS) }) {
+			asks = ", client_certificates: ask"
+		}
+		w.line("  %s: {certificate: %s%s}   # local is good for trying out; for the world: acme, or {cert: chain.pem, key: key.pem}", quote(api.Host), certificate, asks)
+	}
 }
 
 // issuers says whose tokens are trusted, and with which ceiling.
@@ -86,8 +110,8 @@ func (w *writer) issuers() {
 // ceiling is every scope that an endpoint with tokens demands.
 func (w *writer) ceiling() []string {
 	var all []string
-	for i := range w.plan.Advice {
-		if a := &w.plan.Advice[i]; a.Shield.Uses(JWT) || a.Shield.Uses(Introspect) {
+	for i := range w.advice {
+		if a := &w.advice[i]; a.Shield.Uses(JWT) || a.Shield.Uses(Introspect) {
 			all = append(all, a.Scopes...)
 		}
 	}
@@ -109,23 +133,29 @@ func (w *writer) log() {
 	}
 }
 
-func (w *writer) apis() {
-	w.line("apis:")
-	w.line("  %s:", w.api.Name)
-	w.line("    host: %s", quote(w.api.Host))
-	w.line("    upstream: %s", quote(w.api.Upstream))
-	if w.plan.Served != "" {
-		w.line("    openapi: %s", quote(w.plan.Served))
+func (w *writer) one(p *Plan, api API) {
+	w.line("  %s:", api.Name)
+	w.line("    host: %s", quote(api.Host))
+	if upstreams := strings.Split(api.Upstream, " "); len(upstreams) > 1 {
+		w.line("    upstream: [%s]", strings.Join(quoted(upstreams), ", "))
+	} else {
+		w.line("    upstream: %s", quote(api.Upstream))
 	}
-	if len(w.api.Origins) > 0 && slices.ContainsFunc(w.plan.Advice, func(a Advice) bool { return slices.Contains(a.Answers.Callers, Browser) }) {
-		w.line("    cors: [%s]", strings.Join(quoted(w.api.Origins), ", "))
+	if p.Served != "" {
+		w.line("    openapi: %s", quote(p.Served))
 	}
-	if w.has(LayerAudit) {
+	if p.Candidate != "" {
+		w.line("    candidate: {openapi: %s, until: %s}   # tried, and refuses nothing: pavise review --would-block says when it can be enforced (openapi: …)", quote(p.Candidate), quote(p.Until))
+	}
+	if len(api.Origins) > 0 && slices.ContainsFunc(p.Advice, func(a Advice) bool { return slices.Contains(a.Answers.Callers, Browser) }) {
+		w.line("    cors: [%s]", strings.Join(quoted(api.Origins), ", "))
+	}
+	if slices.ContainsFunc(p.Advice, func(a Advice) bool { return a.Has(LayerAudit) }) {
 		w.line("    audit: required   # audit-required")
 	}
 	w.line("    endpoints:")
-	for i := range w.plan.Advice {
-		w.endpoint(&w.plan.Advice[i])
+	for i := range p.Advice {
+		w.endpoint(&p.Advice[i])
 	}
 }
 
@@ -149,6 +179,9 @@ func (w *writer) endpoint(a *Advice) {
 		if l := a.Layer(name); l.Name != "" {
 			w.line("        %s: %s", name, l.Setting)
 		}
+	}
+	for _, setting := range a.Settings {
+		w.line("        %s", setting)
 	}
 }
 
@@ -190,7 +223,7 @@ func (w *writer) shield(s Shield) string {
 // trusted are the authorities of callers' certificates: one's own where one's own machines call.
 func (w *writer) trusted() string {
 	trust := []string{quote(w.api.Partners)}
-	if slices.ContainsFunc(w.plan.Advice, func(a Advice) bool {
+	if slices.ContainsFunc(w.advice, func(a Advice) bool {
 		return a.Shield.Uses(MTLS) && slices.ContainsFunc(a.Answers.Callers, func(c Caller) bool { return c == Service || c == Device })
 	}) {
 		trust = append([]string{"own"}, trust...)
@@ -235,12 +268,16 @@ func quoted(texts []string) []string {
 	return all
 }
 
-// Next are the commands that come after the configuration was written, in their order.
-func (p *Plan) Next(file string) (all []string) {
-	w := &writer{plan: p, api: p.API.withDefaults()}
+// Next are the commands that come after a configuration was written, in their order.
+func Next(plans []*Plan, file string) (all []string) {
 	all = append(all, "pavise check -c "+file)
-	if w.uses(MTLS) {
+	if slices.ContainsFunc(plans, func(p *Plan) bool { return p.uses(MTLS) }) {
 		all = append(all, "pavise ca init -c "+file+"   # its certificates are for services and devices")
 	}
 	return append(all, "pavise serve -c "+file, "pavise client create NAME --scope … -c "+file)
+}
+
+// uses reports whether any shield of the plan is of a kind.
+func (p *Plan) uses(kind string) bool {
+	return slices.ContainsFunc(p.Advice, func(a Advice) bool { return a.Shield.Uses(kind) })
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -11,12 +12,12 @@ import (
 )
 
 // Advised is a configuration in the terms of advice, so that the two can be compared.
-func Advised(f *config.File) (advise.Configuration, error) {
+func Advised(f *config.File) (advise.InForce, error) {
 	resolved, err := f.Resolve()
 	if err != nil {
-		return advise.Configuration{}, err
+		return advise.InForce{}, err
 	}
-	c := advise.Configuration{Detections: f.Log.Detections}
+	c := advise.InForce{Detections: f.Log.Detections}
 	for i := range resolved {
 		c.Endpoints = append(c.Endpoints, advisedEndpoint(&resolved[i]))
 	}
@@ -35,7 +36,7 @@ func advisedEndpoint(e *config.Resolved) advise.Live {
 		}
 	}
 	if e.Injection != nil {
-		l.Injection = e.Injection.Level
+		l.Injection = cmp.Or(e.Injection.Level, "default")
 	}
 	if e.Idempotency != nil {
 		l.Idempotency = map[bool]string{true: "required", false: "optional"}[e.Idempotency.Required]
