@@ -32,6 +32,9 @@ type Endpoint struct {
 	Answers Answers
 	Guessed []Guess // which of the answers nobody gave
 
+	// InForce is what callers have to show already: never is less advised.
+	InForce Guarantees
+
 	// Settings are lines of the configuration that somebody knows already, such as max_body: 1MiB.
 	Settings []string
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"pavise.dev/pavise/route"
 	"pavise.dev/pavise/schema"
 )
 
@@ -61,7 +62,21 @@ func FromDocument(d *schema.Document) (api API, endpoints []Endpoint, left []Lef
 		}
 	}
 	endpoints, left = without(d, endpoints, left)
-	return r.api(), endpoints, left
+	endpoints, unfit := Fit(route.New[bool](), endpoints)
+	return r.api(), endpoints, append(left, unfit...)
+}
+
+// Fit leaves out endpoints that a table of routes cannot have beside those that it has: two
+// patterns that match the same paths, of which neither is the more special.
+func Fit(t *route.Table[bool], endpoints []Endpoint) (kept []Endpoint, left []Left) {
+	for _, e := range endpoints {
+		if err := t.Add(e.Pattern, true); err != nil {
+			left = append(left, Left{e.Pattern, "another endpoint matches the same paths, and neither is the more special"})
+			continue
+		}
+		kept = append(kept, e)
+	}
+	return kept, left
 }
 
 // without leaves out operations that Pavise could not hold to the document.

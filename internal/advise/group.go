@@ -111,5 +111,5 @@ func (a *Advice) isGuessed(question string) bool {
 
 // inline keeps what others wrote from being read as Markdown of ours.
 func inline(text string) string {
-	return strings.NewReplacer("\n", " ", "\r", " ", "|", `\|`, "`", "'", "<", "&lt;", "[", `\[`).Replace(text)
+	return strings.NewReplacer("\n", " ", "\r", " ", "|", `\|`, "`", "'", "<", "&lt;", "[", `\[`, "]", `\]`).Replace(text)
 }

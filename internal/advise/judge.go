@@ -16,8 +16,12 @@ func Judge(api API, e Endpoint) Advice {
 	var chosen []Shield
 	for _, c := range e.Answers.Callers {
 		wants, because := demanded(&e.Answers, c)
-		a.Demand |= wants
 		a.Because = add(a.Because, because)
+		if kept := e.InForce & best(c, &e.Answers, tokens).Gives() &^ wants; kept != 0 {
+			wants |= kept
+			a.Because = add(a.Because, []Reason{{"in-force", "callers show already that a request is " + kept.String() + ": less would be a step back", "OWASP API2:2023"}})
+		}
+		a.Demand |= wants
 		chosen = append(chosen, choose(c, &e.Answers, wants, tokens))
 	}
 	a.Shield = join(chosen)
@@ -45,13 +49,18 @@ func add(to, more []Reason) []Reason {
 
 // choose takes the first candidate that gives what is demanded.
 func choose(c Caller, a *Answers, wants Guarantees, tokens string) Shield {
-	all := candidates(c, a.forPerson(c), tokens)
-	for _, s := range all {
+	for _, s := range candidates(c, a.forPerson(c), tokens) {
 		if s.Gives().Has(wants) {
 			return s
 		}
 	}
-	return all[len(all)-1] // the strongest; that it suffices is tested for every answer
+	return best(c, a, tokens) // that it suffices is tested for every answer
+}
+
+// best is the strongest shield that a caller can use.
+func best(c Caller, a *Answers, tokens string) Shield {
+	all := candidates(c, a.forPerson(c), tokens)
+	return all[len(all)-1]
 }
 
 // join makes one shield of those of several callers. An any is as strong as its weakest part, and
@@ -131,7 +140,7 @@ func (a *Advice) served(c Caller) Shield {
 		return a.Shield
 	}
 	wants, _ := demanded(&a.Answers, c)
-	best := a.Shield.Parts[0]
+	other := a.Shield.Parts[0]
 	for _, s := range a.Shield.Parts {
 		if !s.Gives().Has(wants) {
 			continue
@@ -139,9 +148,9 @@ func (a *Advice) served(c Caller) Shield {
 		if slices.ContainsFunc(candidates(c, a.Answers.forPerson(c), s.Kind), func(own Shield) bool { return own.String() == s.String() }) {
 			return s
 		}
-		best = s
+		other = s
 	}
-	return best
+	return other
 }
 
 // refusals says of every shield that is not advised why it is not.
@@ -160,6 +169,9 @@ func (a *Advice) refusals(tokens string) (all []Refused) {
 func (a *Advice) refuse(s Shield) Refused {
 	if s.Kind == Public && a.Demand != 0 {
 		r := demander(&a.Answers, a.demanding(Known), Known)
+		if r.Rule == "" {
+			r = Reason{"in-force", "callers show already who they are", "OWASP API2:2023"}
+		}
 		return Refused{s.String(), r.Rule, "anybody could call: " + r.Why, r.Source}
 	}
 	for _, c := range a.Answers.Callers {

@@ -10,6 +10,7 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/advise"
+	"pavise.dev/pavise/route"
 )
 
 // Log learns from events, one after the other in the order of their time. It is not safe for
@@ -19,8 +20,12 @@ type Log struct {
 	counting counting
 	options  Options
 
-	accepted, refused, unknown, left int
+	refused, unknown, left, proposed int
 }
+
+// maxProposed bounds how many endpoints are proposed: a configuration has its bound, and people
+// have to read it.
+const maxProposed = 500
 
 // Options of learning. The zero value is of use.
 type Options struct {
@@ -90,7 +95,7 @@ func (l *Log) Add(e *audit.Event) {
 	case e.Status == 404 || e.Status == 405 || e.Status == 501:
 		l.unknown++
 		return
-	case e.Status >= 400 || e.Status == 0 || e.Method == "HEAD" || e.Method == "OPTIONS":
+	case e.Status >= 400 || e.Status == 0 || !slices.Contains([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, e.Method):
 		l.left++
 		return
 	}
@@ -109,7 +114,6 @@ func (l *Log) Add(e *audit.Event) {
 		l.left++
 		return
 	}
-	l.accepted++
 	bump(a.upstreams, e.Upstream)
 	bump(a.names, e.API)
 	if at.calls == nil {
@@ -268,13 +272,23 @@ func (l *Log) plan(a *learnt, p *Proposal, contract *contract) *advise.Plan {
 	upstream := cmp.Or(l.options.Upstream, addressOf(most(a.upstreams)))
 	api := advise.API{Name: a.name, Host: a.host, Upstream: upstream}
 	var endpoints []advise.Endpoint
-	rare := 0
+	rare, many := 0, 0
+	table := route.New[bool]()
 	for _, f := range a.paths.all() {
-		if f.calls.count < l.options.Least {
+		switch {
+		case f.calls.count < l.options.Least:
 			rare++
+			continue
+		case l.proposed >= maxProposed:
+			many++
 			continue
 		}
 		e := l.endpoint(&f)
+		if _, unfit := advise.Fit(table, []advise.Endpoint{e}); len(unfit) > 0 {
+			p.Open = append(p.Open, Gap{"patterns-clash", e.Pattern, unfit[0].Why, "name what is fixed in its path, and write it by hand"})
+			continue
+		}
+		l.proposed++
 		endpoints = append(endpoints, e)
 		contract.add(&f)
 		l.open(p, &f, e.Pattern)
@@ -282,6 +296,9 @@ func (l *Log) plan(a *learnt, p *Proposal, contract *contract) *advise.Plan {
 	}
 	if rare > 0 {
 		p.Open = append(p.Open, Gap{"seen-rarely", a.host, fmt.Sprintf("%d endpoints were called fewer than %d times, and are not proposed", rare, l.options.Least), "--least 1 proposes them, too"})
+	}
+	if many > 0 {
+		p.Open = append(p.Open, Gap{"endpoints-too-many", a.host, fmt.Sprintf("%d endpoints more than the %d that are proposed", many, maxProposed), "--least with a higher number leaves out what is called rarely"})
 	}
 	if upstream == "" {
 		p.Open = append(p.Open, Gap{"upstream-unknown", a.host, "no event says where the service listens", "--upstream http://127.0.0.1:3000"})
@@ -325,6 +342,7 @@ func (l *Log) endpoint(f *found) advise.Endpoint {
 			e.Answers.Data, e.Guessed = "", e.Guessed[:len(e.Guessed)-1] // the path says more
 		}
 	}
+	e.InForce = f.calls.inForce()
 	e.Answers.Rate = f.calls.minutes.rate()
 	if f.calls.bodies > 0 && f.method != "GET" {
 		e.Settings = append(e.Settings, fmt.Sprintf("max_body: %d", max(bodyOf(f.calls.longest), 16<<10)))
@@ -358,7 +376,7 @@ func (c *calls) who() (callers []advise.Caller, why string) {
 		}
 	}
 	for _, shield := range slices.Sorted(maps.Keys(c.shields)) {
-		switch kind := strings.TrimSpace(strings.Split(shield, "+")[0]); kind {
+		switch shield {
 		case advise.APIKey:
 			add(advise.ThirdParty)
 		case advise.HMAC:
@@ -383,6 +401,19 @@ func (c *calls) who() (callers []advise.Caller, why string) {
 		}
 	}
 	return callers, "by the credentials, programs and addresses of those who called: " + strings.Join(slices.Sorted(maps.Keys(c.shields)), ", ")
+}
+
+// inForce is what every request showed.
+func (c *calls) inForce() (g advise.Guarantees) {
+	first := true
+	for kind := range c.shields {
+		given := advise.Shield{Kind: kind}.Gives()
+		if first {
+			g, first = given, false
+		}
+		g &= given
+	}
+	return g
 }
 
 // open tells of what was seen and should not be.

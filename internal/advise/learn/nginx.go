@@ -12,6 +12,7 @@ import (
 
 	"pavise.dev/pavise/internal/advise"
 	"pavise.dev/pavise/internal/advise/nginx"
+	"pavise.dev/pavise/route"
 )
 
 // FromNginx reads nginx's file and proposes what follows. Folder and base are those of the main
@@ -422,7 +423,7 @@ func (t *translator) answers(c *context, path string) (a advise.Answers, guessed
 		}
 	}
 	if verify := c.says("ssl_verify_client", "off"); verify != "off" {
-		because("nginx-client-certificates", "nginx asks for client certificates", advise.Partner)
+		because("nginx-client-certificates", "nginx asks for client certificates, as of machines that can hold a key", advise.Service)
 	}
 	if c.says("auth_jwt", "off") != "off" || c.says("auth_request", "off") != "off" {
 		because("nginx-tokens", "nginx has somebody else judge tokens or sessions", advise.Browser, advise.Mobile)
@@ -506,16 +507,20 @@ func secondsOf(text string) (int, bool) {
 // proposal judges what was found.
 func (t *translator) proposal() *Proposal {
 	p := &Proposal{}
-	taken := map[string]string{} // host and shape of an endpoint: where it stands already
+	hosts := map[string]*route.Table[bool]{}
+	known := map[string]bool{}
 	for _, key := range t.order {
 		one := t.plans[key]
-		var kept []advise.Endpoint
-		for _, e := range one.endpoints {
-			if at := one.api.Host + " " + e.Pattern; taken[at] == "" {
-				taken[at] = one.api.Name
-				kept = append(kept, e)
-			}
+		if hosts[one.api.Host] == nil {
+			hosts[one.api.Host] = route.New[bool]()
 		}
+		again := func(e advise.Endpoint) bool { // a server on another port says the same
+			at := one.api.Host + " " + e.Pattern
+			defer func() { known[at] = true }()
+			return known[at]
+		}
+		kept, unfit := advise.Fit(hosts[one.api.Host], slices.DeleteFunc(one.endpoints, again))
+		t.left = append(t.left, unfit...)
 		if len(kept) == 0 {
 			continue
 		}
