@@ -95,9 +95,6 @@ func (f *learnFlags) fromLog(command *cobra.Command) (*learn.Proposal, error) {
 	if f.least < 1 {
 		return nil, &usageError{fmt.Sprintf("--least %d is no number of requests", f.least), ""}
 	}
-	if entries, err := filepath.Glob(filepath.Join(f.from, "*")); err == nil && len(entries) == 0 {
-		return nil, &usageError{f.from + " is empty", "name the folder of an event log, such as pavise-data/log"}
-	}
 	log := learn.NewLog(learn.Options{Least: f.least, Candidate: f.contractName(), Until: now.UTC().AddDate(0, 0, trialDays).Format(time.DateOnly), Upstream: f.upstream})
 	err = audit.Each(command.Context(), f.from, audit.Query{Since: since, Class: audit.Request}, func(found audit.Found) error {
 		log.Add(&found.Event)

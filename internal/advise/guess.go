@@ -67,7 +67,7 @@ func guessRules() []guessRule {
 		{ID: "data-of-application", Data: Application, Why: "nothing tells of a person"},
 
 		{ID: "reads-alone", Harm: Read, When: reads, Why: "GET changes nothing"},
-		{ID: "search", Harm: Read, Words: []string{"search", "query", "lookup", "export"}, Why: "the path speaks of searching"},
+		{ID: "search", Harm: Read, Words: []string{"search", "query", "lookup", "export"}, When: func(e *Endpoint) bool { return e.Method() == "POST" }, Why: "the path speaks of searching"},
 		{ID: "path-irreversible", Harm: Irreversible, Words: []string{"purge", "erase", "wipe", "terminate", "unlock", "shutdown", "reboot", "actuate", "firmware", "publish"}, When: writes, Why: "the path speaks of what cannot be undone"},
 		{ID: "ends-account", Harm: Irreversible, When: ends, Why: "an account is gone afterwards"},
 		{ID: "path-money", Harm: Money, Words: []string{"payment", "payments", "pay", "charge", "charges", "transfer", "transfers", "refund", "refunds", "payout", "payouts", "withdraw", "withdrawals", "checkout"}, When: writes, Why: "the path speaks of money that moves"},
