@@ -168,6 +168,20 @@ func TestAnswersCountBeforeGuesses(t *testing.T) {
 	}
 }
 
+// A document that says nothing of security does not say that everybody may call.
+func TestSilenceIsNotOpen(t *testing.T) {
+	text := `openapi: 3.1.0
+info: {title: X, version: "1"}
+paths:
+  /v1/silent: {get: {responses: {"200": {description: it}}}}
+  /v1/open: {get: {security: [], responses: {"200": {description: it}}}}
+`
+	plan := planOf(t, t.TempDir(), text, &advise.File{})
+	if open, silent := plan.Advice[0], plan.Advice[1]; !open.Public() || silent.Public() {
+		t.Errorf("%s: %s, %s: %s", open.Pattern, open.Shield, silent.Pattern, silent.Shield)
+	}
+}
+
 // Answers that were saved give the same advice.
 func TestSavedAnswersGiveTheSameAdvice(t *testing.T) {
 	dir := t.TempDir()

@@ -16,7 +16,7 @@ import (
 // Facts are what a document tells of an operation.
 type Facts struct {
 	Described bool // there is a document, and it has the operation
-	Open      bool // it asks nobody who is calling
+	Open      bool // it says that nobody is asked who is calling
 	Answers   bool // it describes what the operation answers
 	Schemes   []string
 	Scopes    []string // that it demands
@@ -223,7 +223,7 @@ func (r *reader) security(f *Facts, operation map[string]any) {
 	if !own {
 		requirements, _ = r.root["security"].([]any)
 	}
-	f.Open = len(requirements) == 0
+	f.Open = own && len(requirements) == 0 // said in so many words; silence says nothing
 	for _, one := range requirements {
 		requirement, _ := one.(map[string]any)
 		if len(requirement) == 0 {
