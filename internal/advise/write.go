@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -181,9 +182,17 @@ func (w *writer) endpoint(a *Advice) {
 		}
 	}
 	for _, setting := range a.Settings {
+		if size, ok := strings.CutPrefix(setting, "max_body: "); ok && a.Has(LayerIdempotency) {
+			if n, err := strconv.ParseInt(size, 10, 64); err != nil || n > maxIdempotent {
+				setting = fmt.Sprintf("max_body: %d   # of %s: bodies are read whole to tell a retry from another request", int64(maxIdempotent), size)
+			}
+		}
 		w.line("        %s", setting)
 	}
 }
+
+// maxIdempotent is the longest body of an endpoint with idempotency, in bytes.
+const maxIdempotent = 64 << 20
 
 // shield writes a shield with what the rest of the file says of it.
 func (w *writer) shield(s Shield) string {

@@ -184,7 +184,7 @@ func (t *translator) hosts(c *context) (names []string) {
 		for _, name := range d.Args {
 			switch {
 			case name == "_" || name == "":
-			case strings.HasPrefix(name, "~") || strings.Contains(name, "*") || strings.HasPrefix(name, ".") || strings.ContainsAny(name, "$/:@{}\" "):
+			case strings.HasPrefix(name, "~") || strings.Contains(name, "*") || strings.HasPrefix(name, ".") || !hostForm.MatchString(strings.ToLower(name)):
 				t.gap("host-pattern", d.Place(), fmt.Sprintf("server_name %.80s stands for many names", name), "name each host under hosts: Pavise answers for no other")
 			default:
 				names = append(names, strings.ToLower(name))
@@ -328,11 +328,11 @@ func (t *translator) upstream(c *context, pass *nginx.Directive) (string, bool) 
 	}
 	var all []string
 	for _, s := range servers {
-		if strings.HasPrefix(s, "unix:") || strings.ContainsAny(s, "$ {}\"'") || s == "" {
-			return leave("one of its servers cannot be named in a configuration")
-		}
 		if !strings.Contains(s, ":") {
 			s += map[string]string{"http": ":80", "https": ":443"}[scheme]
+		}
+		if !serverForm.MatchString(s) {
+			return leave("one of its servers cannot be named in a configuration")
 		}
 		all = append(all, scheme+"://"+s)
 	}
@@ -363,7 +363,11 @@ func (t *translator) plan(c *context, host, upstream, path string) *plan {
 	return p
 }
 
-var originForm = regexp.MustCompile(`^https://[a-z0-9.-]+(:[0-9]+)?$`)
+var (
+	originForm = regexp.MustCompile(`^https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+	hostForm   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+	serverForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$`)
+)
 
 // name makes an API's name of the first word of a path, else of the host.
 func (t *translator) name(path, host string) string {

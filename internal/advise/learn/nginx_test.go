@@ -188,6 +188,15 @@ func TestWhatCannotBeTakenOverIsLeft(t *testing.T) {
 	}
 }
 
+// A large body and payments: what is proposed can be read all the same.
+func TestLargeBodiesOfPaymentsAreBounded(t *testing.T) {
+	f := loaded(t, fromNginx(t, "server { server_name a.example.com; client_max_body_size 1g; location /payments { proxy_pass http://127.0.0.1:1; } }"))
+	e := f.APIs["payments"].Endpoints["POST /payments"]
+	if e.Idempotency == nil || e.MaxBody != 64<<20 {
+		t.Errorf("%+v", e)
+	}
+}
+
 func FuzzFromNginx(f *testing.F) {
 	f.Add(site)
 	f.Add("server { location / { proxy_pass http://a; } }")

@@ -32,7 +32,7 @@ func (d *Directive) Place() string { return fmt.Sprintf("%s:%d", d.File, d.Line)
 
 // Arg is an argument, or nothing.
 func (d *Directive) Arg(i int) string {
-	if i < len(d.Args) {
+	if i >= 0 && i < len(d.Args) {
 		return d.Args[i]
 	}
 	return ""
