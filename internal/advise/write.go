@@ -135,7 +135,7 @@ func (w *writer) log() {
 }
 
 func (w *writer) one(p *Plan, api API) {
-	w.line("  %s:", api.Name)
+	w.line("  %s:", quote(api.Name))
 	w.line("    host: %s", quote(api.Host))
 	if upstreams := strings.Split(api.Upstream, " "); len(upstreams) > 1 {
 		w.line("    upstream: [%s]", strings.Join(quoted(upstreams), ", "))
