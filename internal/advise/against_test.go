@@ -92,7 +92,7 @@ func TestWeakerIsTold(t *testing.T) {
 		{"no idempotency", "        idempotency: {}\n", "", "idempotency", "idempotency"},
 		{"optional idempotency", "idempotency: {}", "idempotency: {required: false}", "idempotency", "idempotency"},
 		{"local audit", "    audit: required   # audit-required\n", "", "audit", "audit-required"},
-		{"no detections", "detections: true", "detections: false", "detections", "watched"},
+		{"no detections", "detections: on", "detections: off", "detections", "watched"},
 		{"answers that nobody looks at", "        responses: {detect: [card, key, private_key, trace], contract: strip}\n", "", "responses", "answers-held"},
 		{"answers that are only recorded", "contract: strip", "contract: report", "responses", "answers-held"},
 	} {

@@ -59,7 +59,7 @@ func layerRules() []layerRule {
 		{Layer: Layer{LayerResponses, "{detect: [card, key, private_key, trace]}", "answers-held", "of payment and health data no card number may leave", "OWASP API3:2023"}, Data: Payment, When: func(a *Advice) bool { return !described(a) }},
 		{Layer: Layer{LayerResponses, "{detect: [card, key, private_key, trace], contract: report}", "answers-held", "of payment and health data no card number may leave", "OWASP API3:2023"}, Data: Payment, When: func(a *Advice) bool { return described(a) && !answers(a) }},
 		{Layer: Layer{LayerAudit, "required", "audit-required", "what cannot be shown afterwards must not happen: refuse while events cannot be kept elsewhere, too", "OWASP API8:2023; NIST SP 800-228"}, Data: Payment, Harm: Money, Either: true},
-		{Layer: Layer{LayerDetections, "true", "watched", "guessing of credentials and mass reading show in the events", "OWASP API6:2023; NIST SP 800-228"}, Data: User, Harm: Money, Either: true},
+		{Layer: Layer{LayerDetections, "on", "watched", "guessing of credentials and mass reading show in the events", "OWASP API6:2023; NIST SP 800-228"}, Data: User, Harm: Money, Either: true},
 	}
 }
 

@@ -120,15 +120,13 @@ func (w *writer) ceiling() []string {
 	return slices.Compact(all)
 }
 
+// log says where events go, and that they are watched.
 func (w *writer) log() {
-	if !w.has(LayerDetections) && !w.has(LayerAudit) {
-		return
-	}
-	w.line("log:")
 	if w.has(LayerDetections) {
-		w.line("  detections: true")
+		w.line("alerts: {detections: on}")
 	}
 	if w.has(LayerAudit) {
+		w.line("log:")
 		w.line("  sinks:")
 		w.line("    archive: {file: {path: %s}}   # better another machine, or your SIEM", quote(w.api.Archive))
 	}

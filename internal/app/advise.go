@@ -17,7 +17,7 @@ func Advised(f *config.File) (advise.InForce, error) {
 	if err != nil {
 		return advise.InForce{}, err
 	}
-	c := advise.InForce{Detections: f.Log.Detections}
+	c := advise.InForce{Detections: f.Alerts.Detections != "off"}
 	for i := range resolved {
 		c.Endpoints = append(c.Endpoints, advisedEndpoint(&resolved[i]))
 	}
