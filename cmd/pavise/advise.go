@@ -179,7 +179,11 @@ func (f *adviseFlags) keep(command *cobra.Command, plan *advise.Plan) error {
 	if err := writeNew(f.write, plan.Configuration()); err != nil {
 		return err
 	}
-	if _, _, err := checkGateway(f.write); err != nil {
+	written, err := app.Load(f.write)
+	if err == nil {
+		err = whole(written)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("%s was written, and needs something more", f.write), err)
 	}
 	return nil

@@ -413,6 +413,12 @@ func parseUpstream(text string) (_ *url.URL, message string) {
 	return u, ""
 }
 
+// IsUpstream reports whether a text can be the address of an upstream.
+func IsUpstream(text string) bool {
+	_, why := parseUpstream(text)
+	return why == ""
+}
+
 func isPort(text string) bool {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return text == "" || err == nil && n > 0

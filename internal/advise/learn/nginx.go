@@ -12,6 +12,7 @@ import (
 
 	"pavise.dev/pavise/internal/advise"
 	"pavise.dev/pavise/internal/advise/nginx"
+	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/route"
 )
 
@@ -331,7 +332,7 @@ func (t *translator) upstream(c *context, pass *nginx.Directive) (string, bool) 
 		if !strings.Contains(s, ":") {
 			s += map[string]string{"http": ":80", "https": ":443"}[scheme]
 		}
-		if !serverForm.MatchString(s) {
+		if !serverForm.MatchString(s) || !config.IsUpstream(scheme+"://"+s) {
 			return leave("one of its servers cannot be named in a configuration")
 		}
 		all = append(all, scheme+"://"+s)
