@@ -65,6 +65,7 @@ type Service struct {
 	Quotas       Quotas                                         // what is used of quotas
 	QuotaOf      func(name string) int                          // how much a quota allows; 0: there is none of that name
 	Load         func() Load                                    // nil: nothing runs
+	Alerts       func() (*Alerts, error)                        // who is told of what detections find, and of what nobody is; nil: nothing is known of them
 	Identity     []byte                                         // JWK Set of the keys that sign Pavise-Identity
 
 	Authority *pki.Authority                                       // of certificates; it may not have been made yet
@@ -182,6 +183,11 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/events/count", patient(serve(s.countErasure)))
 	mux.HandleFunc("POST /v1/events/erase", patient(act(s, "log.erasure", s.erase)))
 	mux.HandleFunc("GET /v1/sinks", serve(s.sinks))
+	mux.HandleFunc("GET /v1/alerts", serve(s.alerts))
+	mux.HandleFunc("POST /v1/alerts/test", act(s, "alert.test", s.testAlerts))
+	mux.HandleFunc("GET /v1/silences", serve(s.silences))
+	mux.HandleFunc("POST /v1/silences", act(s, "alert.silence", s.silence))
+	mux.HandleFunc("POST /v1/silences/end", act(s, "alert.unsilence", s.unsilence))
 	mux.HandleFunc("GET /v1/explain/{id}", serve(s.explainRequest))
 	mux.HandleFunc("POST /v1/explain", serve(s.whatIf))
 	mux.HandleFunc("POST /v1/store/rotate", act(s, "keys.rotate", s.rotateStore))

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"pavise.dev/pavise/internal/alert"
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/pki"
@@ -68,6 +69,8 @@ func problemOf(err error) *Problem {
 		status, code = http.StatusConflict, "root_key_elsewhere"
 	case errors.Is(err, client.ErrNotBlocked):
 		status, code = http.StatusNotFound, "not_blocked"
+	case errors.Is(err, alert.ErrNotSilenced):
+		status, code = http.StatusNotFound, "not_silenced"
 	case errors.Is(err, client.ErrMissing):
 		status, code = http.StatusNotFound, "missing"
 	case errors.Is(err, errNoRecord):
@@ -99,6 +102,12 @@ func hintOf(code string) string {
 		return "`pavise client list` and `pavise key list` show what there is"
 	case "not_blocked":
 		return "`pavise block list` shows what is blocked"
+	case "not_silenced":
+		return "`pavise log silences` shows what is silenced"
+	case "unknown_detection":
+		return "`pavise log replay --list` tells of each"
+	case "no_notifier":
+		return "name one under alerts.notify, and start the gateway again; docs/guide/alerts.md shows how"
 	case "unknown_user":
 		return "`pavise user list` shows them"
 	case "no_authorization_server":

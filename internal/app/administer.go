@@ -39,6 +39,7 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		},
 		Sinks:  func() ([]sink.Status, error) { return restingSinks(f) },
 		Trail:  s.Log,
+		Alerts: func() (*admin.Alerts, error) { return restingAlerts(f, s, now) },
 		LogDir: f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {
@@ -148,6 +149,7 @@ func (a *App) live(service *admin.Service) {
 	service.QuotaOf = func(name string) int { return quotaOf(a.current().file)(name) }
 	service.Load = a.loaded
 	service.Healthy, service.Certificates, service.Sinks = a.healthy, a.certificates, a.sinks.status
+	service.Alerts = func() (*admin.Alerts, error) { return a.alerts.administered(), nil }
 }
 
 // healthy says how the parts are that can fail while the gateway runs.
@@ -161,6 +163,13 @@ func (a *App) healthy() map[string]error {
 		parts["sink "+s.Name] = nil
 		if s.Failing != "" {
 			parts["sink "+s.Name] = errors.New(s.Failing)
+		}
+	}
+	notifiers, _ := a.alerts.status()
+	for _, n := range notifiers {
+		parts["notifier "+n.Name] = nil
+		if n.Failing != "" {
+			parts["notifier "+n.Name] = errors.New(n.Failing)
 		}
 	}
 	return parts

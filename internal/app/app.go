@@ -68,6 +68,7 @@ type App struct {
 	sinks *sinks // nil: a configuration is only checked
 
 	detecting detecting
+	alerts *alerts // as sinks
 
 	signer  *gateway.Signer
 	oauth   *authserver.Base // nil: there is no authorization server
@@ -130,6 +131,14 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 			a.sinks.end()
 		}
 	}()
+	if a.alerts, err = a.openAlerts(f); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			a.alerts.end()
+		}
+	}()
 	first, err := a.build(f, nil)
 	if err != nil {
 		return nil, err
@@ -144,6 +153,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	a.retiring.Go(a.keepAuthServer)
 	a.retiring.Go(a.keepAuthority)
 	a.sinks.start()
+	a.alerts.start()
 	a.note("started", f.Path, "")
 	if a.State.Registry.Restored() {
 		a.note("restored", f.State.Folder, "the store was put back on purpose; credentials revoked since then are in force again")
@@ -262,6 +272,7 @@ func (a *App) Close() error {
 	a.note("stopped", "", "")
 	fault := a.State.Log.Flush()
 	a.sinks.close()
+	a.alerts.close()
 	a.end()
 	a.retiring.Wait()
 	a.detecting.stop()

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/fetch"
@@ -48,7 +49,7 @@ func (a *App) destination(f *config.File, name string, s *config.Sink) (sink.Des
 			PID: os.Getpid(), Now: a.now,
 		})
 	}
-	client, err := a.sinkClient(f, s)
+	client, err := sinkClient(f, s)
 	if err != nil {
 		return nil, err
 	}
@@ -105,19 +106,24 @@ const maxSinkAnswer = 4 << 20
 
 // sinkClient is the way out to a receiver. It may be a private address, because the operator
 // has named it; it may be asked without TLS, because the configuration was checked for that.
-func (a *App) sinkClient(f *config.File, s *config.Sink) (*http.Client, error) {
+func sinkClient(f *config.File, s *config.Sink) (*http.Client, error) {
 	r := s.Receiver()
-	u, err := url.Parse(r.URL)
+	return receiverClient(f, r.URL, r.CA, s.Timeout.Duration)
+}
+
+// receiverClient is the way out to one address alone.
+func receiverClient(f *config.File, address, ca string, timeout time.Duration) (*http.Client, error) {
+	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("its address cannot be read")
+		return nil, fmt.Errorf("its address cannot be read") // the error would quote it
 	}
 	allowed := u.Hostname()
 	if u.Scheme == "http" {
 		allowed = "http://" + u.Host
 	}
-	settings := fetch.Settings{Allow: []string{allowed}, KeepAlive: true, Timeout: s.Timeout.Duration}
-	if r.CA != "" {
-		if settings.Roots, err = tlsconf.ReadPool(f.Abs(r.CA)); err != nil {
+	settings := fetch.Settings{Allow: []string{allowed}, KeepAlive: true, Timeout: timeout}
+	if ca != "" {
+		if settings.Roots, err = tlsconf.ReadPool(f.Abs(ca)); err != nil {
 			return nil, err
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/alert"
 	"pavise.dev/pavise/internal/config"
 )
@@ -58,6 +57,8 @@ func (a *App) startDetecting(f *config.File) error {
 	watch, err := alert.NewWatch(alert.Settings{
 		Log: a.installed.Log.Folder, File: filepath.Join(a.installed.State.Folder, learnedFile), Kinds: kinds, Now: a.now,
 		Record: func(e *audit.Event) error { return audit.Record(a.sink, e) }, Warn: a.warn,
+		Log: f.Log.Folder, File: filepath.Join(f.State.Folder, learnedFile), Kinds: alert.Detections(), Now: a.now,
+		Record: a.alerts.record, Warn: a.warn,
 	})
 	if err != nil {
 		return fmt.Errorf("alerts: %w", err)

@@ -123,17 +123,18 @@ func (s *sinks) close() {
 	if s == nil {
 		return
 	}
-	s.drain()
+	drain(s.ctx, s.feeds)
 	s.end()
 	s.running.Wait()
 }
 
-func (s *sinks) drain() {
-	ctx, cancel := context.WithTimeout(s.ctx, drainSinks)
+// drain waits a moment until feeds that work have delivered what there is.
+func drain(ctx context.Context, feeds []*sink.Feed) {
+	ctx, cancel := context.WithTimeout(ctx, drainSinks)
 	defer cancel()
 	ticker := time.NewTicker(drainLook)
 	defer ticker.Stop()
-	for slices.ContainsFunc(s.feeds, func(f *sink.Feed) bool {
+	for slices.ContainsFunc(feeds, func(f *sink.Feed) bool {
 		status, err := f.Status()
 		return err == nil && status.Failing == "" && status.Lag > 0
 	}) {

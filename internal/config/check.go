@@ -38,6 +38,7 @@ func (l *loader) check() {
 	l.checkDetecting("alerts", &l.file.Alerts.Detecting)
 	l.checkTraces()
 	l.checkWaivers()
+	l.checkTelling()
 	l.checkResources()
 	l.checkLoad()
 	l.checkHoneypots()

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -231,10 +230,7 @@ func (l *loader) checkReceiver(path string, r *Receiver) {
 
 // checkPlain lets events go without TLS on this machine alone, or for a reason.
 func (l *loader) checkPlain(path, setting, hint, host string, isTLS bool, reason string) {
-	local := host == "localhost"
-	if addr, err := netip.ParseAddr(host); err == nil {
-		local = addr.IsLoopback()
-	}
+	local := isLocal(host)
 	switch {
 	case !isTLS && !local && reason == "":
 		l.at(path+setting, hint, "events would cross the network without TLS; write insecure_plain with why, if they must")
@@ -263,6 +259,11 @@ func (l *loader) checkSecrets(path string, s *Sink) {
 	case s.Traces != nil:
 		files["token_file"] = s.Traces.Token
 	}
+	l.checkSecretFiles(path, files)
+}
+
+// checkSecretFiles looks whether files hold something; that of a secret for signatures enough.
+func (l *loader) checkSecretFiles(path string, files map[string]string) {
 	for _, setting := range sortedKeys(files) {
 		if files[setting] == "" {
 			continue

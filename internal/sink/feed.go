@@ -23,6 +23,10 @@ type Settings struct {
 	Timeout     time.Duration    // of one Send; 0: 30 s
 	Now         func() time.Time // nil: the real clock
 
+	// Gather waits, when there is something to send, for what is to go with it: what came
+	// meanwhile is sent with it, as far as it fits into a batch. It fails with its context
+	// alone. nil: nothing is waited for.
+	Gather func(ctx context.Context, first []audit.Found) error
 	// Wait waits, or ends early with the context; nil: on the real clock.
 	Wait func(ctx context.Context, d time.Duration) error
 	// Note is told what the operator must know: that the destination is away, is back, that
@@ -112,6 +116,13 @@ func (f *Feed) Run(ctx context.Context) {
 // step reads a piece and delivers it. It reports whether there may be more at once.
 func (f *Feed) step(ctx context.Context) bool {
 	piece, err := f.reader.Read(ctx, f.s.Batch)
+	selected := f.selected(piece.Events)
+	if f.s.Gather != nil && len(selected) > 0 && err == nil {
+		if f.s.Gather(ctx, selected) != nil {
+			return false // what was read is read again after the next start
+		}
+		piece, selected, err = f.gather(ctx, piece, selected)
+	}
 	if ctx.Err() != nil {
 		return false
 	}
@@ -121,7 +132,7 @@ func (f *Feed) step(ctx context.Context) bool {
 	if piece.Lost > 0 {
 		f.teller.lost(piece.Lost)
 	}
-	rejected, ok := f.deliver(ctx, f.selected(piece.Events))
+	rejected, ok := f.deliver(ctx, selected)
 	if !ok {
 		return false
 	}
@@ -135,6 +146,19 @@ func (f *Feed) step(ctx context.Context) bool {
 		f.works()
 	}
 	return len(piece.Events) > 0
+}
+
+// gather reads what came meanwhile.
+func (f *Feed) gather(ctx context.Context, p audit.Piece, selected []audit.Found) (audit.Piece, []audit.Found, error) {
+	for len(selected) < f.s.Batch {
+		more, err := f.reader.Read(ctx, f.s.Batch-len(selected))
+		p.Last, p.Lost = more.Last, p.Lost+more.Lost
+		selected = append(selected, f.selected(more.Events)...)
+		if err != nil || len(more.Events) == 0 {
+			return p, selected, err
+		}
+	}
+	return p, selected, nil
 }
 
 // selected are the events that are to be sent.

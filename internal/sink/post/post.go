@@ -100,6 +100,13 @@ func (d *Destination) post(ctx context.Context, text []byte, events []audit.Foun
 		d.body = d.s.Wrap(d.body[:0], text)
 		body = d.body
 	}
+	return d.exchange(ctx, body, events)
+}
+
+// Post sends a body that is ready, as [Destination.Send] does: for what is not made of events.
+func (d *Destination) Post(ctx context.Context, body []byte) error { return d.exchange(ctx, body, nil) }
+
+func (d *Destination) exchange(ctx context.Context, body []byte, events []audit.Found) error {
 	r, err := d.request(ctx, body, events)
 	if err != nil {
 		return fmt.Errorf("POST %s: %w", d.shown, err)

@@ -67,9 +67,14 @@ func (s *Settings) dress(h http.Header, body []byte, events []audit.Found) error
 	if err != nil {
 		return fmt.Errorf("read the secret of signatures: %w", err)
 	}
-	at := strconv.FormatInt(s.Now().Unix(), 10)
-	h.Set(SignatureHeader, "t="+at+",v1="+hex.EncodeToString(sign(key.Reveal(), at, body)))
+	h.Set(SignatureHeader, Signature(key.Reveal(), body, s.Now()))
 	return nil
+}
+
+// Signature is the value of [SignatureHeader] for a body that is sent now.
+func Signature(key, body []byte, now time.Time) string {
+	at := strconv.FormatInt(now.Unix(), 10)
+	return "t=" + at + ",v1=" + hex.EncodeToString(sign(key, at, body))
 }
 
 func sign(key []byte, at string, body []byte) []byte {
