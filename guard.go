@@ -30,6 +30,7 @@ type Guard struct {
 	once       OnceStore
 	tries      Tries
 	blocks     Blocks
+	holds      Holds
 	quotas     limit.Quotas
 	load       *limit.Load
 	honeypots  Honeypots
@@ -234,7 +235,7 @@ func New(p Policy) (*Guard, error) {
 		return nil, fmt.Errorf("the policy has no Sink: an event that nobody keeps is no record")
 	}
 	g := &Guard{
-		hosts: map[string]*host{}, sink: p.Sink, limiter: p.Limiter, once: p.Once, tries: p.Tries, blocks: p.Blocks, quotas: p.Quotas, load: p.Load,
+		hosts: map[string]*host{}, sink: p.Sink, limiter: p.Limiter, once: p.Once, tries: p.Tries, blocks: p.Blocks, holds: p.Holds, quotas: p.Quotas, load: p.Load,
 		perAddress: p.PerAddress, proxies: p.TrustedProxies, presented: p.Presented, traces: p.Traces,
 		now: p.Now, rand: p.Rand,
 	}

@@ -25,6 +25,7 @@ type Policy struct {
 	Once    OnceStore     // uses up nonces and proofs; required if a shield makes claims
 	Tries   Tries         // slows down guessing; nil: does not
 	Blocks  Blocks        // keeps networks out; nil: none
+	Holds   Holds         // demands more of credentials and people; nil: of none
 	Quotas  limit.Quotas  // counts days and months; required if any quota is set
 	Load    *limit.Load   // bounds requests under way; nil: nothing is shed
 
@@ -201,6 +202,14 @@ type OnceStore interface {
 type Blocks interface {
 	// Blocked reports whether requests from addr are refused, and until when.
 	Blocked(addr netip.Addr) (until time.Time, blocked bool)
+}
+
+// Holds demand more of some for a time: a credential is suspended, a person has to sign in
+// again. They are asked about what a shield has proved alone: who knows a public id cannot hold
+// up its owner (invariant 10).
+type Holds interface {
+	// Held returns nil, or a *shield.Refusal.
+	Held(id *shield.Identity) error
 }
 
 // Honeypots are paths that no endpoint serves and no honest caller knows. Who asks for one gets

@@ -110,6 +110,11 @@ func (x *exchange) shield() error {
 	if err := x.matchBindings(id); err != nil {
 		return err
 	}
+	if x.guard.holds != nil {
+		if err := x.guard.holds.Held(id); err != nil {
+			return err
+		}
+	}
 	if x.guard.tries == nil || id.CredentialID == "" {
 		return nil
 	}

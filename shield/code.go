@@ -35,6 +35,7 @@ const (
 	MixedIdentities     Code = "mixed_identities"     // 403: the proofs of an All belong to different clients
 	ForbiddenNetwork    Code = "forbidden_network"    // 403: proved, but not usable from this address
 	DisabledClient      Code = "disabled_client"      // 403: proved, but its client is switched off
+	SuspendedCredential Code = "suspended_credential" // 403: proved, but refused for a time, because of an alert or by an operator
 )
 
 // Codes of the other steps.

@@ -20,6 +20,7 @@ type Identity struct {
 	Attributes   map[string]any // of the client or the token; read-only
 	Scheme       string         // HTTP authentication scheme for a challenge about scopes: "Bearer"; empty: none
 	Expires      time.Time      // when the credential ends; zero: never. Streams end with it
+	SignedIn     time.Time      // when the person signed in, as the issuer says; zero: it does not
 	Confirm      Confirm        // certificate or key to which the credential is bound
 	Once         []Once         // what the guard consumes before the request goes on
 	With         []*Identity    // the other proofs of an All

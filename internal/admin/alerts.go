@@ -116,6 +116,15 @@ func (s *Service) responses(ctx context.Context) ([]Response, error) {
 			all = append(all, Response{"block", "network " + b.Network.String(), b.Until, why})
 		}
 	}
+	holds, err := s.Registry.Holds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range holds {
+		if why, ok := strings.CutPrefix(holds[i].Reason, ReasonPrefix); ok {
+			all = append(all, Response{what(&holds[i]), holds[i].About(), holds[i].Until, why})
+		}
+	}
 	return all, nil
 }
 

@@ -69,6 +69,8 @@ func problemOf(err error) *Problem {
 		status, code = http.StatusConflict, "root_key_elsewhere"
 	case errors.Is(err, client.ErrNotBlocked):
 		status, code = http.StatusNotFound, "not_blocked"
+	case errors.Is(err, client.ErrNotHeld):
+		status, code = http.StatusNotFound, "not_held"
 	case errors.Is(err, alert.ErrNotSilenced):
 		status, code = http.StatusNotFound, "not_silenced"
 	case errors.Is(err, client.ErrMissing):
@@ -102,6 +104,10 @@ func hintOf(code string) string {
 		return "`pavise client list` and `pavise key list` show what there is"
 	case "not_blocked":
 		return "`pavise block list` shows what is blocked"
+	case "no_credential":
+		return "`pavise client disable NAME` stops all that the client may do, until `pavise client enable NAME`"
+	case "not_held":
+		return "`pavise suspend list` shows what is suspended, and who has to sign in again"
 	case "not_silenced":
 		return "`pavise log silences` shows what is silenced"
 	case "unknown_detection":

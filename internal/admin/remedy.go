@@ -31,6 +31,7 @@ func remedies() map[shield.Code]string {
 		shield.NonceRequired:       "make a new proof with the nonce in the answer's header DPoP-Nonce",
 		shield.MixedIdentities:     "use credentials of one client, or declare the other proof `actor: true` on the endpoint",
 		shield.ForbiddenNetwork:    "call from one of the credential's networks, or make one with `--network`; behind a proxy, look at trusted_proxies",
+		shield.SuspendedCredential: "`pavise suspend list` shows until when and why, `pavise unsuspend ID` ends it; the request that raised the alert held this credential, so look first whether somebody else has it",
 		shield.DisabledClient:      "`pavise client enable NAME` puts it in force again",
 
 		shield.UnknownHost:       "name the host under hosts, or call the one that is there",

@@ -24,6 +24,7 @@ type alerts struct {
 	app      *App
 	silences *alert.Silences
 	desks    []*desk
+	respond  *sink.Feed // nil: nothing is done by itself
 	ctx      context.Context
 	end      context.CancelFunc
 	closing  chan struct{} // nothing waits for more to go with it
@@ -66,6 +67,9 @@ func (a *App) openAlerts(f *config.File) (_ *alerts, err error) {
 			return nil, fmt.Errorf("alerts.notify.%s: %w", name, err)
 		}
 		s.desks = append(s.desks, d)
+	}
+	if s.respond, err = s.responses(f); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -173,6 +177,9 @@ func (d *desk) hurry() {
 func (s *alerts) start() {
 	for _, d := range s.desks {
 		s.running.Go(func() { d.feed.Run(s.ctx) })
+	}
+	if s.respond != nil {
+		s.running.Go(func() { s.respond.Run(s.ctx) })
 	}
 }
 

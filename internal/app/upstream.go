@@ -33,6 +33,9 @@ func (a *App) openUpstream(f *config.File, g *generation, name string) (*gateway
 	s.Identity = func(r *http.Request) *shield.Identity { return pavise.IdentityOf(r.Context()) }
 	s.RequestID = func(r *http.Request) string { return pavise.RequestID(r.Context()) }
 	s.Strip = func(*http.Request) []string { return g.carriers }
+	if holds := a.holds(); holds != nil {
+		s.Held = func(id *shield.Identity) bool { return holds.Held(id) != nil }
+	}
 	if api.Identity.Token {
 		s.Signer = a.signer
 	}

@@ -92,7 +92,7 @@ func (j *Judge) identity(r *http.Request, p Presented, t *Token, now time.Time) 
 	id := &shield.Identity{
 		Shield: j.kind, CredentialID: c.CredentialID, Issuer: t.Issuer.URL, Subject: c.subject,
 		Client: c.foreignClient, User: c.user, Tenant: c.tenant, Scopes: c.scopes, Attributes: c.attributes,
-		Scheme: Scheme, Expires: c.Ends, Confirm: c.confirm, Revocation: t.withdrawn,
+		Scheme: Scheme, Expires: c.Ends, Confirm: c.confirm, Revocation: t.withdrawn, SignedIn: c.signedIn(),
 	}
 	if err != nil {
 		return id, nil

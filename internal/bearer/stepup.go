@@ -38,15 +38,28 @@ func (s *stepUp) lacking(c *Claims, now time.Time) *shield.Refusal {
 	if s.maxAge == 0 {
 		return nil
 	}
-	number, _ := c.all["auth_time"].(strictjson.Number)
-	seconds, err := number.Float()
-	if err != nil || seconds <= 0 || seconds > 1<<40 {
+	at := c.signedIn()
+	if at.IsZero() {
 		return shield.Refuse(shield.StepUp, "the token does not say when the person signed in")
 	}
-	if at := time.Unix(int64(seconds), 0); now.Sub(at) > s.maxAge || at.Sub(now) > MaxLeeway {
+	if now.Sub(at) > s.maxAge || at.Sub(now) > MaxLeeway {
 		return shield.Refuse(shield.StepUp, "the person signed in at %s, which is not within the last %s", at.UTC().Format(time.RFC3339), s.maxAge)
 	}
 	return nil
+}
+
+// signedIn is when the person signed in (auth_time of OpenID Connect Core §2); zero: it is not
+// said, or no time.
+func (c *Claims) signedIn() time.Time {
+	number, ok := c.all["auth_time"].(strictjson.Number)
+	if !ok {
+		return time.Time{}
+	}
+	seconds, err := number.Float()
+	if err != nil || seconds <= 0 || seconds > 1<<40 {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0)
 }
 
 func (s *stepUp) challenge(scheme string) string {

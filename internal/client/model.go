@@ -19,6 +19,7 @@ const (
 	tableCredential = "credential"
 	tableRevocation = "revocation"
 	tableBlock      = "block"
+	tableHold       = "hold"
 	tableHash       = "hash"   // keyed hash of a secret → the credential that has it: no secret is taken twice
 	tableKey        = "key"    // wrapped data keys
 	tableSecret     = "secret" // the installation's own

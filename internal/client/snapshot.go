@@ -23,7 +23,7 @@ func (v *View) apply(ctx context.Context, rows []Row) error {
 	for _, step := range []struct {
 		table string
 		apply func(Row) error
-	}{{tableClient, a.client}, {tableCredential, a.credential}, {tableRevocation, a.revocation}, {tableBlock, a.block}} {
+	}{{tableClient, a.client}, {tableCredential, a.credential}, {tableRevocation, a.revocation}, {tableBlock, a.block}, {tableHold, a.hold}} {
 		for _, row := range rows {
 			if row.Table != step.table {
 				continue
@@ -46,6 +46,7 @@ type applying struct {
 	holders     *edit[holderKey, *slot]
 	tokens      *edit[tokenKey, revoked]
 	blocks      map[netip.Prefix]time.Time // as they are after this round; nil: unchanged
+	holds       *holds                     // as blocks
 	changed     bool
 	withdrawals bool // something was withdrawn, or is no longer
 }
@@ -56,6 +57,9 @@ func (a *applying) publish() {
 	a.tokens.publish()
 	if a.blocks != nil {
 		a.view.blocked.Store(newBlocks(a.blocks))
+	}
+	if a.holds != nil {
+		a.view.held.Store(a.holds)
 	}
 	if !a.changed {
 		return

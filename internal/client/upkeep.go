@@ -41,6 +41,7 @@ func (v *View) keepCurrent(ctx context.Context) {
 			collected = now
 			w.other(bounded(ctx, v.collect))
 			w.other(bounded(ctx, v.collectBlocks))
+			w.other(bounded(ctx, v.collectHolds))
 		}
 	}
 }

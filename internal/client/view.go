@@ -29,6 +29,7 @@ type View struct {
 	tokens      *table[tokenKey, revoked]
 	anyTokens   atomic.Bool
 	blocked     atomic.Pointer[blocks] // nil: none ever was
+	held        atomic.Pointer[holds]  // nil: none ever was
 	generation  atomic.Uint64
 	withdrawals atomic.Uint64
 	epoch       time.Time    // of confirmed; keeps the monotonic clock

@@ -25,6 +25,10 @@ type Settings struct {
 	// chooses between HTTP/2 and HTTP/1.1, and http:// is HTTP/1.1.
 	Protocol string
 
+	// Held reports whether more is demanded of an identity since it was accepted: what is
+	// open for it ends. nil: of none.
+	Held func(*shield.Identity) bool
+
 	TLS      TLS
 	Timeouts Timeouts
 	MaxConns int // connections per address, for HTTP/2 concurrent requests; beyond: 503 (512)

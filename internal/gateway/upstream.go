@@ -114,7 +114,7 @@ func (u *Upstream) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticks:
-			u.watcher.tick(u.s.Now())
+			u.watcher.tick(u.s.Now(), u.s.Held)
 			for _, a := range u.addresses {
 				a.h1.prune(time.Now())
 			}

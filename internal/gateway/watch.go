@@ -54,7 +54,7 @@ func (w *watcher) remove(entry *watched) {
 
 // tick ends every exchange whose credential is over. It asks outside the lock,
 // for Revocation is somebody else's code.
-func (w *watcher) tick(now time.Time) {
+func (w *watcher) tick(now time.Time, held func(*shield.Identity) bool) {
 	w.mu.Lock()
 	entries := make([]*watched, 0, len(w.open))
 	for entry := range w.open {
@@ -62,7 +62,11 @@ func (w *watcher) tick(now time.Time) {
 	}
 	w.mu.Unlock()
 	for _, entry := range entries {
-		if why := overBecause(entry.x.identity, now); why != "" {
+		why := overBecause(entry.x.identity, now)
+		if why == "" && held != nil && entry.x.identity != nil && held(entry.x.identity) {
+			why = "held"
+		}
+		if why != "" {
 			entry.end(why)
 		}
 	}

@@ -140,6 +140,8 @@ func title(code shield.Code) (string, bool) {
 		return "The credential is not usable from this address", true
 	case shield.DisabledClient:
 		return "The client is disabled", true
+	case shield.SuspendedCredential:
+		return "The credential is suspended for a time", true
 	case shield.UnknownHost, shield.Misdirected:
 		return "This connection does not serve that host", true
 	case shield.BadPath:

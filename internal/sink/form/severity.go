@@ -52,7 +52,7 @@ func SeverityOf(e *audit.Event) Severity {
 	}
 	switch shield.Code(e.Code) {
 	case shield.InvalidCredential, shield.RevokedCredential, shield.BadSignature, shield.BadDigest, shield.ReplayedRequest, shield.UnboundCredential,
-		shield.MixedIdentities, shield.ForbiddenNetwork, shield.DisabledClient, shield.LockedOut, shield.InsufficientScope, shield.Denied,
+		shield.MixedIdentities, shield.ForbiddenNetwork, shield.DisabledClient, shield.SuspendedCredential, shield.LockedOut, shield.InsufficientScope, shield.Denied,
 		shield.BlockedNetwork, shield.MalformedCredential:
 		return Medium
 	}
