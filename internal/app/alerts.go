@@ -24,7 +24,8 @@ type alerts struct {
 	app      *App
 	silences *alert.Silences
 	desks    []*desk
-	respond  *sink.Feed // nil: nothing is done by itself
+	respond  *sink.Feed   // nil: nothing is done by itself
+	watch    *alert.Watch // nil: nothing is watched for
 	ctx      context.Context
 	end      context.CancelFunc
 	closing  chan struct{} // nothing waits for more to go with it
@@ -62,7 +63,7 @@ func (a *App) openAlerts(f *config.File) (_ *alerts, err error) {
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Alerts.Notify)) {
-		d, err := s.open(f, name)
+		d, err := s.desk(f, name)
 		if err != nil {
 			return nil, fmt.Errorf("alerts.notify.%s: %w", name, err)
 		}
@@ -74,7 +75,15 @@ func (a *App) openAlerts(f *config.File) (_ *alerts, err error) {
 	return s, nil
 }
 
-func (s *alerts) open(f *config.File, name string) (*desk, error) {
+// open are the incidents that detections hold open.
+func (s *alerts) open() []alert.Incident {
+	if s.watch == nil {
+		return nil
+	}
+	return s.watch.Open()
+}
+
+func (s *alerts) desk(f *config.File, name string) (*desk, error) {
 	a, settings := s.app, f.Alerts.Notify[name]
 	teller, err := a.notifier(f, &settings)
 	if err != nil {
@@ -84,7 +93,7 @@ func (s *alerts) open(f *config.File, name string) (*desk, error) {
 	d.Desk, err = notify.New(notify.Settings{
 		Name: name, Node: nodeName(), Notifier: teller, File: filepath.Join(f.State.Folder, notifyFolder, name+".told.json"),
 		Least: alert.Severity(cmp.Or(settings.MinSeverity, f.Alerts.MinSeverity)), Recovery: settings.Recovery,
-		Silent: s.silences.Silent, Explain: explain(alert.Detections()), Now: a.now,
+		Silent: s.silences.Silent, Open: s.open, Explain: explain(alert.Detections()), Now: a.now,
 	})
 	if err != nil {
 		return nil, errors.Join(err, teller.Close())

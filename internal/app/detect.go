@@ -67,6 +67,9 @@ func (a *App) startDetecting(f *config.File) error {
 	ctx, end := context.WithCancel(a.life)
 	d.end = end
 	d.done.Go(func() { watch.Run(ctx) })
+	a.alerts.watch = watch
+	a.State.events.add(watch.Offer)
+	a.retiring.Go(func() { watch.Run(a.life) })
 	return nil
 }
 

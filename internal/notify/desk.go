@@ -49,14 +49,19 @@ type Settings struct {
 
 	Silent  func(detection string, about alert.Subject) bool // at present; nil: nobody is
 	Explain func(detection string) (means, do string)        // nil: nothing is explained
-	Now     func() time.Time
+
+	// Open is what detections hold open now. What they have forgotten, since what they had
+	// learned was lost or they were switched off, would never end. nil: nobody knows.
+	Open func() []alert.Incident
+	Now  func() time.Time
 }
 
 // Desk implements sink.Destination and sink.Settler over a [Notifier].
 type Desk struct {
 	s     Settings
-	known map[alert.Key]*known // open incidents
-	kept  time.Time            // when the receiver was last reminded
+	known map[alert.Key]*known    // open incidents
+	kept  time.Time               // when the receiver was last reminded
+	lost  map[alert.Key]time.Time // since when detections do not know it
 
 	mu      sync.Mutex
 	waiting map[string][]chan error // by the id of a test
@@ -229,9 +234,16 @@ func (d *Desk) Settle(ctx context.Context) error {
 	d.kept = now
 	n, next := d.notice(), maps.Clone(d.known)
 	var open []Item
+	forgotten := d.forgotten(now)
 	for key, k := range next {
 		silent := d.silent(&k.Incident)
 		switch {
+		case forgotten[key]:
+			delete(next, key)
+			if ended := d.item(k); k.Told && d.s.Recovery {
+				ended.Ended, ended.Last = true, now
+				n.Ended = append(n.Ended, ended)
+			}
 		case !k.Told && !silent:
 			late := *k
 			late.Told = true
@@ -251,6 +263,34 @@ func (d *Desk) Settle(ctx context.Context) error {
 		d.kept = time.Time{} // it is tried again
 	}
 	return err
+}
+
+// forgetAfter is how long detections must not have known an incident until it is taken for
+// ended: its end may be on its way here.
+const forgetAfter = 10 * time.Minute
+
+// forgotten are the incidents that no detection knows any more.
+func (d *Desk) forgotten(now time.Time) map[alert.Key]bool {
+	if d.s.Open == nil {
+		return nil
+	}
+	open := map[alert.Key]bool{}
+	for _, i := range d.s.Open() {
+		open[i.Key()] = true
+	}
+	lost, gone := map[alert.Key]time.Time{}, map[alert.Key]bool{}
+	for key := range d.known {
+		if open[key] {
+			continue
+		}
+		lost[key] = now
+		if since, ok := d.lost[key]; ok {
+			lost[key] = since
+			gone[key] = now.Sub(since) >= forgetAfter
+		}
+	}
+	d.lost = lost
+	return gone
 }
 
 // write keeps what is known in one step. It is not synced: after a power cut an alert may be

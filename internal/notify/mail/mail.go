@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 	"unicode"
@@ -53,11 +54,13 @@ const refusedFor = 5 * time.Minute
 
 // Tell implements notify.Notifier.
 func (m *Notifier) Tell(ctx context.Context, n *notify.Notice) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	message, err := m.message(n)
 	if err != nil {
 		return err
 	}
-	client, err := m.client()
+	client, err := m.client(ctx)
 	if err != nil {
 		return err
 	}
@@ -76,13 +79,14 @@ func judge(err error) error {
 	return err
 }
 
-func (m *Notifier) client() (*gomail.Client, error) {
+func (m *Notifier) client(ctx context.Context) (*gomail.Client, error) {
 	config, err := m.s.TLS()
 	if err != nil {
 		return nil, err
 	}
 	options := []gomail.Option{
 		gomail.WithPort(m.s.Port), gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithTLSConfig(config), gomail.WithTimeout(m.s.Timeout), gomail.WithoutNoop(),
+		gomail.WithDialContextFunc(m.dial(ctx, config)),
 	}
 	if m.s.Implicit {
 		options = append(options, gomail.WithSSL())
@@ -102,6 +106,26 @@ func (m *Notifier) client() (*gomail.Client, error) {
 		return nil, fmt.Errorf("mail through %s: %w", m.s.Host, err)
 	}
 	return client, nil
+}
+
+// dial connects, and hangs up when the context of the message ends: the library heeds it only
+// until there is a connection.
+func (m *Notifier) dial(message context.Context, config *tls.Config) gomail.DialContextFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(message, func() { _ = conn.Close() }) // at the latest with the end of the message
+		if !m.s.Implicit {
+			return conn, nil
+		}
+		secured := tls.Client(conn, config)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return secured, nil
+	}
 }
 
 func (m *Notifier) message(n *notify.Notice) (*gomail.Msg, error) {

@@ -92,7 +92,11 @@ func (w *Notifier) Tell(ctx context.Context, n *notify.Notice) error {
 
 func bounded(items []notify.Item) (first []notify.Item, more []notify.Count) {
 	n := min(len(items), most)
-	return append([]notify.Item{}, items[:n]...), notify.Counts(items[n:])
+	first = append([]notify.Item{}, items[:n]...)
+	for i := range first {
+		first[i].What, first[i].Subject.Name = notify.Clean(first[i].What, 500), notify.Clean(first[i].Subject.Name, 300)
+	}
+	return first, notify.Counts(items[n:])
 }
 
 // Close implements notify.Notifier.
