@@ -1,6 +1,7 @@
 package alert_test
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"os"
 	"path/filepath"
@@ -105,7 +106,7 @@ func TestADamagedFileOfSilencesIsTold(t *testing.T) {
 func TestHistoryTellsOfIncidentsAsTheLogDoes(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	log, err := audit.Open(audit.Options{Dir: dir, Key: []byte("0123456789abcdef0123456789abcdef"), Now: func() time.Time { return now }})
+	log, err := audit.Open(audit.Options{Dir: dir, Node: "n", Key: make([]byte, 32), Sign: ed25519.NewKeyFromSeed(make([]byte, 32)), Slots: 64, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
