@@ -190,6 +190,7 @@ func free(lines []string, i int) bool {
 		if depth := len(lines[i]) - len(strings.TrimLeft(lines[i], " ")); depth < indent && strings.TrimSpace(lines[i]) != "" {
 			name := strings.TrimSuffix(strings.TrimSpace(lines[i]), ":")
 			return name == "claims" || name == "headers" || name == "require" || name == "providers" || name == "endpoints" || name == "flows" || name == "sinks" || name == "rules"
+			return name == "claims" || name == "headers" || name == "require" || name == "providers" || name == "endpoints" || name == "flows" || name == "sinks" || name == "notify" || name == "respond"
 		}
 	}
 	return false

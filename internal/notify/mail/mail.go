@@ -99,7 +99,7 @@ func (m *Notifier) client(ctx context.Context) (*gomail.Client, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the password: %w", err)
 		}
-		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(m.s.User), gomail.WithPassword(string(password.Reveal())))
+		options = append(options, gomail.WithSMTPAuthCustom(&signIn{user: m.s.User, password: password}))
 	}
 	client, err := gomail.NewClient(m.s.Host, options...)
 	if err != nil {

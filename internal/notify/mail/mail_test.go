@@ -52,6 +52,7 @@ type server struct {
 	mode     sinktest.Mode
 	messages []string
 	to       []string
+	offers   []string // to sign in with
 	auth     []string // mechanisms that were used
 	plain    int      // commands of mail outside TLS
 	stop     func()
@@ -59,7 +60,7 @@ type server struct {
 
 func start(t *testing.T, implicit bool) *server {
 	t.Helper()
-	s := &server{t: t, mode: sinktest.Well, stop: func() {}}
+	s := &server{t: t, mode: sinktest.Well, stop: func() {}, offers: []string{sasl.Plain, sasl.Login}}
 	s.config, s.pool = certify(t)
 	s.listen("127.0.0.1:0", implicit)
 	t.Cleanup(func() { s.stop() })
@@ -170,7 +171,7 @@ type session struct {
 
 func (n *session) Reset()                   {}
 func (n *session) Logout() error            { return nil }
-func (n *session) AuthMechanisms() []string { return []string{sasl.Plain, sasl.Login} }
+func (n *session) AuthMechanisms() []string { return n.s.offers }
 
 func (n *session) Auth(mechanism string) (sasl.Server, error) {
 	n.s.mu.Lock()
@@ -443,6 +444,18 @@ func TestARefusalForGoodIsNotRepeatedAtOnce(t *testing.T) {
 	}
 	if len(s.got()) > 0 {
 		t.Errorf("%q", s.got())
+	}
+}
+
+func TestLOGINServesWhereThereIsNoPLAIN(t *testing.T) {
+	s := start(t, false)
+	s.offers = []string{sasl.Login}
+	if err := s.notifier(nil).Tell(t.Context(), notifytest.Notice(notifytest.Incidents(1, "one"), nil)); err != nil || !slices.Equal(s.auth, []string{sasl.Login}) || len(s.got()) != 1 {
+		t.Errorf("%v: %v", err, s.auth)
+	}
+	s.offers = []string{"NTLM"}
+	if err := s.notifier(nil).Tell(t.Context(), notifytest.Notice(notifytest.Incidents(1, "one"), nil)); err == nil || !strings.Contains(err.Error(), "PLAIN or LOGIN") {
+		t.Errorf("%v", err)
 	}
 }
 
