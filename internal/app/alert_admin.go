@@ -24,11 +24,11 @@ const (
 
 // administered is what administration needs of alerts while the gateway runs.
 func (s *alerts) administered() *admin.Alerts {
-	return &admin.Alerts{Silences: s.silences, Known: detectionNames, Notifiers: s.status, Test: s.test}
+	return &admin.Alerts{Silences: s.silences, Known: func() []string { return detectionNames(s.app.current().file) }, Notifiers: s.status, Test: s.test}
 }
 
-func detectionNames() (names []string) {
-	for _, k := range alert.Detections() {
+func detectionNames(f *config.File) (names []string) {
+	for _, k := range kindsOf(f) {
 		names = append(names, k.Name)
 	}
 	return names
@@ -92,7 +92,7 @@ func restingAlerts(f *config.File, s *State, now clock) (*admin.Alerts, error) {
 		return nil, err
 	}
 	return &admin.Alerts{
-		Silences: silences, Known: detectionNames,
+		Silences: silences, Known: func() []string { return detectionNames(f) },
 		Notifiers: func() (all []sink.Status, err error) {
 			for _, name := range slices.Sorted(maps.Keys(f.Alerts.Notify)) {
 				status, fault := sink.Resting(noticeFeed(f, name))

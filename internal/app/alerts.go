@@ -93,7 +93,7 @@ func (s *alerts) desk(f *config.File, name string) (*desk, error) {
 	d.Desk, err = notify.New(notify.Settings{
 		Name: name, Node: nodeName(), Notifier: teller, File: filepath.Join(f.State.Folder, notifyFolder, name+".told.json"),
 		Least: alert.Severity(cmp.Or(settings.MinSeverity, f.Alerts.MinSeverity)), Recovery: settings.Recovery,
-		Silent: s.silences.Silent, Open: s.open, Explain: explain(alert.Detections()), Now: a.now,
+		Silent: s.silences.Silent, Open: s.open, Explain: explain(kindsOf(f)), Now: a.now,
 	})
 	if err != nil {
 		return nil, errors.Join(err, teller.Close())
@@ -117,6 +117,9 @@ func noticeFeed(f *config.File, name string) sink.Settings {
 		Cursor: filepath.Join(f.State.Folder, notifyFolder, name+".json"), Query: audit.Query{Class: audit.Detection},
 	}
 }
+
+// kindsOf are the detections of a configuration.
+func kindsOf(*config.File) []alert.Kind { return alert.Detections() }
 
 // explain looks up what detections mean.
 func explain(kinds []alert.Kind) func(string) (means, do string) {

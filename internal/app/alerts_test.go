@@ -15,6 +15,7 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/alert"
+	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/notify"
@@ -264,6 +265,7 @@ func TestACredentialIsSuspendedIfTheRequestHeldIt(t *testing.T) {
 // Whoever knows a name, has recorded a request, or shares the name of a credential must not be
 // able to have its holder shut out (invariant 10).
 func TestAnAttackerCannotHaveOthersSuspended(t *testing.T) {
+	attacktest.Rows(t, 166)
 	w := answers(t, "partner")
 	now := w.a.now()
 	w.request("named", func(e *audit.Event) { e.Proved, e.Decision, e.Code = false, audit.Refused, "invalid_credential" })

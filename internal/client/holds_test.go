@@ -24,7 +24,9 @@ func TestACredentialIsSuspendedForATime(t *testing.T) {
 	c := newClock()
 	r := registry(t, memory.New(), c, "")
 	v := view(t, r)
-	id := func(kind, name string) *shield.Identity { return &shield.Identity{Shield: kind, CredentialID: name, Client: "shop"} }
+	id := func(kind, name string) *shield.Identity {
+		return &shield.Identity{Shield: kind, CredentialID: name, Client: "shop"}
+	}
 	is := func(id *shield.Identity, want shield.Code) {
 		t.Helper()
 		if got := codeOf(v.Held(id)); got != want {

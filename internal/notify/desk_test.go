@@ -11,6 +11,7 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/alert"
+	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/internal/notify"
 	"pavise.dev/pavise/internal/sink"
 )
@@ -321,6 +322,7 @@ func TestAStormIsFewMessages(t *testing.T) {
 }
 
 func TestAStormSaysHowMany(t *testing.T) {
+	attacktest.Rows(t, 148)
 	r := newRoom(t)
 	events := make([]audit.Found, 0, 10_000)
 	for i := range 10_000 {

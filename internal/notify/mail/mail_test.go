@@ -25,6 +25,7 @@ import (
 	"go.uber.org/goleak"
 
 	"pavise.dev/pavise/internal/alert"
+	"pavise.dev/pavise/internal/attacktest"
 	pavisemail "pavise.dev/pavise/internal/notify/mail"
 	"pavise.dev/pavise/internal/notify/notifytest"
 	"pavise.dev/pavise/internal/sink"
@@ -382,6 +383,7 @@ func TestNothingIsSentToWhoIsNotTheServer(t *testing.T) {
 
 // Whoever stands in between takes STARTTLS out of the answer, or puts words of his own behind it.
 func TestWithoutSTARTTLSNothingIsSent(t *testing.T) {
+	attacktest.Rows(t, 147)
 	for name, answers := range map[string][]string{
 		"it is not offered":     {"250-mail.example.com\r\n250 AUTH PLAIN LOGIN\r\n"},
 		"it is refused":         {"250-mail.example.com\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n", "454 4.7.0 not now\r\n"},
