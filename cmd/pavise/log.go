@@ -21,10 +21,8 @@ import (
 )
 
 func logCommand() *cobra.Command {
-	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, verify, prove, export, erase, its keys, and where else events go"}
-	command.AddCommand(logFollow(), logSearch(), logReplay(), logSinks(), logVerify(), logKey(), logCheckpoint(), logProve(), logConsistency(), logExport(), logErase())
-	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, replay, verify, its keys, and where else events go"}
-	command.AddCommand(logFollow(), logSearch(), logReplay(), logAlerts(), logSilence(), logSilences(), logUnsilence(), logSinks(), logVerify(), logKey())
+	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, replay, alerts, verify, prove, export, erase, its keys, and where else events go"}
+	command.AddCommand(logFollow(), logSearch(), logReplay(), logAlerts(), logSilence(), logSilences(), logUnsilence(), logSinks(), logVerify(), logKey(), logCheckpoint(), logProve(), logConsistency(), logExport(), logErase())
 	return command
 }
 

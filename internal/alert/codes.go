@@ -11,7 +11,7 @@ func Codes() []string {
 
 func refusals() []string {
 	return []string{
-		"missing_credential", "invalid_credential", "expired_credential", "revoked_credential", "malformed_credential", "exposed_credential",
+		"missing_credential", "invalid_credential", "expired_credential", "revoked_credential", "suspended_credential", "malformed_credential", "exposed_credential",
 		"invalid_signature", "invalid_digest", "stale_request", "replayed_request", "step_up", "nonce_required", "unbound_credential",
 		"mixed_identities", "forbidden_network", "disabled_client", "unknown_host", "misdirected", "invalid_path", "invalid_query", "invalid_header",
 		"invalid_method", "tls_required", "unknown_endpoint", "method_not_allowed", "endpoint_sunset", "blocked_network", "invalid_input",
@@ -34,7 +34,7 @@ func systems() []string {
 	return []string{
 		"started", "stopped", "restored", "issuer_warning", "state_unconfirmed", "certificate_warning", "certificate_expiring", "honeypot_block_failed",
 		"segments_removed", "sink_failing", "sink_recovered", "sink_lost", "sink_rejected", "sink_full", "log_repaired", "log_tail_lost",
-		"ring_missing", "slot_damaged",
+		"ring_missing", "slot_damaged", "records_expired", "tree_rebuilt",
 	}
 }
 

@@ -24,8 +24,7 @@ type alerts struct {
 	app      *App
 	silences *alert.Silences
 	desks    []*desk
-	respond  *sink.Feed   // nil: nothing is done by itself
-	watch    *alert.Watch // nil: nothing is watched for
+	respond  *sink.Feed // nil: nothing is done by itself
 	ctx      context.Context
 	end      context.CancelFunc
 	closing  chan struct{} // nothing waits for more to go with it
@@ -77,10 +76,11 @@ func (a *App) openAlerts(f *config.File) (_ *alerts, err error) {
 
 // open are the incidents that detections hold open.
 func (s *alerts) open() []alert.Incident {
-	if s.watch == nil {
+	watch := s.app.detecting.watch.Load()
+	if watch == nil {
 		return nil
 	}
-	return s.watch.Open()
+	return watch.Open()
 }
 
 func (s *alerts) desk(f *config.File, name string) (*desk, error) {
@@ -118,8 +118,8 @@ func noticeFeed(f *config.File, name string) sink.Settings {
 	}
 }
 
-// kindsOf are the detections of a configuration.
-func kindsOf(*config.File) []alert.Kind { return alert.Detections() }
+// kindsOf are the detections of a configuration: those that there are, and its own.
+func kindsOf(f *config.File) []alert.Kind { return f.Alerts.Kinds() }
 
 // explain looks up what detections mean.
 func explain(kinds []alert.Kind) func(string) (means, do string) {

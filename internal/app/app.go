@@ -68,7 +68,7 @@ type App struct {
 	sinks *sinks // nil: a configuration is only checked
 
 	detecting detecting
-	alerts *alerts // as sinks
+	alerts    *alerts // as sinks
 
 	signer  *gateway.Signer
 	oauth   *authserver.Base // nil: there is no authorization server

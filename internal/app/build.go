@@ -148,10 +148,8 @@ func (a *App) policy(f *config.File, g *generation) (pavise.Policy, error) {
 		return pavise.Policy{}, fmt.Errorf("limits.address: %w", err)
 	}
 	p := pavise.Policy{
-		Sink: a.sink, Limiter: a.limiter, Once: a.once, Tries: a.tries, Blocks: a.blocks(), Now: a.now, Rand: a.rand,
-		Quotas: a.quotas, Load: a.load, Honeypots: a.honeypots(f), Traces: traces(f),
 		Sink: a.sink, Limiter: a.limiter, Once: a.once, Tries: a.tries, Blocks: a.blocks(), Holds: a.holds(), Now: a.now, Rand: a.rand,
-		Quotas: a.quotas, Load: a.load, Honeypots: a.honeypots(f),
+		Quotas: a.quotas, Load: a.load, Honeypots: a.honeypots(f), Traces: traces(f),
 		PerAddress: &limit.Limit{Name: "address", Rate: rate, Per: limit.PerAddress},
 	}
 	if g.handshakes, err = limit.ParseRate(f.Limits.Handshakes); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/alert"
 	"pavise.dev/pavise/internal/config"
 )
@@ -56,8 +57,6 @@ func (a *App) startDetecting(f *config.File) error {
 	}
 	watch, err := alert.NewWatch(alert.Settings{
 		Log: a.installed.Log.Folder, File: filepath.Join(a.installed.State.Folder, learnedFile), Kinds: kinds, Now: a.now,
-		Record: func(e *audit.Event) error { return audit.Record(a.sink, e) }, Warn: a.warn,
-		Log: f.Log.Folder, File: filepath.Join(f.State.Folder, learnedFile), Kinds: alert.Detections(), Now: a.now,
 		Record: a.alerts.record, Warn: a.warn,
 	})
 	if err != nil {
@@ -67,9 +66,6 @@ func (a *App) startDetecting(f *config.File) error {
 	ctx, end := context.WithCancel(a.life)
 	d.end = end
 	d.done.Go(func() { watch.Run(ctx) })
-	a.alerts.watch = watch
-	a.State.events.add(watch.Offer)
-	a.retiring.Go(func() { watch.Run(a.life) })
 	return nil
 }
 

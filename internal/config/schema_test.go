@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -189,8 +190,7 @@ func free(lines []string, i int) bool {
 	for ; i >= 0; i-- {
 		if depth := len(lines[i]) - len(strings.TrimLeft(lines[i], " ")); depth < indent && strings.TrimSpace(lines[i]) != "" {
 			name := strings.TrimSuffix(strings.TrimSpace(lines[i]), ":")
-			return name == "claims" || name == "headers" || name == "require" || name == "providers" || name == "endpoints" || name == "flows" || name == "sinks" || name == "rules"
-			return name == "claims" || name == "headers" || name == "require" || name == "providers" || name == "endpoints" || name == "flows" || name == "sinks" || name == "notify" || name == "respond"
+			return slices.Contains([]string{"claims", "headers", "require", "providers", "endpoints", "flows", "sinks", "rules", "notify", "respond"}, name)
 		}
 	}
 	return false
