@@ -27,6 +27,7 @@ func (l *loader) check() {
 		l.at("apis", "pavise init writes one to begin with", "no API is described, so that nothing would be served")
 	}
 	l.checkListen()
+	l.checkMetrics()
 	l.checkState()
 	l.checkProxies()
 	for _, name := range sortedKeys(l.file.Hosts) {

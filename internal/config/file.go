@@ -67,6 +67,8 @@ type File struct {
 type Listen struct {
 	HTTPS string `yaml:"https" doc:"Address of the TLS listener, host:port." default:"127.0.0.1:8443"`
 	HTTP  string `yaml:"http" doc:"Address of the plain listener, host:port. It serves ACME challenges, and revocation lists and OCSP if pki.status is set; nothing else. Default: none."`
+
+	Metrics *Metrics `yaml:"metrics" doc:"Where metrics and health are asked for: /metrics, /livez, /readyz. A word is the address. Default: nowhere."`
 }
 
 // Host is a name with its certificate.

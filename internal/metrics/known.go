@@ -1,0 +1,100 @@
+package metrics
+
+import "pavise.dev/pavise/audit"
+
+// Other stands for every value that is not known in advance: what callers send makes no series.
+const Other = "other"
+
+// words are the values that a label may have, each as the string that is kept.
+type words map[string]string
+
+func wordsOf(all ...string) words {
+	w := words{Other: Other, "": ""}
+	for _, word := range all {
+		w[word] = word
+	}
+	return w
+}
+
+// of returns the word itself, which outlives the event, or Other.
+func (w words) of(word string) string {
+	if known, ok := w[word]; ok {
+		return known
+	}
+	return Other
+}
+
+// methods are those that endpoints can name.
+func methods() words {
+	return wordsOf("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "QUERY")
+}
+
+func decisions() words {
+	return wordsOf(string(audit.Accepted), string(audit.Refused), string(audit.Failed), string(audit.Noted))
+}
+
+func severities() words { return wordsOf("info", "low", "medium", "high", "critical") }
+
+// steps are those of faults below a request.
+func steps() words { return wordsOf("limit", "tls", "http1", "http2", "plain", "metrics") }
+
+// codes are those of refusals: of the guard, of faults below a request, and of the
+// authorization server and the enrolment of certificates.
+func codes() words {
+	return wordsOf(
+		// shield/code.go
+		"honeypot", "missing_credential", "invalid_credential", "expired_credential", "revoked_credential", "malformed_credential",
+		"exposed_credential", "invalid_signature", "invalid_digest", "stale_request", "replayed_request", "step_up", "nonce_required",
+		"unbound_credential", "mixed_identities", "forbidden_network", "disabled_client", "unknown_host", "misdirected", "invalid_path",
+		"invalid_query", "invalid_header", "invalid_method", "tls_required", "unknown_endpoint", "method_not_allowed", "endpoint_sunset",
+		"blocked_network", "invalid_input", "graphql_refused", "injection", "too_large", "path_too_long", "unsupported_media",
+		"headers_too_large", "rate_limited", "quota_exceeded", "locked_out", "busy", "insufficient_scope", "denied", "foreign_origin",
+		"idempotency_key_required", "idempotency_key_reused", "request_in_progress", "outcome_unknown", "answer_not_kept", "out_of_order",
+		"too_fast", "undecided", "stale_state", "unrecorded", "internal_error", "invalid_answer", "upstream_failed", "upstream_timeout",
+		"upstream_down",
+		// internal/edge/fault.go
+		"tls_handshake", "tls_version", "tls_alert", "client_hello", "bad_request_line", "bad_version", "bad_header", "bad_host",
+		"bad_expectation", "bad_framing", "bad_coding", "refused_upgrade", "incomplete_request", "h2_stream", "h2_connection", "h2_flood",
+		"timeout", "too_many_connections", "too_many_handshakes",
+		// the authorization server: RFC 6749, 6750, 7591, 8628, 8707, 9101, 9449, 9470, OpenID Connect; people who sign in
+		"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+		"access_denied", "unsupported_response_type", "server_error", "temporarily_unavailable", "invalid_token", "authorization_pending",
+		"slow_down", "expired_token", "invalid_target", "invalid_request_object", "invalid_request_uri", "request_not_supported",
+		"request_uri_not_supported", "registration_not_supported", "invalid_dpop_proof", "use_dpop_nonce", "login_required", "consent_required",
+		"interaction_required", "account_selection_required", "unsupported_token_type", "invalid_redirect_uri", "invalid_client_metadata",
+		"insufficient_user_authentication", "unmet_authentication_requirements", "forged_form", "lost_sign_in", "provider_failed",
+		"unknown_account", "identity_taken", "no_authority",
+	)
+}
+
+// acts are those that an administrator, or a reload, can do.
+func acts() words {
+	return wordsOf(
+		"authority.init", "authority.revoke", "authority.rotate", "certificate.enrolment", "certificate.enrolment_withdraw", "certificate.issue",
+		"certificate.renew", "client.create", "client.update", "client.disable", "client.enable", "client.invite", "client.invite_withdraw",
+		"client.register", "client.revoke", "configuration.reload", "credential.create", "credential.revoke", "credential.rotate", "revoke",
+		"grant.revoke", "keys.rewrap", "keys.rotate", "log.export_chain_key", "network.block", "network.unblock", "quota.reset", "reload",
+		"reload_refused", "request", "signing_key.create", "signing_key.remove", "signing_key.rotate", "token.inspect", "token.revoke",
+		"user.change", "user.create", "user.delete", "user.disable", "user.enable", "user.end_sessions", "user.join", "user.part", "user.password",
+		"user.reset", "user.totp", "user.unlock",
+	)
+}
+
+// grants are what the authorization server does.
+func grants() words {
+	return wordsOf(
+		"client.self_register", "client.self_delete", "grant.create", "grant.reuse", "grant.revoke", "token.issue", "token.refresh", "token.revoke",
+		"person.sign_in", "person.sign_in_failed", "person.sign_out", "person.sign_out_everywhere", "person.consent", "person.consent_refused",
+		"person.consent_withdrawn", "person.held", "person.password_changed", "person.totp_set", "person.recovery_code", "person.account_created",
+		"person.identity_joined", "person.identity_parted", "person.forged_form", "person.provider_failed", "person.hand_over_rejected",
+		"signing_key.create", "signing_key.remove", "signing_key.rotate",
+	)
+}
+
+// classOf writes a status as 2xx; what has none has "".
+func classOf(status int) string {
+	if status < 100 || status > 599 {
+		return ""
+	}
+	return [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}[status/100-1]
+}
