@@ -202,6 +202,13 @@ func (l *Log) Healthy() error {
 	return nil
 }
 
+// Slots says how many events are under way or not yet written, and how many may be: beyond
+// that Begin refuses.
+func (l *Log) Slots() (used, all int) {
+	all = int(l.ring.slots)
+	return all - l.ring.unclaimed(), all
+}
+
 // Flush waits until everything that is complete has been written, with the counts
 // whose window is over.
 func (l *Log) Flush() error {

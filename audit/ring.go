@@ -205,6 +205,14 @@ func (r *ring) claim() (uint32, error) {
 	return 0, errRingFull
 }
 
+// unclaimed is how many slots are free.
+func (r *ring) unclaimed() (n int) {
+	for i := range r.free {
+		n += bits.OnesCount64(r.free[i].Load())
+	}
+	return n
+}
+
 // begin writes the event into slot i, which was claimed, and returns its handle.
 func (r *ring) begin(i uint32, e *Event) uint64 {
 	s := r.slot(i)

@@ -96,7 +96,7 @@ func statusCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use: "status", Short: "Does a gateway run, and is it well?", Args: cobra.NoArgs,
 		Long: `Does a gateway run, and is it well? With --metrics the answer is in the text format of
-Prometheus, for a collector that reads files: when each certificate ends is among it.`,
+Prometheus: how things stand. 'pavise metrics' has also what the gateway counts.`,
 		Example: "  pavise status\n  pavise status --metrics > /var/lib/node_exporter/pavise.prom",
 		RunE: func(command *cobra.Command, _ []string) error {
 			return administer(command, func(ctx context.Context, a *admin.Client) error {

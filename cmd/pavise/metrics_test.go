@@ -20,8 +20,8 @@ func TestStatusAsMetrics(t *testing.T) {
 	}
 	for _, line := range []string{
 		"pavise_running 1", "pavise_clients 2", "pavise_credentials 3", `pavise_part_failing{part="log"} 1`,
-		`pavise_certificate_not_after_timestamp_seconds{name="host a.example"} 1796083200`,
-		`pavise_certificate_not_after_timestamp_seconds{name="client \"x\\\n"} 1796086800`,
+		`pavise_certificate_not_after_timestamp_seconds{kind="host",name="a.example"} 1.7960832e+09`,
+		`pavise_certificate_not_after_timestamp_seconds{kind="clients",name=""} 1.7960868e+09`,
 	} {
 		if !strings.Contains(b.String(), "\n"+line+"\n") && !strings.HasPrefix(b.String(), line+"\n") {
 			t.Errorf("no line %s in\n%s", line, b.String())
@@ -29,5 +29,8 @@ func TestStatusAsMetrics(t *testing.T) {
 	}
 	if strings.Contains(b.String(), "disk") {
 		t.Error("texts of faults are no labels")
+	}
+	if strings.Contains(b.String(), `\"x`) {
+		t.Error("names of clients are no labels")
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // serveCommand runs the gateway.
 func serveCommand() *cobra.Command {
-	var drain time.Duration
+	var drain, notice time.Duration
 	var restored bool
 	var calls string
 	command := &cobra.Command{
@@ -37,16 +37,17 @@ signatures. It needs no data folder. 'pavise schema --outbound' describes the fi
 			if calls != "" {
 				return serveOutbound(command.Context(), calls, drain, command.ErrOrStderr())
 			}
-			return serve(command.Context(), configPath(command), drain, restored, command.ErrOrStderr())
+			return serve(command.Context(), configPath(command), drain, notice, restored, command.ErrOrStderr())
 		},
 	}
 	command.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long requests under way may take to end")
+	command.Flags().DurationVar(&notice, "notice", 0, "how long /readyz says that the gateway ends before it takes no more connections")
 	command.Flags().StringVar(&calls, "outbound", "", "file with the calls that are carried for services on this machine")
 	command.Flags().BoolVar(&restored, "accept-restored", false, "start although the store was put back from a backup: what was revoked since then is in force again")
 	return command
 }
 
-func serve(ctx context.Context, path string, drain time.Duration, restored bool, out io.Writer) error {
+func serve(ctx context.Context, path string, drain, notice time.Duration, restored bool, out io.Writer) error {
 	file, err := app.Load(path)
 	if err != nil {
 		return err
@@ -63,6 +64,10 @@ func serve(ctx context.Context, path string, drain time.Duration, restored bool,
 	defer signal.Stop(again)
 	if running.Created() {
 		_, _ = fmt.Fprintf(out, "made %s and the master key %s: keep a copy of the key elsewhere, nothing can be read without it\n", file.State.Folder, file.State.MasterKey)
+	}
+	running.Notice = notice
+	if address := running.Metrics(); address != "" {
+		_, _ = fmt.Fprintf(out, "metrics and health at %s\n", address)
 	}
 	_, _ = fmt.Fprintf(out, "pavise serves https://%s\n", running.HTTPS())
 	return running.Until(ctx, stop, again, drain)

@@ -66,6 +66,7 @@ type Service struct {
 	QuotaOf      func(name string) int                          // how much a quota allows; 0: there is none of that name
 	Load         func() Load                                    // nil: nothing runs
 	Alerts       func() (*Alerts, error)                        // who is told of what detections find, and of what nobody is; nil: nothing is known of them
+	Metrics      func(io.Writer) error                          // what a gateway counts; nil: none runs
 	Identity     []byte                                         // JWK Set of the keys that sign Pavise-Identity
 
 	Authority *pki.Authority                                       // of certificates; it may not have been made yet
@@ -191,6 +192,7 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/silences", serve(s.silences))
 	mux.HandleFunc("POST /v1/silences", act(s, "alert.silence", s.silence))
 	mux.HandleFunc("POST /v1/silences/end", act(s, "alert.unsilence", s.unsilence))
+	mux.HandleFunc("GET /v1/metrics", serve(s.metrics))
 	mux.HandleFunc("GET /v1/explain/{id}", serve(s.explainRequest))
 	mux.HandleFunc("POST /v1/explain", serve(s.whatIf))
 	mux.HandleFunc("POST /v1/store/rotate", act(s, "keys.rotate", s.rotateStore))

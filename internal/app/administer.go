@@ -147,7 +147,7 @@ func (a *App) live(service *admin.Service) {
 		return a.reload(next)
 	}
 	service.QuotaOf = func(name string) int { return quotaOf(a.current().file)(name) }
-	service.Load = a.loaded
+	service.Load, service.Metrics = a.loaded, a.observed.metrics.Write
 	service.Healthy, service.Certificates, service.Sinks = a.healthy, a.certificates, a.sinks.status
 	service.Alerts = func() (*admin.Alerts, error) { return a.alerts.administered(), nil }
 }

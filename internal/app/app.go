@@ -64,8 +64,9 @@ type App struct {
 
 	intruders chan intruder // of honeypots, whose networks are to be kept out; nil: nobody is
 
-	owned owned
-	sinks *sinks // nil: a configuration is only checked
+	owned    owned
+	observed observed // what those see who watch
+	sinks    *sinks   // nil: a configuration is only checked
 
 	detecting detecting
 	alerts    *alerts // as sinks
@@ -144,6 +145,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.generation.Store(first)
+	a.countEvents()
 	if err = a.watchLog(f); err != nil {
 		return nil, err
 	}
@@ -227,6 +229,7 @@ func (a *App) reload(f *config.File) (waiting []config.Change, err error) {
 	a.State.Authority.SetPolicy(pkiPolicy(f))
 	a.generation.Store(next)
 	a.watchAnew(f)
+	a.observed.metrics.Know(next.endpoints)
 	waiting = a.waiting(f)
 	changes := config.Diff(old.file, f)
 	for i := range changes {

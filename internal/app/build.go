@@ -63,6 +63,7 @@ func (a *App) build(f *config.File, previous *generation) (_ *generation, err er
 	if g.guard, err = pavise.New(policy); err != nil {
 		return nil, err
 	}
+	g.endpoints = endpointsOf(policy)
 	g.handler = g.guard.Wrap(http.NotFoundHandler()) // every endpoint has an upstream of its own
 	return g, nil
 }

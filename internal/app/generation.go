@@ -13,6 +13,7 @@ import (
 	"pavise.dev/pavise/internal/fetch"
 	"pavise.dev/pavise/internal/gateway"
 	"pavise.dev/pavise/internal/issuer"
+	"pavise.dev/pavise/internal/metrics"
 	"pavise.dev/pavise/internal/tlsconf"
 	"pavise.dev/pavise/leak"
 	"pavise.dev/pavise/limit"
@@ -36,6 +37,7 @@ type generation struct {
 	pairs      []*tlsconf.Pair               // our certificates towards upstreams
 	oauth      *authserver.Server            // nil: there is none
 	carriers   []string                      // headers that carry credentials
+	endpoints  []metrics.Endpoint            // as events name them
 	places     map[string]*limit.Concurrency // by name and bounds
 	before     map[string]*limit.Concurrency // those of the generation before
 	handshakes limit.Rate                    // of one address

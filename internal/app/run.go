@@ -15,6 +15,10 @@ type Running struct {
 	app    *App
 	server *Server
 	admin  stopper
+
+	// Notice is how long /readyz says that the gateway ends before it closes listeners, so that
+	// whoever spreads requests sends them elsewhere.
+	Notice time.Duration
 }
 
 // stopper is something that serves until it is stopped.
@@ -52,6 +56,14 @@ func (r *Running) Created() bool { return r.app.State.Created }
 
 // HTTPS is the address of the TLS listener.
 func (r *Running) HTTPS() string { return r.server.HTTPS.String() }
+
+// Metrics is the address of the listener for those who watch; "": there is none.
+func (r *Running) Metrics() string {
+	if r.server.Metrics == nil {
+		return ""
+	}
+	return r.server.Metrics.String()
+}
 
 // Until serves until the context or a signal ends it, reads the configuration
 // again when it changes or a signal asks, and then drains and closes everything.
@@ -114,6 +126,7 @@ func (r *Running) reload(changes *files, changed chan<- struct{}) {
 
 // Close drains requests under way and closes everything.
 func (r *Running) Close(drain time.Duration) error {
+	r.giveNotice()
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	return errors.Join(r.admin.Shutdown(ctx), r.server.Shutdown(ctx), r.app.Close())

@@ -21,9 +21,11 @@ type Server struct {
 	app   *App
 	https *edge.Server
 	plain *edge.Server
+	site  *edge.Server // for those who watch; nil: there is none
 
-	HTTPS net.Addr // where it listens
-	HTTP  net.Addr // nil: no plain listener
+	HTTPS   net.Addr // where it listens
+	HTTP    net.Addr // nil: no plain listener
+	Metrics net.Addr // nil: no listener for those who watch
 
 	running sync.WaitGroup
 	failed  chan error
@@ -32,7 +34,7 @@ type Server struct {
 // Listen starts the listeners of the configuration.
 func (a *App) Listen() (*Server, error) {
 	f := a.current().file
-	s := &Server{app: a, failed: make(chan error, 2)}
+	s := &Server{app: a, failed: make(chan error, 3)}
 	secure, err := listen(f.Listen.HTTPS)
 	if err != nil {
 		return nil, err
@@ -44,6 +46,9 @@ func (a *App) Listen() (*Server, error) {
 		}
 	}
 	if err := s.prepare(f); err != nil {
+		return nil, errors.Join(err, secure.Close(), closeIf(open))
+	}
+	if err := s.listenSite(f.Listen.Metrics); err != nil {
 		return nil, errors.Join(err, secure.Close(), closeIf(open))
 	}
 	s.serve(s.https, secure)
@@ -130,6 +135,7 @@ func (a *App) watchFiles() {
 		case <-ticker.C:
 			g := a.current()
 			g.files.look()
+			a.observed.files.look()
 			if err := g.reloadCertificates(a.now()); err != nil {
 				a.note("certificate_warning", "", err.Error())
 				a.warn(err)
@@ -159,13 +165,15 @@ func (g *generation) reloadCertificates(now time.Time) error {
 	return err
 }
 
-// Shutdown drains requests under way until ctx ends, and stops listening. The App
-// stays open.
+// Shutdown drains requests under way until ctx ends, and stops listening: last where others
+// watch. The App stays open.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.app.observed.ending.Store(true)
 	err := s.https.Shutdown(ctx)
 	if also := s.plain.Shutdown(ctx); err == nil || !errors.Is(also, ctx.Err()) {
 		err = errors.Join(err, also) // one word is enough of a time that is over
 	}
+	err = errors.Join(err, s.closeSite())
 	s.running.Wait()
 	return err
 }

@@ -39,6 +39,14 @@ func (t *table[K, V]) empty() bool {
 	return true
 }
 
+// size is how many pairs there are.
+func (t *table[K, V]) size() (n int) {
+	for i := range t.parts {
+		n += len(*t.parts[i].Load())
+	}
+	return n
+}
+
 // each calls f with every pair.
 func (t *table[K, V]) each(f func(K, V)) {
 	for i := range t.parts {

@@ -180,6 +180,18 @@ func (v *View) stale() bool {
 // Confirmed returns when the snapshot was last known to be the newest.
 func (v *View) Confirmed() time.Time { return v.epoch.Add(time.Duration(v.confirmed.Load())) }
 
+// Size says how many clients and credentials the snapshot has.
+func (v *View) Size() (clients, credentials int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, o := range v.clients {
+		if o.client != nil {
+			clients++
+		}
+	}
+	return clients, v.credentials.size()
+}
+
 // Refresh takes in what changed since the last time; after a change of one's own
 // it makes the change bite at once. A row that is not ours is an error and the
 // snapshot is not confirmed, but everything else that changed is taken in:

@@ -89,6 +89,9 @@ func (u *Upstream) healthy(now time.Time) int {
 	return n
 }
 
+// Name is the API that it stands behind.
+func (u *Upstream) Name() string { return u.s.Name }
+
 // Healthy reports how many of the upstream's addresses would take a request, and
 // how many there are.
 func (u *Upstream) Healthy() (well, all int) { return u.healthy(u.s.Now()), len(u.addresses) }

@@ -75,8 +75,8 @@ func acts() words {
 		"client.register", "client.revoke", "configuration.reload", "credential.create", "credential.revoke", "credential.rotate", "revoke",
 		"grant.revoke", "keys.rewrap", "keys.rotate", "log.export_chain_key", "network.block", "network.unblock", "quota.reset", "reload",
 		"reload_refused", "request", "signing_key.create", "signing_key.remove", "signing_key.rotate", "token.inspect", "token.revoke",
-		"user.change", "user.create", "user.delete", "user.disable", "user.enable", "user.end_sessions", "user.join", "user.part", "user.password",
-		"user.reset", "user.totp", "user.unlock",
+		"user.change", "user.create", "user.delete", "user.disable", "user.enable", "user.end_sessions", "user.join", "user.part",
+		"user.reset_password", "user.reset-password", "user.reset_totp", "user.reset-totp", "user.sign_out", "user.sign-out", "user.update",
 	)
 }
 
