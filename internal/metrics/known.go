@@ -63,7 +63,7 @@ func codes() words {
 		"request_uri_not_supported", "registration_not_supported", "invalid_dpop_proof", "use_dpop_nonce", "login_required", "consent_required",
 		"interaction_required", "account_selection_required", "unsupported_token_type", "invalid_redirect_uri", "invalid_client_metadata",
 		"insufficient_user_authentication", "unmet_authentication_requirements", "forged_form", "lost_sign_in", "provider_failed",
-		"unknown_account", "identity_taken", "no_authority",
+		"unknown_account", "identity_taken", "no_authority", "malformed", "bad_certificate_request", "unknown_client",
 	)
 }
 

@@ -127,7 +127,7 @@ func (h *histogram) observe(took time.Duration, e *audit.Event) {
 	at := sort.SearchFloat64s(h.bounds, seconds)
 	since := e.Time.Sub(h.named[at])
 	examples, ok := h.Observer.(prometheus.ExemplarObserver)
-	if e.ID == "" || !ok || since >= 0 && since < exampleEvery {
+	if !ok || !isWord(e.ID) || since >= 0 && since < exampleEvery {
 		h.Observe(seconds)
 		return
 	}
@@ -138,20 +138,15 @@ func (h *histogram) observe(took time.Duration, e *audit.Event) {
 // exampleOf names a request: by its id, for pavise explain, and by its trace, if it is recorded.
 func exampleOf(e *audit.Event) prometheus.Labels {
 	labels := prometheus.Labels{"request_id": strings.Clone(e.ID)}
-	if e.Sampled && e.Trace != "" {
+	if e.Sampled && isWord(e.Trace) {
 		labels["trace_id"] = strings.Clone(e.Trace)
-	}
-	for name, value := range labels {
-		if !isWord(value) {
-			delete(labels, name)
-		}
 	}
 	return labels
 }
 
 // isWord holds examples to what Prometheus takes (128 characters in all), whoever made the id.
 func isWord(s string) bool {
-	return len(s) <= 40 && strings.IndexFunc(s, func(r rune) bool {
+	return s != "" && len(s) <= 40 && strings.IndexFunc(s, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-' && r != '_'
 	}) < 0
 }
