@@ -34,11 +34,11 @@ type observed struct {
 
 // countEvents counts events from now on.
 func (a *App) countEvents() {
-	var names []string
+	var kinds []metrics.Incident
 	for _, kind := range alert.Detections() {
-		names = append(names, kind.Name)
+		kinds = append(kinds, metrics.Incident{Detection: kind.Name, Severity: string(kind.Severity)})
 	}
-	a.observed.metrics = metrics.New(metrics.Options{Detections: names})
+	a.observed.metrics = metrics.New(metrics.Options{Detections: kinds, Started: a.now()})
 	a.observed.metrics.Know(a.current().endpoints)
 	a.observed.metrics.Show(a.standing)
 	a.State.events.add(a.observed.metrics.See)
@@ -61,8 +61,8 @@ func endpointsOf(p pavise.Policy) (all []metrics.Endpoint) {
 func (a *App) standing() metrics.State {
 	load := a.loaded()
 	s := metrics.State{
-		Status: admin.Status{Running: true, Load: &load, Certificates: a.certificates(), Faults: map[string]string{}},
-		Log:    &metrics.Log{Healthy: a.State.Log.Healthy() == nil, Bytes: sizeOf(a.installed.Log.Folder)},
+		Status:  admin.Status{Running: true, Load: &load, Certificates: a.certificates(), Faults: map[string]string{}},
+		Log:     &metrics.Log{Healthy: a.State.Log.Healthy() == nil, Bytes: sizeOf(a.installed.Log.Folder)},
 		Unready: map[string]bool{}, Incidents: map[metrics.Incident]int{},
 	}
 	s.Clients, s.Credentials = a.State.View.Size()

@@ -33,8 +33,9 @@ type Endpoint struct{ API, Name string }
 
 // Options are what [New] needs. The zero value works.
 type Options struct {
-	Detections []string // names of those that there are
-	Series     int      // kinds of requests that are counted apart, at most; 0: 50,000
+	Detections []Incident // those that there are, with their severity
+	Started    time.Time  // when the first configuration was put in force
+	Series     int        // kinds of requests that are counted apart, at most; 0: 50,000
 }
 
 const defaultSeries = 50_000
@@ -79,10 +80,17 @@ func New(o Options) *Metrics {
 		written:  prometheus.NewCounter(prometheus.CounterOpts{Name: "pavise_events_written_total", Help: "Events that were written to the log, those that stand for several as one."}),
 		reloaded: gaugeOf("pavise_configuration_last_reload_timestamp_seconds", "When a configuration was last put in force, or refused."),
 		methods:  methods(), decisions: decisions(), codes: codes(), steps: steps(), actions: acts(), granted: grants(),
-		severities: severities(), detections: wordsOf(o.Detections...),
+		severities: severities(), detections: wordsOf(),
+	}
+	for _, d := range o.Detections {
+		m.detections[d.Detection] = d.Detection
+		m.alerts.of(d.Detection, m.severities.of(d.Severity)).Add(0) // so that the first one is an increase
 	}
 	m.wellReloaded = gaugeOf("pavise_configuration_last_reload_successful", "Whether the last configuration that was read is in force (1), or the one before it still is (0).")
 	m.wellReloaded.Set(1)
+	if !o.Started.IsZero() {
+		m.reloaded.Set(secondsOf(o.Started))
+	}
 	parts := histograms("pavise_part_duration_seconds", "What each part of the path took, before the upstream.", partBuckets(), "part")
 	for p := range m.parts {
 		m.parts[p] = newHistogram(parts.WithLabelValues(audit.Part(p).String()), partBuckets())
@@ -162,12 +170,14 @@ func (m *Metrics) reload(e *audit.Event) {
 	if e.Action != "reload" && e.Action != "reload_refused" {
 		return
 	}
-	m.reloaded.Set(float64(e.Time.UnixNano()) / float64(time.Second))
+	m.reloaded.Set(secondsOf(e.Time))
 	m.wellReloaded.Set(0)
 	if e.Action == "reload" {
 		m.wellReloaded.Set(1)
 	}
 }
+
+func secondsOf(t time.Time) float64 { return float64(t.UnixNano()) / float64(time.Second) }
 
 // request counts a request. What stands for many refusals has no durations of its own, and that
 // of an upgraded connection says how long somebody stayed, not how quick anything was.

@@ -54,7 +54,7 @@ func accepted() *audit.Event {
 }
 
 func TestCountsWhatEventsSay(t *testing.T) {
-	m := counting(metrics.Options{Detections: []string{"guessing"}})
+	m := counting(metrics.Options{Detections: []metrics.Incident{{Detection: "guessing", Severity: "high"}}})
 	m.See(1, accepted())
 	m.See(2, accepted())
 	for i, e := range []audit.Event{
@@ -156,7 +156,7 @@ func TestAHostileFloodAddsNoSeries(t *testing.T) {
 
 // Every text of an event is marked but for the words that labels may have.
 func TestNothingOfTheCallerIsALabel(t *testing.T) {
-	m := counting(metrics.Options{Detections: []string{"guessing"}})
+	m := counting(metrics.Options{Detections: []metrics.Incident{{Detection: "guessing", Severity: "high"}}})
 	for _, class := range []audit.Class{audit.Request, audit.Connection, audit.Admin, audit.Grant, audit.Detection, audit.System} {
 		var e audit.Event
 		v := reflect.ValueOf(&e).Elem()
@@ -271,7 +271,7 @@ func TestHistogramsNameRequestsAsExamples(t *testing.T) {
 
 // A kind of event that was seen before needs no memory.
 func TestSeeNeedsNoMemory(t *testing.T) {
-	m := counting(metrics.Options{Detections: []string{"guessing"}})
+	m := counting(metrics.Options{Detections: []metrics.Incident{{Detection: "guessing", Severity: "high"}}})
 	for name, e := range map[string]*audit.Event{
 		"request": accepted(),
 		"fault":   {Class: audit.Connection, Decision: audit.Refused, Step: "tls", Code: "tls_version"},
