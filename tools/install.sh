@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 # command:package
 wanted=(curl:curl openssl:openssl chromium:chromium nginx:nginx haproxy:haproxy wrk:wrk slowhttptest:slowhttptest sqlmap:sqlmap ffuf:ffuf testssl:testssl.sh python3:python3 node:nodejs npm:npm rsyslogd:rsyslog prometheus-alertmanager:prometheus-alertmanager)
+wanted=(curl:curl openssl:openssl chromium:chromium nginx:nginx haproxy:haproxy wrk:wrk slowhttptest:slowhttptest sqlmap:sqlmap ffuf:ffuf testssl:testssl.sh python3:python3 node:nodejs npm:npm rsyslogd:rsyslog promtool:prometheus)
 missing=()
 for pair in "${wanted[@]}"; do
 	PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
