@@ -5,8 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # command:package
-wanted=(curl:curl openssl:openssl chromium:chromium nginx:nginx haproxy:haproxy wrk:wrk slowhttptest:slowhttptest sqlmap:sqlmap ffuf:ffuf testssl:testssl.sh python3:python3 node:nodejs npm:npm rsyslogd:rsyslog prometheus-alertmanager:prometheus-alertmanager)
-wanted=(curl:curl openssl:openssl chromium:chromium nginx:nginx haproxy:haproxy wrk:wrk slowhttptest:slowhttptest sqlmap:sqlmap ffuf:ffuf testssl:testssl.sh python3:python3 node:nodejs npm:npm rsyslogd:rsyslog promtool:prometheus)
+wanted=(curl:curl openssl:openssl chromium:chromium nginx:nginx haproxy:haproxy wrk:wrk slowhttptest:slowhttptest sqlmap:sqlmap ffuf:ffuf testssl:testssl.sh python3:python3 node:nodejs npm:npm rsyslogd:rsyslog prometheus-alertmanager:prometheus-alertmanager promtool:prometheus)
 missing=()
 for pair in "${wanted[@]}"; do
 	PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")

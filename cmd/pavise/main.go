@@ -73,10 +73,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 	})
 	root.AddCommand(
 		demoCommand(), adviseCommand(), initCommand(), serveCommand(), checkCommand(), schemaCommand(),
-		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), quotaCommand(), reloadCommand(), statusCommand(),
-		demoCommand(), initCommand(), serveCommand(), checkCommand(), schemaCommand(),
-		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), suspendCommand(), unsuspendCommand(), quotaCommand(), reloadCommand(), statusCommand(),
-		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), quotaCommand(), reloadCommand(), statusCommand(), metricsCommand(),
+		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), suspendCommand(), unsuspendCommand(), quotaCommand(), reloadCommand(), statusCommand(), metricsCommand(),
 		callCommand(), tokenCommand(), explainCommand(), reviewCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
 	)
 	refuseUnknown(root)

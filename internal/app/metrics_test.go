@@ -16,8 +16,8 @@ import (
 	"pavise.dev/pavise/audit"
 )
 
-// watching is an installation with a listener for those who watch.
-func watching(t *testing.T, metrics, more string, beside map[string]string) (*App, *Server, *told) {
+// scraped is an installation with a listener for those who watch.
+func scraped(t *testing.T, metrics, more string, beside map[string]string) (*App, *Server, *told) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range beside {
@@ -67,7 +67,7 @@ func ask(t *testing.T, c *http.Client, url, token string) (status int, text stri
 }
 
 func TestTheGatewayCountsWhatItDoes(t *testing.T) {
-	a, s, _ := watching(t, `"127.0.0.1:0"`, "\nlog: {detections: true}\n", nil)
+	a, s, _ := scraped(t, `"127.0.0.1:0"`, "", nil)
 	for range 3 {
 		a.Handler().ServeHTTP(discard{}, requestOf(t, "/v1/nothing"))
 	}
@@ -113,7 +113,7 @@ func requestOf(t *testing.T, path string) *http.Request {
 
 // Whoever spreads requests must learn of the end while the gateway still answers.
 func TestReadyzSaysThatItEndsAsSoonAsItDoes(t *testing.T) {
-	_, s, _ := watching(t, `"127.0.0.1:0"`, "", nil)
+	_, s, _ := scraped(t, `"127.0.0.1:0"`, "", nil)
 	r := &Running{app: s.app, server: s, admin: nobodyServes{}}
 	url := "http://" + s.Metrics.String()
 	if status, text := ask(t, http.DefaultClient, url+"/readyz", ""); status != http.StatusOK {
@@ -176,7 +176,7 @@ func TestAGatewayThatCannotRecordIsNotReady(t *testing.T) {
 // certificate of the CA, and takes the token's successor without a restart.
 func TestOverTLSWithATokenOrACertificate(t *testing.T) {
 	first, second := strings.Repeat("1", 32), strings.Repeat("2", 32)
-	a, s, heard := watching(t, `{address: "127.0.0.1:0", host: 127.0.0.1, token_file: token}`, "", map[string]string{"token": first + "\n"})
+	a, s, heard := scraped(t, `{address: "127.0.0.1:0", host: 127.0.0.1, token_file: token}`, "", map[string]string{"token": first + "\n"})
 	ca, err := os.ReadFile(filepath.Join(a.installed.State.Folder, "local-ca", "ca.pem"))
 	if err != nil {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ func steps() words { return wordsOf("limit", "tls", "http1", "http2", "plain", "
 func codes() words {
 	return wordsOf(
 		// shield/code.go
-		"honeypot", "missing_credential", "invalid_credential", "expired_credential", "revoked_credential", "malformed_credential",
+		"honeypot", "missing_credential", "invalid_credential", "expired_credential", "revoked_credential", "suspended_credential", "malformed_credential",
 		"exposed_credential", "invalid_signature", "invalid_digest", "stale_request", "replayed_request", "step_up", "nonce_required",
 		"unbound_credential", "mixed_identities", "forbidden_network", "disabled_client", "unknown_host", "misdirected", "invalid_path",
 		"invalid_query", "invalid_header", "invalid_method", "tls_required", "unknown_endpoint", "method_not_allowed", "endpoint_sunset",
@@ -70,9 +70,9 @@ func codes() words {
 // acts are those that an administrator, or a reload, can do.
 func acts() words {
 	return wordsOf(
-		"authority.init", "authority.revoke", "authority.rotate", "certificate.enrolment", "certificate.enrolment_withdraw", "certificate.issue",
+		"alert.silence", "alert.test", "alert.unsilence", "authority.init", "authority.revoke", "authority.rotate", "certificate.enrolment", "certificate.enrolment_withdraw", "certificate.issue",
 		"certificate.renew", "client.create", "client.update", "client.disable", "client.enable", "client.invite", "client.invite_withdraw",
-		"client.register", "client.revoke", "configuration.reload", "credential.create", "credential.revoke", "credential.rotate", "revoke",
+		"client.register", "client.revoke", "client.test", "client.test_end", "configuration.reload", "credential.create", "credential.revoke", "credential.rotate", "credential.suspend", "credential.unsuspend", "log.erasure", "revoke",
 		"grant.revoke", "keys.rewrap", "keys.rotate", "log.export_chain_key", "network.block", "network.unblock", "quota.reset", "reload",
 		"reload_refused", "request", "signing_key.create", "signing_key.remove", "signing_key.rotate", "token.inspect", "token.revoke",
 		"user.change", "user.create", "user.delete", "user.disable", "user.enable", "user.end_sessions", "user.join", "user.part",
