@@ -47,7 +47,6 @@ type server struct {
 	pool    *x509.CertPool
 	config  *tls.Config
 	smtp    *smtp.Server
-	done    chan struct{}
 
 	mu       sync.Mutex
 	mode     sinktest.Mode
