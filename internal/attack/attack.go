@@ -23,6 +23,8 @@ package attack
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"net/http"
 
 	"pavise.dev/pavise/internal/finding"
@@ -61,6 +63,10 @@ type Case struct {
 	Try func(ctx context.Context, s *Session) error
 }
 
+// ErrNotHere is the error of a case for which there is nothing to try at this target, which is
+// told by another case.
+var ErrNotHere = errors.New("there is nothing to try here")
+
 // Plan is what is tried, in order.
 type Plan struct {
 	Cases []Case
@@ -83,6 +89,10 @@ func (p *Plan) Rules() (rules []finding.Rule) {
 type User struct {
 	Name string
 	Sign func(*http.Request) error // adds the credential; nil: there is none
+
+	// Certificate is shown to a target that asks for one; nil: that of the prober is, if it
+	// has one.
+	Certificate *tls.Certificate
 }
 
 // Nobody sends no credential.

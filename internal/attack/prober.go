@@ -24,6 +24,10 @@ type Settings struct {
 	// Certificate is shown to a target that asks for one; nil: none is.
 	Certificate *tls.Certificate
 
+	// Paste is what a command to paste needs besides the request, to reach the target:
+	// --cacert 'ca.pem'.
+	Paste string
+
 	PerSecond int           // requests at most; 0: 50
 	Most      int64         // requests of the whole run; 0: 100,000
 	Timeout   time.Duration // of one request; 0: 10 s
@@ -46,8 +50,9 @@ type Prober struct {
 	client *http.Client
 	sent   atomic.Int64
 
-	mu   sync.Mutex
-	next time.Time // when the next request may leave
+	mu     sync.Mutex
+	next   time.Time // when the next request may leave
+	others map[*tls.Certificate]*http.Client
 }
 
 // Answer is what came back.
@@ -86,15 +91,19 @@ func NewProber(ctx context.Context, s Settings) (*Prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Prober{scope: scope, s: s}
-	p.client = &http.Client{
+	p := &Prober{scope: scope, s: s, others: map[*tls.Certificate]*http.Client{}}
+	p.client = p.newClient(s.Certificate)
+	return p, nil
+}
+
+func (p *Prober) newClient(certificate *tls.Certificate) *http.Client {
+	return &http.Client{
 		Transport: &http.Transport{
-			DialContext: scope.dial, TLSClientConfig: p.tls(), MaxResponseHeaderBytes: maxHead, DisableCompression: true,
-			ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 8, TLSHandshakeTimeout: s.Timeout,
+			DialContext: p.scope.dial, TLSClientConfig: p.tls(certificate), MaxResponseHeaderBytes: maxHead, DisableCompression: true,
+			ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 8, TLSHandshakeTimeout: p.s.Timeout,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return p, nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -108,13 +117,17 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (p *Prober) tls() *tls.Config {
+func (p *Prober) tls(certificate *tls.Certificate) *tls.Config {
 	config := &tls.Config{RootCAs: p.s.Roots, MinVersion: tls.VersionTLS12}
-	if p.s.Certificate != nil {
-		config.Certificates = []tls.Certificate{*p.s.Certificate}
+	if certificate != nil {
+		// Sent whichever authorities the server names: what is behind it may have others.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
 	return config
 }
+
+// Roots are the authorities that the target's certificate is held to; nil: the system's.
+func (p *Prober) Roots() *x509.CertPool { return p.s.Roots }
 
 // Scope is where it sends to.
 func (p *Prober) Scope() *Scope { return p.scope }
@@ -123,10 +136,61 @@ func (p *Prober) Scope() *Scope { return p.scope }
 func (p *Prober) Sent() int64 { return p.sent.Load() }
 
 // Close ends idle connections.
-func (p *Prober) Close() { p.client.CloseIdleConnections() }
+func (p *Prober) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.client.CloseIdleConnections()
+	for _, client := range p.others {
+		client.CloseIdleConnections()
+	}
+}
 
 // Send sends a request that is in scope.
 func (p *Prober) Send(r *http.Request) (*Answer, error) { return p.send(p.client, r) }
+
+// SendWith sends a request over connections of their own, for which another certificate is
+// shown.
+func (p *Prober) SendWith(certificate *tls.Certificate, r *http.Request) (*Answer, error) {
+	p.mu.Lock()
+	client := p.others[certificate]
+	if client == nil {
+		client = p.newClient(certificate)
+		p.others[certificate] = client
+	}
+	p.mu.Unlock()
+	return p.send(client, r)
+}
+
+// Pause waits, as long as a target asks for before the next request.
+func (p *Prober) Pause(ctx context.Context, d time.Duration) error { return p.s.Wait(ctx, d) }
+
+// Burst sends many requests as fast as they go, width at a time: only for cases that demand
+// [Floods]. The answers are those that came; what did not is left out.
+func (p *Prober) Burst(requests []*http.Request, width int) (answers []*Answer) {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	next := make(chan *http.Request)
+	for range width {
+		all.Go(func() {
+			for r := range next {
+				if p.sent.Add(1) > p.s.Most || !p.scope.Allows(r.URL) {
+					continue
+				}
+				if a, err := p.exchange(p.client, r); err == nil {
+					mu.Lock()
+					answers = append(answers, a)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, r := range requests {
+		next <- r
+	}
+	close(next)
+	all.Wait()
+	return answers
+}
 
 func (p *Prober) send(client *http.Client, r *http.Request) (*Answer, error) {
 	if !p.scope.Allows(r.URL) {
@@ -135,6 +199,10 @@ func (p *Prober) send(client *http.Client, r *http.Request) (*Answer, error) {
 	if err := p.admit(r.Context()); err != nil {
 		return nil, err
 	}
+	return p.exchange(client, r)
+}
+
+func (p *Prober) exchange(client *http.Client, r *http.Request) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), p.s.Timeout)
 	defer cancel()
 	began := p.s.Now()
@@ -181,6 +249,27 @@ func (p *Prober) Raw(ctx context.Context, protocols []string, text []byte) (answ
 	if err != nil {
 		return nil, false, err
 	}
+	return talk(ctx, conn, text)
+}
+
+// Plain sends bytes without TLS, to the target's port, or to port 80 of a target at port 443:
+// what answers a browser that was told only the name.
+func (p *Prober) Plain(ctx context.Context, text []byte) (answer []byte, port string, err error) {
+	if err := p.admit(ctx); err != nil {
+		return nil, "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.s.Timeout)
+	defer cancel()
+	conn, port, err := p.scope.dialPlain(ctx)
+	if err != nil {
+		return nil, port, fmt.Errorf("connect to the target: %w", err)
+	}
+	answer, _, err = talk(ctx, conn, text)
+	return answer, port, err
+}
+
+// talk sends bytes and returns what comes back.
+func talk(ctx context.Context, conn net.Conn, text []byte) (answer []byte, closed bool, err error) {
 	defer func() { _ = conn.Close() }()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
@@ -214,7 +303,7 @@ func (p *Prober) connect(ctx context.Context, protocols []string) (net.Conn, err
 	if p.scope.base.Scheme != "https" {
 		return conn, nil
 	}
-	config := p.tls()
+	config := p.tls(p.s.Certificate)
 	config.NextProtos, config.ServerName = protocols, p.scope.base.Hostname()
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {

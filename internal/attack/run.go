@@ -16,7 +16,7 @@ type Outcome string
 const (
 	Held    Outcome = "held"    // nothing was wrong
 	Fell    Outcome = "fell"    // something was found
-	Skipped Outcome = "skipped" // it demands what was not allowed
+	Skipped Outcome = "skipped" // it demands what was not allowed, or there is nothing to try
 	Unsure  Outcome = "unsure"  // it could not be carried out
 )
 
@@ -102,7 +102,7 @@ func (r *run) one(ctx context.Context, c *Case) entry {
 	switch {
 	case len(s.found) > 0:
 		e.Outcome = Fell
-	case errors.Is(err, ErrOutside):
+	case errors.Is(err, ErrOutside), errors.Is(err, ErrNotHere):
 		e.Outcome = Skipped
 	case err != nil:
 		e.Outcome, e.Why = Unsure, s.masked(err.Error())

@@ -91,6 +91,22 @@ func (s *Scope) dial(ctx context.Context, network, address string) (net.Conn, er
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
+	return s.dialPort(ctx, network, port)
+}
+
+// dialPlain connects to where the target would answer without TLS.
+func (s *Scope) dialPlain(ctx context.Context) (conn net.Conn, port string, err error) {
+	if _, port, err = net.SplitHostPort(s.host); err != nil {
+		return nil, "", fmt.Errorf("connect to %s: %w", s.host, err)
+	}
+	if port == "443" {
+		port = "80"
+	}
+	conn, err = s.dialPort(ctx, "tcp", port)
+	return conn, port, err
+}
+
+func (s *Scope) dialPort(ctx context.Context, network, port string) (net.Conn, error) {
 	var dialer net.Dialer
 	var faults []error
 	for _, addr := range slices.Clone(s.addresses) {

@@ -3,6 +3,7 @@ package attack
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -59,15 +60,37 @@ func (s *Session) As(user *User, r *http.Request) error {
 	return nil
 }
 
-// Secret has a text shown as what it belongs to, wherever it stands: the whole, and without
-// the word of a scheme before it.
+// Secret has a text shown as what it belongs to, wherever it stands; the word of a scheme
+// before it stays, so that what is shown can be filled in again. Of cookies and of HTTP Basic
+// the parts are secret, too.
 func (s *Session) Secret(value, name string) {
 	shown := "<credential of " + name + ">"
-	for _, text := range []string{value, value[strings.IndexByte(value, ' ')+1:]} {
-		if len(text) >= minSecret {
-			s.secrets[text] = shown
+	scheme, rest, ok := strings.Cut(value, " ")
+	if ok && isScheme(scheme) {
+		value = rest
+	}
+	s.Hide(value, shown)
+	if decoded, err := base64.StdEncoding.DecodeString(value); err == nil && strings.EqualFold(scheme, "Basic") {
+		_, password, _ := strings.Cut(string(decoded), ":")
+		s.Hide(password, shown)
+	}
+	for pair := range strings.SplitSeq(value, "; ") {
+		if _, inner, ok := strings.Cut(pair, "="); ok {
+			s.Hide(inner, shown)
 		}
 	}
+}
+
+// Hide has a text shown as another, wherever it stands.
+func (s *Session) Hide(text, shown string) {
+	if len(text) >= minSecret {
+		s.secrets[text] = shown
+	}
+}
+
+// isScheme reports whether a word is the name of a scheme (RFC 9110 §11.1), and no value.
+func isScheme(word string) bool {
+	return word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) && r != '-' })
 }
 
 // minSecret is the shortest text that is taken for a secret: shorter ones stand everywhere.
@@ -80,16 +103,29 @@ func (s *Session) Send(user *User, r *http.Request) (*Answer, error) {
 			return nil, err
 		}
 	}
+	if user != nil && user.Certificate != nil {
+		return s.prober.SendWith(user.Certificate, r)
+	}
 	return s.prober.Send(r)
 }
 
 // Found reports that something is wrong: where, and what was seen. The answer that shows it
 // becomes something to paste; nil: there is none.
 func (s *Session) Found(where string, a *Answer, format string, args ...any) {
-	f := s.rule.At(finding.Place{Path: s.masked(where)}, "%s", s.masked(fmt.Sprintf(format, args...)))
+	proof := ""
 	if a != nil {
-		f.Proof = s.masked(Curl(a.Request))
+		proof = Curl(a.Request)
+		if s.prober.s.Paste != "" && proof != "" {
+			proof += " " + s.prober.s.Paste
+		}
 	}
+	s.FoundBy(where, proof, format, args...)
+}
+
+// FoundBy reports that something is wrong which a command shows that is no request.
+func (s *Session) FoundBy(where, proof, format string, args ...any) {
+	f := s.rule.At(finding.Place{Path: s.masked(where)}, "%s", s.masked(fmt.Sprintf(format, args...)))
+	f.Proof = s.masked(proof)
 	s.found = append(s.found, f)
 }
 
@@ -124,13 +160,20 @@ func Printable(text string) string {
 	}, text)
 }
 
-// Curl writes a request as a command to paste. Its body is shown up to 2 KiB.
+// Curl writes a request as a command to paste. Its body is shown up to 64 KiB.
 func Curl(r *http.Request) string {
 	if r == nil {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "curl -i -X %s %s", quoted(r.Method), quoted(r.URL.String()))
+	b.WriteString("curl -i")
+	if strings.Contains(r.URL.EscapedPath(), "/.") {
+		b.WriteString(" --path-as-is") // curl would walk the way itself
+	}
+	if r.Method == http.MethodHead {
+		b.WriteString(" -I") // with -X HEAD curl waits for a body
+	}
+	fmt.Fprintf(&b, " -X %s %s", quoted(r.Method), quoted(r.URL.String()))
 	names := make([]string, 0, len(r.Header))
 	for name := range r.Header {
 		names = append(names, name)
@@ -145,13 +188,16 @@ func Curl(r *http.Request) string {
 		fmt.Fprintf(&b, " -H %s", quoted("Host: "+r.Host))
 	}
 	if body := bodyOf(r); len(body) > 0 {
-		fmt.Fprintf(&b, " --data-binary %s", quoted(string(body)))
+		if r.Header.Get("Content-Type") == "" {
+			b.WriteString(" -H 'Content-Type:'") // curl would send one by itself
+		}
+		fmt.Fprintf(&b, " --data-raw %s", quoted(string(body))) // --data-binary would read a file where a body begins with @
 	}
 	return b.String()
 }
 
 // maxShown is how much of a body is shown, in bytes.
-const maxShown = 2 << 10
+const maxShown = 64 << 10
 
 func bodyOf(r *http.Request) []byte {
 	if r.GetBody == nil {
