@@ -1,0 +1,98 @@
+package foreign
+
+import (
+	"context"
+
+	"pavise.dev/pavise/internal/attack"
+)
+
+// planner gathers the cases.
+type planner struct {
+	w     *world
+	cases []attack.Case
+}
+
+// all plans every family: what only reads first, what floods last, and before that what changes who
+// users are.
+func (p *planner) all() {
+	p.transport()
+	p.reached()
+	p.headers()
+	p.inventory()
+	p.authentication()
+	p.around()
+	p.tokens()
+	p.objects()
+	p.functions()
+	p.verbose()
+	p.injection()
+	p.reaching()
+	p.content()
+	p.objectsWritten()
+	p.properties()
+	p.floods()
+}
+
+// add plans a case of a rule.
+func (p *planner) add(rule, id string, demands attack.Demand, f func(t *try) error) {
+	p.cases = append(p.cases, attack.Case{
+		ID: rule + " " + id, Rule: ruleOf(rule), Demands: demands,
+		Try: func(ctx context.Context, s *attack.Session) error {
+			t := &try{ctx, s, p.w}
+			if err := t.hide(); err != nil {
+				return err
+			}
+			return f(t)
+		},
+	})
+}
+
+// each plans a case for each operation that a condition holds for.
+func (p *planner) each(rule string, when func(o *operation) bool, f func(t *try, o *operation) error) {
+	for _, o := range p.w.ops {
+		if when(o) {
+			p.add(rule, o.String(), demand(o), func(t *try) error { return f(t, o) })
+		}
+	}
+}
+
+// withGood plans a case for each operation of which a good request is known; where there is none,
+// reached says so.
+func (p *planner) withGood(rule string, when func(o *operation) bool, f func(t *try, o *operation, g *good) error) {
+	p.each(rule, when, func(t *try, o *operation) error {
+		g, err := t.good(o, t.w.caller())
+		if err != nil {
+			if t.ctx.Err() != nil {
+				return err
+			}
+			return attack.ErrNotHere
+		}
+		return f(t, o, g)
+	})
+}
+
+func anything(*operation) bool { return true }
+
+// reached asks each operation for something that it must grant: where it does not, most other
+// cases have nothing to compare with, and this one says so.
+func (p *planner) reached() {
+	p.each("server-error", func(o *operation) bool { return o.method != "DELETE" && !(o.isAdministrative() && p.w.admin == nil) }, func(t *try, o *operation) error {
+		u := t.w.caller()
+		if o.isAdministrative() {
+			u = t.w.admin
+		}
+		g, err := t.good(o, u)
+		if g != nil && g.a != nil && g.a.Status >= 500 && g.a.Status != 503 && g.a.Status != 501 {
+			return t.crashed(o, u, g.d, "a request as the document describes it")
+		}
+		if o.protected && len(t.w.users) == 0 && t.w.admin == nil && g != nil && g.a != nil && (g.a.Status == 401 || g.a.Status == 403) {
+			return nil // it asks for a credential, and there is none
+		}
+		return err
+	})
+}
+
+// rules of a plan are those of its cases.
+func (t *try) found(o *operation, a *attack.Answer, format string, args ...any) {
+	t.s.Found(o.String(), a, format, args...)
+}

@@ -1,0 +1,287 @@
+package foreign
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"pavise.dev/pavise/internal/attack"
+)
+
+// properties sets what is not the caller's to set. It comes late: where it succeeds, the caller is
+// another afterwards, as far as it cannot be put back.
+func (p *planner) properties() {
+	p.withGood("mass-assignment", func(o *operation) bool {
+		return !o.isSafe() && o.method != "DELETE" && isJSONType(o.media) && o.body != nil && !o.isAdministrative()
+	}, (*try).massAssignment)
+}
+
+// answered plans what looks at the properties of answers.
+func (p *planner) answered() {
+	p.withGood("sensitive-data", anything, (*try).sensitive)
+	p.withGood("undeclared-data", func(o *operation) bool { return len(o.answers) > 0 }, (*try).undeclaredData)
+}
+
+// privileged are properties that services set themselves.
+func privileged() map[string]any {
+	return map[string]any{
+		"role": "admin", "roles": []any{"admin"}, "is_admin": true, "isAdmin": true, "admin": true, "is_staff": true, "permissions": []any{"admin"}, "scopes": []any{"admin"},
+		"verified": true, "is_verified": true, "email_verified": true, "emailVerified": true, "approved": true, "status": "approved", "balance": json.Number("7919"), "credit": json.Number("7919"),
+		"price": json.Number("0.01"), "discount": json.Number("99"), "plan": "enterprise", "owner_id": "7919", "tenant_id": "7919", "user_id": "7919",
+	}
+}
+
+// maxSet is how many properties are tried at one operation.
+const maxSet = 40
+
+func (t *try) massAssignment(o *operation, g *good) error {
+	object, isObject := g.d.body.(map[string]any)
+	if !isObject {
+		return attack.ErrNotHere
+	}
+	candidates := t.settable(o, g, object)
+	// A server that keeps whatever it is sent has no properties of its own.
+	free, err := t.keepsAnything(o, g)
+	if err != nil {
+		return err
+	}
+	if !free {
+		for name, v := range privileged() {
+			if candidates[name] == nil && object[name] == nil && len(candidates) < maxSet {
+				candidates[name] = v
+			}
+		}
+	}
+	var set []string
+	var shown *attack.Answer
+	for _, name := range slices.Sorted(maps.Keys(candidates)) {
+		a, err := t.setProperty(o, g, name, candidates[name])
+		if err != nil {
+			return err
+		}
+		if a != nil {
+			set, shown = append(set, name), a
+		}
+	}
+	if len(set) > 0 {
+		t.found(o, shown, "it answers %d and sets what callers do not declare: %s", shown.Status, strings.Join(set, ", "))
+	}
+	return nil
+}
+
+// settable are the properties that the document or the answers have, and callers may not set, each
+// with another value than it has.
+func (t *try) settable(o *operation, g *good, object map[string]any) map[string]any {
+	candidates := map[string]any{}
+	declared, _ := t.w.properties(o.body, 0)
+	for name, p := range declared {
+		if p["readOnly"] == true {
+			candidates[name] = other(t.w.sample(writable(p), 0), p)
+		}
+	}
+	told, _ := t.w.properties(o.answerOf(g.a.Status), 0)
+	answer := answerObject(g.a)
+	for name, v := range answer {
+		if declared[name] != nil && declared[name]["readOnly"] != true || object[name] != nil || changesByItself(name) {
+			continue
+		}
+		switch v.(type) {
+		case map[string]any, []any, nil:
+			continue
+		}
+		candidates[name] = other(v, told[name])
+	}
+	return candidates
+}
+
+// writable is a schema without its readOnly, so that it has a sample.
+func writable(s map[string]any) map[string]any {
+	s = maps.Clone(s)
+	delete(s, "readOnly")
+	return s
+}
+
+// other is a value of the same kind that is not the one that is there.
+func other(v any, s map[string]any) any {
+	if list, _ := s["enum"].([]any); len(list) > 1 {
+		for _, one := range slices.Backward(list) {
+			if one != v {
+				return one
+			}
+		}
+	}
+	switch v := v.(type) {
+	case bool:
+		return !v
+	case json.Number:
+		return json.Number("7919")
+	case string:
+		if strings.EqualFold(v, "user") || strings.EqualFold(v, "customer") || strings.EqualFold(v, "member") {
+			return "admin"
+		}
+		return "pavise-7919"
+	}
+	return "pavise-7919"
+}
+
+func answerObject(a *attack.Answer) map[string]any {
+	object, _ := jsonOf(a).(map[string]any)
+	if inner := onlyObject(object); inner != nil {
+		return inner
+	}
+	return object
+}
+
+func (t *try) keepsAnything(o *operation, g *good) (bool, error) {
+	d := g.d.clone()
+	name := nonsense()
+	put(d.body, []string{name}, "pavise-7919")
+	a, err := t.send(t.w.caller(), d)
+	return err == nil && ok(a) && strings.Contains(string(a.Body), name), err
+}
+
+// setProperty sends one property more, looks whether it is set, and puts back what was there. nil:
+// it is not.
+func (t *try) setProperty(o *operation, g *good, name string, v any) (*attack.Answer, error) {
+	u := t.w.caller()
+	before, known := answerObject(g.a)[name]
+	if known && fmt.Sprint(before) == fmt.Sprint(v) {
+		return nil, nil
+	}
+	d := g.d.clone()
+	put(d.body, []string{name}, v)
+	a, err := t.send(u, d)
+	if err != nil || !ok(a) {
+		return nil, err
+	}
+	set := fmt.Sprint(answerObject(a)[name]) == fmt.Sprint(v)
+	if reader := t.readerOf(o); reader != nil {
+		// What counts is what is read afterwards.
+		r, _ := t.draft(reader, u, 0)
+		r.path = d.path
+		read, err := t.send(u, r)
+		if err != nil {
+			return nil, err
+		}
+		if value, has := answerObject(read)[name]; ok(read) && has {
+			set = fmt.Sprint(value) == fmt.Sprint(v)
+		}
+	}
+	if !set {
+		return nil, nil
+	}
+	if known {
+		put(d.body, []string{name}, before)
+		if _, err := t.send(u, d); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// sensitiveName finds properties that never should be answered.
+func sensitiveName(name string) bool {
+	w := words(name)
+	for _, word := range []string{"password", "passwd", "password_hash", "pwd", "pin", "secret", "secret_key", "client_secret", "private_key", "api_secret", "cvv", "cvc", "ssn", "social_security_number", "card_number", "credit_card", "security_answer", "totp_secret", "mfa_secret", "reset_token"} {
+		if w == word || strings.HasSuffix(w, "_"+word) && word != "pin" {
+			return true
+		}
+	}
+	return false
+}
+
+// sensitiveForms are values that never should be answered, whatever they are called.
+func sensitiveForms() map[string]*regexp.Regexp {
+	return map[string]*regexp.Regexp{
+		"the hash of a password": regexp.MustCompile(`\$(2[aby]|argon2(id|i|d)|scrypt|pbkdf2[a-z0-9-]*|6|5|1)\$[^\s"]{10,}`),
+		"a private key":          regexp.MustCompile(`-----BEGIN ([A-Z]+ )?PRIVATE KEY-----`),
+		"a key of a cloud":       regexp.MustCompile(`\b(AKIA|ASIA)[A-Z0-9]{16}\b`),
+	}
+}
+
+func (t *try) sensitive(o *operation, g *good) error {
+	return t.again(o, g, func(a *attack.Answer) string {
+		var names []string
+		for at, value := range leaves(jsonOf(a)) {
+			name := at[strings.LastIndexByte(at, '/')+1:]
+			if sensitiveName(name) && value != "" && value != "<nil>" && value != "false" && value != "true" && !isMasked(value) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		for what, form := range sensitiveForms() {
+			if form.Match(a.Body) {
+				names = append(names, what)
+			}
+		}
+		slices.Sort(names)
+		return strings.Join(names, ", ")
+	}, "it answers %d with %s")
+}
+
+// isMasked reports whether of a value only a part is shown.
+func isMasked(value string) bool {
+	return strings.Count(value, "*")*2 >= len(value) || strings.Count(value, "X")*2 >= len(value) || strings.Contains(value, "REDACTED") || strings.Contains(value, "•")
+}
+
+// again looks at a good answer, and if something is wrong with it at another one, so that it is no
+// accident.
+func (t *try) again(o *operation, g *good, look func(a *attack.Answer) string, format string) error {
+	if look(g.a) == "" {
+		return nil
+	}
+	a := g.a
+	if o.isSafe() {
+		var err error
+		if a, err = t.send(t.w.caller(), g.d); err != nil {
+			return err
+		}
+	}
+	if what := look(a); what != "" {
+		t.found(o, a, format, a.Status, what)
+	}
+	return nil
+}
+
+func (t *try) undeclaredData(o *operation, g *good) error {
+	return t.again(o, g, func(a *attack.Answer) string {
+		s := o.answerOf(a.Status)
+		if s == nil {
+			return ""
+		}
+		found := map[string]bool{}
+		t.w.undeclaredIn(jsonOf(a), s, "", 0, found)
+		names := slices.Sorted(maps.Keys(found))
+		if len(names) > 8 {
+			names = append(names[:8], "…")
+		}
+		return strings.Join(names, ", ")
+	}, "it answers %d with properties that are not declared: %s")
+}
+
+// undeclaredIn gathers the properties of a value that its schema does not have.
+func (w *world) undeclaredIn(v any, s map[string]any, at string, depth int, found map[string]bool) {
+	if depth > maxDepth || len(found) > maxProperties {
+		return
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		declared, closed := w.properties(s, 0)
+		for name, below := range v {
+			p, has := declared[name]
+			switch {
+			case has:
+				w.undeclaredIn(below, p, at+name+".", depth+1, found)
+			case closed:
+				found[at+name] = true
+			}
+		}
+	case []any:
+		items := w.resolve(w.resolve(s)["items"])
+		for _, below := range v[:min(len(v), 20)] {
+			w.undeclaredIn(below, items, at, depth+1, found)
+		}
+	}
+}

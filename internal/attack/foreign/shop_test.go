@@ -1,0 +1,174 @@
+package foreign_test
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/attack/foreign"
+	"pavise.dev/pavise/internal/attack/vulnerable"
+	"pavise.dev/pavise/internal/attacktest"
+	"pavise.dev/pavise/internal/finding"
+)
+
+const everything = attack.Writes | attack.Destroys | attack.Smuggles | attack.Floods
+
+// clock goes on where somebody waits.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Now()} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Wait(ctx context.Context, d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	return ctx.Err()
+}
+
+// shop is the vulnerable API, listening.
+type shop struct {
+	*httptest.Server
+
+	api    *vulnerable.API
+	clock  *clock
+	tokens map[string]string
+}
+
+func newShop(t *testing.T, faults ...string) *shop {
+	t.Helper()
+	s := &shop{clock: newClock(), tokens: map[string]string{}}
+	var err error
+	if s.api, err = vulnerable.New(s.clock.Now, faults...); err != nil {
+		t.Fatal(err)
+	}
+	s.Server = httptest.NewUnstartedServer(s.api)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Start()
+	t.Cleanup(s.Close)
+	for _, name := range []string{"alice", "bob", "root"} {
+		if s.tokens[name], err = s.api.Token(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func bearer(name, token string) *attack.User {
+	return &attack.User{Name: name, Sign: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer "+token); return nil }}
+}
+
+func (s *shop) target() foreign.Target {
+	return foreign.Target{
+		Document: vulnerable.Document(), Name: "openapi.yaml", Base: true, Allowed: everything,
+		Users: []*attack.User{bearer("alice", s.tokens["alice"]), bearer("bob", s.tokens["bob"])}, Admin: bearer("root", s.tokens["root"]),
+	}
+}
+
+// attackIt runs a plan.
+func attackIt(t *testing.T, address string, c *clock, target foreign.Target) *finding.Report {
+	t.Helper()
+	s := attack.Settings{Target: address}
+	if c != nil {
+		s.Now, s.Wait = c.Now, c.Wait
+	} else {
+		s.PerSecond = 100_000
+	}
+	p, err := attack.NewProber(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	plan, err := foreign.Plan(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := attack.Run(t.Context(), p, plan, attack.Options{Allowed: target.Allowed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func rulesOf(r *finding.Report) (rules []string) {
+	for _, f := range r.Findings {
+		if !slices.Contains(rules, f.Rule) {
+			rules = append(rules, f.Rule)
+		}
+	}
+	slices.Sort(rules)
+	return rules
+}
+
+// TestEachFaultIsFoundAndNothingElse: row 151.
+func TestEachFaultIsFoundAndNothingElse(t *testing.T) {
+	attacktest.Rows(t, 151)
+	for _, f := range vulnerable.Faults() {
+		t.Run(f.Name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t, f.Name)
+			report := attackIt(t, s.URL, s.clock, s.target())
+			if got := rulesOf(report); len(got) != 1 || got[0] != f.Rule {
+				t.Errorf("%s: found %v, want %s", f.What, got, f.Rule)
+				for _, f := range report.Findings {
+					t.Logf("%s at %s: %s", f.Rule, f.Where, f.What)
+				}
+			}
+		})
+	}
+}
+
+// TestTheMendedShopIsClean: the other half of row 151.
+func TestTheMendedShopIsClean(t *testing.T) {
+	attacktest.Rows(t, 151)
+	s := newShop(t)
+	report := attackIt(t, s.URL, s.clock, s.target())
+	for _, f := range report.Findings {
+		t.Errorf("%s at %s: %s\n%s", f.Rule, f.Where, f.What, f.Proof)
+	}
+	t.Log(report.About)
+	for _, note := range report.Notes {
+		t.Log(note)
+	}
+}
+
+func TestAllFaultsAreFoundTogether(t *testing.T) {
+	attacktest.Rows(t, 151)
+	var all []string
+	want := map[string]string{}
+	for _, f := range vulnerable.Faults() {
+		all = append(all, f.Name)
+		want[f.Rule] = f.What
+	}
+	s := newShop(t, all...)
+	report := attackIt(t, s.URL, s.clock, s.target())
+	got := rulesOf(report)
+	for rule, what := range want {
+		if !slices.Contains(got, rule) {
+			t.Errorf("%s is not found: %s", rule, what)
+		}
+	}
+	for _, rule := range got {
+		if want[rule] == "" {
+			t.Errorf("%s is found, and is not on", rule)
+		}
+	}
+	t.Log(report.About)
+	_ = strings.Join(got, " ")
+}

@@ -1,0 +1,353 @@
+package foreign
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise/internal/attack"
+)
+
+// world is what the cases of a run know in common: they are tried one after the other.
+type world struct {
+	*reader
+
+	ops     []*operation
+	users   []*attack.User
+	admin   *attack.User
+	allowed attack.Demand
+
+	goods  map[goodKey]*good
+	things map[*attack.User]map[string][]map[string]any // collection → objects that a user sees
+	single map[*attack.User][]map[string]any            // objects that tell of the user: /me
+	learnt map[*attack.User]bool
+	always *bool // it answers every path
+
+	limited map[string]int // how often an operation asked for a pause
+}
+
+type goodKey struct {
+	op   *operation
+	user *attack.User
+}
+
+// good is a request that a user may send, with its answer.
+type good struct {
+	d   *draft
+	a   *attack.Answer
+	err error
+}
+
+// errNoGood says that no request was found which an operation accepts.
+var errNoGood = errors.New("no request was accepted, so that what is wrong cannot be told from what is right")
+
+// try is one case that is tried.
+type try struct {
+	ctx context.Context
+	s   *attack.Session
+	w   *world
+}
+
+// caller is the first user, or nobody.
+func (w *world) caller() *attack.User {
+	if len(w.users) > 0 {
+		return w.users[0]
+	}
+	if w.admin != nil {
+		return w.admin
+	}
+	return nil
+}
+
+// callers are all users, or nobody.
+func (w *world) callers() []*attack.User {
+	if len(w.users) == 0 {
+		return []*attack.User{w.caller()}
+	}
+	return w.users
+}
+
+// nameOf is what a user is called; nil is nobody.
+func nameOf(u *attack.User) string {
+	if u == nil {
+		return "nobody"
+	}
+	return u.Name
+}
+
+// hide makes the credentials of all users secret in what the case finds.
+func (t *try) hide() error {
+	for _, u := range append(slices.Clone(t.w.users), t.w.admin) {
+		if u == nil || u.Sign == nil {
+			continue
+		}
+		if _, err := t.credential(u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// credential is what signing for a user adds to a request.
+func (t *try) credential(u *attack.User) (http.Header, error) {
+	r, err := t.s.NewRequest(t.ctx, "GET", "/", nil)
+	if err != nil {
+		return nil, err
+	}
+	before := r.Header.Clone()
+	if err := t.s.As(u, r); err != nil {
+		return nil, err
+	}
+	added := http.Header{}
+	for name, values := range r.Header {
+		if !slices.Equal(before[name], values) {
+			added[name] = values
+		}
+	}
+	return added, nil
+}
+
+// A target may ask for a pause before the next request: so long, and so often at one operation.
+const (
+	maxPatience = 90 * time.Second
+	maxPauses   = 3
+)
+
+// send sends a draft as a user; nil: as nobody. A target that asks for a pause is given it.
+func (t *try) send(u *attack.User, d *draft) (*attack.Answer, error) {
+	for {
+		r, err := d.request(t.ctx, t.s)
+		if err != nil {
+			return nil, err
+		}
+		a, err := t.s.Send(u, r)
+		if err != nil || a.Status != http.StatusTooManyRequests && (a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "") {
+			return a, err
+		}
+		if t.w.limited[d.method+" "+d.op.path]++; t.w.limited[d.method+" "+d.op.path] > maxPauses {
+			return a, nil
+		}
+		if err := t.s.Prober().Pause(t.ctx, pauseOf(a)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func pauseOf(a *attack.Answer) time.Duration {
+	seconds, err := strconv.Atoi(a.Header.Get("Retry-After"))
+	if err != nil || seconds < 1 {
+		seconds = 2
+	}
+	return min(time.Duration(seconds)*time.Second, maxPatience)
+}
+
+// get sends a GET for a path as a user.
+func (t *try) get(u *attack.User, path string) (*attack.Answer, error) {
+	return t.send(u, &draft{op: &operation{}, method: "GET", raw: path, header: http.Header{}})
+}
+
+// ok reports whether an answer says that it was done.
+func ok(a *attack.Answer) bool { return a != nil && a.Status >= 200 && a.Status <= 299 }
+
+// refused reports whether an answer says that the caller may not.
+func refused(a *attack.Answer) bool {
+	return a.Status == 401 || a.Status == 403 || a.Status == 404 || a.Status == 407 || a.Status >= 300 && a.Status < 400
+}
+
+// good finds a request that an operation accepts from a user, once.
+func (t *try) good(o *operation, u *attack.User) (*good, error) {
+	key := goodKey{o, u}
+	if known := t.w.goods[key]; known != nil {
+		return known, known.err
+	}
+	g := t.seek(o, u)
+	if t.ctx.Err() != nil {
+		return g, t.ctx.Err()
+	}
+	t.w.goods[key] = g
+	return g, g.err
+}
+
+// maxTries is how many objects an operation is asked for until one is there.
+const maxTries = 3
+
+func (t *try) seek(o *operation, u *attack.User) *good {
+	if demand(o)&^t.w.allowed != 0 {
+		return &good{err: attack.ErrNotHere}
+	}
+	if err := t.learn(u); err != nil && t.ctx.Err() != nil {
+		return &good{err: err}
+	}
+	g := &good{err: errNoGood}
+	for i := range maxTries {
+		d, more := t.draft(o, u, i)
+		a, err := t.send(u, d)
+		if err != nil {
+			return &good{err: err}
+		}
+		if g = (&good{d: d, a: a}); ok(a) {
+			t.w.harvest(o, u, a)
+			return g
+		}
+		g.err = fmt.Errorf("%s as %s answers %d: %w; give examples in the document", o, nameOf(u), a.Status, errNoGood)
+		if !more {
+			break
+		}
+	}
+	return g
+}
+
+// draft makes the request for an operation, with the i-th object of those that a user sees; more
+// is true if there is another.
+func (t *try) draft(o *operation, u *attack.User, i int) (d *draft, more bool) {
+	d = &draft{op: o, method: o.method, path: map[string]string{}, header: http.Header{}, media: o.media}
+	for _, p := range o.parameters {
+		value, others := t.w.valueFor(o, p, u, i)
+		more = more || others
+		switch {
+		case p.in == "path":
+			d.path[p.name] = value
+		case !p.required && p.example == nil:
+		case p.in == "query":
+			d.query = append(d.query, pair{p.name, value})
+		case p.in == "header":
+			d.header.Set(p.name, value)
+		case p.in == "cookie":
+			d.cookie = append(d.cookie, pair{p.name, value})
+		}
+	}
+	for _, name := range unnamed(o) {
+		d.path[name] = "1"
+	}
+	if o.media == "" {
+		return d, more
+	}
+	if d.body = copied(o.example); d.body == nil {
+		d.body = t.w.sample(o.body, 0)
+	}
+	t.w.fillBody(o, u, d.body)
+	return d, more
+}
+
+// unnamed are parameters of a path that the document does not describe.
+func unnamed(o *operation) (names []string) {
+	for part := range strings.SplitSeq(o.path, "{") {
+		name, _, ok := strings.Cut(part, "}")
+		if ok && !slices.ContainsFunc(o.parameters, func(p parameter) bool { return p.in == "path" && p.name == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// valueFor is a value for a parameter: of an object that the user sees, if it names one, or what
+// the document shows.
+func (w *world) valueFor(o *operation, p parameter, u *attack.User, i int) (value string, more bool) {
+	values := w.known(o, p.name, p.in, u)
+	if len(values) > 0 && (p.in == "path" || p.example == nil) {
+		return values[min(i, len(values)-1)], i+1 < len(values)
+	}
+	if p.example != nil {
+		return fmt.Sprint(p.example), false
+	}
+	if v := w.sample(p.schema, 0); v != nil {
+		if list, isList := v.([]any); isList {
+			v = ""
+			if len(list) > 0 {
+				v = list[0]
+			}
+		}
+		return fmt.Sprint(v), false
+	}
+	return "1", false
+}
+
+// fillBody puts the names of the user's own objects where a body names one.
+func (w *world) fillBody(o *operation, u *attack.User, body any) {
+	object, _ := body.(map[string]any)
+	for name, v := range object {
+		if _, isText := v.(string); !isText || !namesObject(name) {
+			continue
+		}
+		if values := w.known(o, name, "body", u); len(values) > 0 {
+			object[name] = values[0]
+		}
+	}
+}
+
+// demand is what an operation does.
+func demand(o *operation) attack.Demand {
+	switch {
+	case o.isSafe():
+		return 0
+	case o.method == "DELETE":
+		return attack.Destroys
+	}
+	return attack.Writes
+}
+
+// learn asks all operations that only read what a user sees.
+func (t *try) learn(u *attack.User) error {
+	if t.w.learnt[u] {
+		return nil
+	}
+	if t.w.learnt == nil {
+		t.w.learnt = map[*attack.User]bool{}
+	}
+	t.w.learnt[u] = true
+	for _, o := range t.w.ops {
+		if o.method != "GET" || o.deprecated {
+			continue
+		}
+		if _, err := t.good(o, u); t.ctx.Err() != nil {
+			t.w.learnt[u] = false
+			return err
+		}
+	}
+	return nil
+}
+
+// answersAlways reports whether the target answers paths that there cannot be.
+func (t *try) answersAlways() (bool, error) {
+	if t.w.always != nil {
+		return *t.w.always, nil
+	}
+	for _, u := range []*attack.User{nil, t.w.caller()} {
+		a, err := t.get(u, "/"+nonsense())
+		if err != nil {
+			return false, err
+		}
+		if ok(a) {
+			yes := true
+			t.w.always = &yes
+			return true, nil
+		}
+	}
+	no := false
+	t.w.always = &no
+	return false, nil
+}
+
+// nonsense is a word that nobody else uses.
+func nonsense() string { return "pavise" + strings.ToLower(rand.Text())[:12] }
+
+// jsonOf reads a JSON answer.
+func jsonOf(a *attack.Answer) any {
+	if a == nil || a.Cut || len(a.Body) == 0 || (a.Body[0] != '{' && a.Body[0] != '[') {
+		return nil
+	}
+	var v any
+	decoder := json.NewDecoder(strings.NewReader(string(a.Body)))
+	decoder.UseNumber()
+	if decoder.Decode(&v) != nil {
+		return nil
+	}
+	return v
+}
