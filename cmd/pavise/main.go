@@ -2,7 +2,7 @@
 //
 // Exit codes: 0 done; 1 it did not work; 2 the command line or the configuration
 // is wrong; 3 refused: by the gateway for `call`, by an authorization server, by a rule for administration
-// and for `explain --as`.
+// and for `explain --as`; for `attack`, the target cannot be reached.
 package main
 
 import (
@@ -74,6 +74,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 	root.AddCommand(
 		demoCommand(), adviseCommand(), initCommand(), serveCommand(), checkCommand(), schemaCommand(),
 		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), suspendCommand(), unsuspendCommand(), quotaCommand(), reloadCommand(), statusCommand(), metricsCommand(),
+		demoCommand(), initCommand(), serveCommand(), checkCommand(), attackCommand(), schemaCommand(),
+		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), quotaCommand(), reloadCommand(), statusCommand(),
 		callCommand(), tokenCommand(), explainCommand(), reviewCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
 	)
 	refuseUnknown(root)
@@ -131,12 +133,13 @@ func exitOf(err error) int {
 	var server *oauthclient.Error
 	var badLog *badLogError
 	var p *admin.Problem
+	var unreachable *unreachableError
 	switch {
 	case errors.As(err, &badLog):
 		return exitFailed
 	case errors.As(err, &problems), errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.As(err, &unreachable):
 		return exitRefused
 	case errors.As(err, &server):
 		return exitRefused

@@ -71,6 +71,8 @@ var ErrNotHere = errors.New("there is nothing to try here")
 type Plan struct {
 	Cases []Case
 	Notes []string // what could not be planned, and why
+
+	Partial string // why much is not tried at all; empty: it is
 }
 
 // Rules are those that the plan asks, each once.

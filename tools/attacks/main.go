@@ -35,6 +35,7 @@ var notDue = []struct {
 	{141, 142, "administrators' roles and review"},
 	{146, 148, "sinks (watching)"},
 	{151, 155, "the penetration test"},
+	{146, 149, "sinks and detections (watching)"},
 	{167, 167, "backups of many nodes"},
 }
 

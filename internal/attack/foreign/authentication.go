@@ -77,7 +77,17 @@ func (t *try) closed(o *operation, u *attack.User) (*good, bool, error) {
 		return nil, false, err
 	}
 	a, err := t.send(nil, g.d)
-	return g, err == nil && (a.Status == 401 || a.Status == 403), err
+	if err != nil || a.Status != 401 && a.Status != 403 {
+		return g, false, err
+	}
+	if o.isSafe() { // what is there may have changed since
+		fresh, err := t.send(u, g.d)
+		if err != nil || !ok(fresh) {
+			return g, false, err
+		}
+		g.a = fresh
+	}
+	return g, true, nil
 }
 
 func (t *try) wrongCredential(o *operation) error {

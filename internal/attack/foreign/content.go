@@ -3,7 +3,6 @@ package foreign
 import (
 	"bytes"
 	"strings"
-
 )
 
 // content looks at how bodies are read.
@@ -98,4 +97,3 @@ func (t *try) twice(o *operation, g *good) error {
 	}
 	return nil
 }
-

@@ -23,9 +23,12 @@
 package foreign
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -56,7 +59,7 @@ func Plan(t Target) (*attack.Plan, error) {
 	w := &world{
 		reader: &reader{document: document, outside: map[string]bool{}, base: t.Base}, users: t.Users, admin: t.Admin, allowed: t.Allowed,
 		goods: map[goodKey]*good{}, things: map[*attack.User]map[string][]map[string]any{}, single: map[*attack.User][]map[string]any{},
-		limited: map[string]int{},
+		limited: map[string]int{}, injected: map[string]bool{}, forged: map[string]bool{}, forms: newForms(),
 	}
 	w.ops = w.operations()
 	if len(w.ops) == 0 {
@@ -89,4 +92,22 @@ func (w *world) notes() (all []string) {
 		all = append(all, fmt.Sprintf("the document describes more than %d operations: the rest is not looked at", maxOperations))
 	}
 	return all
+}
+
+// ErrCertificate is the error of a target whose certificate cannot be verified.
+var ErrCertificate = errors.New("the target's certificate cannot be verified")
+
+// Reach asks the target once, without a credential, and says why that cannot be done.
+func Reach(ctx context.Context, p *attack.Prober) error {
+	base := p.Scope().Base()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String()+"/", nil)
+	if err != nil {
+		return fmt.Errorf("ask the target: %w", err)
+	}
+	r.Header.Set("User-Agent", "pavise-attack")
+	_, err = p.Send(r)
+	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad {
+		return errors.Join(ErrCertificate, err)
+	}
+	return err
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"pavise.dev/pavise/internal/attack"
@@ -77,17 +76,12 @@ func (t *try) contentType(o *operation, g *good) error {
 	}, "it answers %d with %s")
 }
 
-// isSession reports whether a cookie of this name holds a session.
-func isSession(name string) bool {
-	return regexp.MustCompile(`(?i)sess|sid$|^sid|auth|token|jwt|login|user|remember`).MatchString(name)
-}
-
 func (t *try) cookies(o *operation, g *good) error {
 	secure := t.s.Prober().Scope().Base().Scheme == "https"
 	return t.again(o, g, func(a *attack.Answer) string {
 		response := http.Response{Header: a.Header}
 		for _, c := range response.Cookies() {
-			if !isSession(c.Name) || c.MaxAge < 0 || c.Value == "" {
+			if !t.w.forms.session.MatchString(c.Name) || c.MaxAge < 0 || c.Value == "" {
 				continue
 			}
 			var lacks []string
@@ -108,15 +102,13 @@ func (t *try) cookies(o *operation, g *good) error {
 	}, "it answers %d with %s")
 }
 
-
-
 func (t *try) versions() error {
 	a, err := t.get(t.w.caller(), "/"+nonsense())
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{"Server", "X-Powered-By", "X-Aspnet-Version", "X-Aspnetmvc-Version", "X-Generator", "X-Runtime-Version"} {
-		if value := a.Header.Get(name); versionIn().MatchString(value) {
+		if value := a.Header.Get(name); t.w.forms.version.MatchString(value) {
 			t.s.Found("every answer", a, "it answers %d with %s: %s", a.Status, name, value)
 			return nil
 		}
@@ -139,9 +131,4 @@ func (t *try) hsts() error {
 		t.s.Found("every answer", a, "it answers %d without Strict-Transport-Security", a.Status)
 	}
 	return nil
-}
-
-// versionIn finds the version of a program: nginx/1.26.3.
-func versionIn() *regexp.Regexp {
-	return regexp.MustCompile(`[A-Za-z][\w.-]*/\d+\.\d+|^\d+\.\d+\.\d+`)
 }

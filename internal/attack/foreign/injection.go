@@ -3,7 +3,6 @@ package foreign
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -52,11 +51,6 @@ func (t *try) with(g *good, s slot, v any) (*attack.Answer, error) {
 	return t.send(t.w.caller(), d)
 }
 
-// databaseErrors are what databases and their drivers say of a query that is none.
-func databaseErrors() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)you have an error in your sql syntax|syntax error at or near|unterminated quoted string|unrecognized token: |near ".{0,20}": syntax error|SQLITE_ERROR|ORA-\d{5}|quoted string not properly terminated|unclosed quotation mark|PG::SyntaxError|SQLSTATE\[|psycopg2\.|SQLException|com\.mysql\.jdbc|MongoServerError|MongoError|ODBC SQL Server Driver|Microsoft OLE DB|pq: syntax error`)
-}
-
 // sql looks for values that are part of a query: by what the database says of a lone quote, and by
 // conditions that are true and false.
 func (t *try) sql(o *operation, g *good, s slot) (bool, error) {
@@ -68,13 +62,14 @@ func (t *try) sql(o *operation, g *good, s slot) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	forms := databaseErrors()
+	forms := t.w.forms.database
 	if forms.Match(quote.Body) && !forms.Match(base.Body) {
 		whole, err := t.with(g, s, s.value+"''")
 		if err != nil {
 			return false, err
 		}
 		if !forms.Match(whole.Body) {
+			t.w.injected[o.String()] = true
 			t.found(o, quote, "it answers %d with what a database says to a quote in %s, and not to two", quote.Status, s)
 			return true, nil
 		}
@@ -238,13 +233,8 @@ func (t *try) templates(o *operation, g *good, s slot) (bool, error) {
 	return false, nil
 }
 
-// everybodysFiles are what files look like that every machine has.
-func everybodysFiles() *regexp.Regexp {
-	return regexp.MustCompile(`root:[^:\n]*:0:0:|; for 16-bit app support|\[boot loader\]|\[fonts\]\s`)
-}
-
 func (t *try) traversal(o *operation, g *good, s slot) (bool, error) {
-	forms := everybodysFiles()
+	forms := t.w.forms.files
 	if forms.Match(g.a.Body) {
 		return false, nil
 	}

@@ -116,7 +116,9 @@ func versionOf(path string) int {
 func (t *try) oldVersion(o *operation, g *good) error {
 	now := versionOf(o.path)
 	path := g.d.target()
-	in := func(version string) string { return strings.Replace(path, fmt.Sprintf("/v%d/", now), "/"+version+"/", 1) }
+	in := func(version string) string {
+		return strings.Replace(path, fmt.Sprintf("/v%d/", now), "/"+version+"/", 1)
+	}
 	if in("v97") == path {
 		return attack.ErrNotHere
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -193,15 +192,6 @@ func sensitiveName(name string) bool {
 	return false
 }
 
-// sensitiveForms are values that never should be answered, whatever they are called.
-func sensitiveForms() map[string]*regexp.Regexp {
-	return map[string]*regexp.Regexp{
-		"the hash of a password": regexp.MustCompile(`\$(2[aby]|argon2(id|i|d)|scrypt|pbkdf2[a-z0-9-]*|6|5|1)\$[^\s"]{10,}`),
-		"a private key":          regexp.MustCompile(`-----BEGIN ([A-Z]+ )?PRIVATE KEY-----`),
-		"a key of a cloud":       regexp.MustCompile(`\b(AKIA|ASIA)[A-Z0-9]{16}\b`),
-	}
-}
-
 func (t *try) sensitive(o *operation, g *good) error {
 	return t.again(o, g, func(a *attack.Answer) string {
 		var names []string
@@ -211,7 +201,7 @@ func (t *try) sensitive(o *operation, g *good) error {
 				names = append(names, name)
 			}
 		}
-		for what, form := range sensitiveForms() {
+		for what, form := range t.w.forms.sensitive {
 			if form.Match(a.Body) {
 				names = append(names, what)
 			}

@@ -2,7 +2,6 @@ package foreign
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -48,7 +47,7 @@ func (t *try) fetches(o *operation, g *good, s slot) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if strings.Contains(string(fetched.Body), page) && !strings.Contains(string(control.Body), page) {
+		if page = plainly(page); strings.Contains(plainly(string(fetched.Body)), page) && !strings.Contains(plainly(string(control.Body)), page) {
 			t.found(o, fetched, "it answers %d with what stands at %s, named in %s", fetched.Status, own, s)
 			return true, nil
 		}
@@ -56,9 +55,14 @@ func (t *try) fetches(o *operation, g *good, s slot) (bool, error) {
 	return t.connects(o, g, s)
 }
 
-// refusedConnections is what programs say of an address where nobody listens.
-func refusedConnections() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)connection refused|ECONNREFUSED|actively refused|connect: cannot assign`)
+// plainly is a text without what changes when it is quoted.
+func plainly(text string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("\"'\\ \t\r\n", r) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // connects looks for what is said of an address where nobody listens, and not of a text that is none;
@@ -68,7 +72,7 @@ func (t *try) connects(o *operation, g *good, s slot) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	forms := refusedConnections()
+	forms := t.w.forms.connection
 	if forms.Match(a.Body) && !forms.Match(g.a.Body) {
 		control, err := t.with(g, s, "pavise-attack:no-address")
 		if err == nil && !forms.Match(control.Body) {
@@ -101,7 +105,7 @@ func (t *try) pageOfItsOwn(o *operation) (path, page string, err error) {
 		if err != nil {
 			return "", "", err
 		}
-		if text := strings.TrimSpace(string(a.Body)); len(text) >= 12 && len(text) < 8<<10 {
+		if text := strings.TrimSpace(string(a.Body)); len(plainly(text)) >= 12 && len(text) < 8<<10 {
 			return path, text, nil
 		}
 	}

@@ -25,7 +25,7 @@ func (p *planner) tokens() {
 		for _, u := range p.w.users {
 			p.add(c.rule, "token of "+u.Name, 0, func(t *try) error {
 				b, err := t.bearer(u)
-				if err != nil || b == nil {
+				if err != nil || b == nil || t.w.forged[c.rule] {
 					return err
 				}
 				return c.f(t, b)
@@ -98,11 +98,24 @@ func (t *try) sent(b *bearer, token string) (*attack.Answer, error) {
 }
 
 // forged is a token that was made, and how.
-type forged struct{ first, second, signature, what string }
+type forged struct {
+	first, second, signature, what string
+
+	proves bool // the signature is right, for a key that should not be taken
+}
+
+// broken is a signature of the same form that is wrong.
+func broken(signature string) string {
+	changed := []byte(signature)
+	for i := range changed[:min(8, len(changed))] {
+		changed[i] = map[bool]byte{true: 'B', false: 'A'}[changed[i] == 'A']
+	}
+	return string(changed)
+}
 
 // tried sends forged tokens, and reports the first that opens. The claims are the user's own, so
 // that what is shown to paste takes them from the user's token.
-func (t *try) tried(b *bearer, all ...forged) error {
+func (t *try) tried(rule string, b *bearer, all ...forged) error {
 	for _, f := range all {
 		text := f.first + "." + f.second + "." + f.signature
 		a, err := t.sent(b, text)
@@ -115,6 +128,12 @@ func (t *try) tried(b *bearer, all ...forged) error {
 		if again, err := t.sent(b, text); err != nil || !ok(again) {
 			return err
 		}
+		if f.proves { // with another signature it must be refused, or none is verified
+			if control, err := t.sent(b, f.first+"."+f.second+"."+broken(f.signature)); err != nil || ok(control) {
+				return err
+			}
+		}
+		t.w.forged[rule] = true
 		if f.second == b.second {
 			t.s.Hide(text, f.first+`.'"$(printf %s '<credential of `+b.user.Name+`>' | cut -d. -f2)"'.`+f.signature)
 		}
@@ -129,22 +148,16 @@ func (t *try) unsigned(b *bearer) error {
 	for _, alg := range []string{"none", "None", "NONE", "nOnE", ""} {
 		head := b.headed(map[string]any{"alg": alg})
 		what := fmt.Sprintf("a token with alg %q", alg)
-		all = append(all, forged{head, b.second, "", what + " and no signature"}, forged{head, b.second, b.signature, what})
+		all = append(all, forged{head, b.second, "", what + " and no signature", false}, forged{head, b.second, b.signature, what, false})
 	}
-	return t.tried(b, all...)
+	return t.tried("jwt-none", b, all...)
 }
 
 func (t *try) unverified(b *bearer) error {
-	flipped := []byte(b.signature)
-	if len(flipped) > 10 {
-		for i := range 8 {
-			flipped[i] = map[bool]byte{true: 'B', false: 'A'}[flipped[i] == 'A']
-		}
-	}
-	return t.tried(b,
-		forged{b.first, b.second, string(flipped), "a token whose signature was changed"},
-		forged{b.first, b.second, "", "a token without its signature"},
-		forged{b.first, b.second, base64.RawURLEncoding.EncodeToString(make([]byte, 64)), "a token whose signature is zeros"}, // CVE-2022-21449
+	return t.tried("jwt-signature", b,
+		forged{b.first, b.second, broken(b.signature), "a token whose signature was changed", false},
+		forged{b.first, b.second, "", "a token without its signature", false},
+		forged{b.first, b.second, base64.RawURLEncoding.EncodeToString(make([]byte, 64)), "a token whose signature is zeros", false}, // CVE-2022-21449
 	)
 }
 
@@ -162,9 +175,9 @@ func (t *try) ownKeys(b *bearer) error {
 		if err != nil {
 			return err
 		}
-		all = append(all, forged{head, b.second, signature, "a token that is signed with a key of ours, which it brings along as " + name})
+		all = append(all, forged{head, b.second, signature, "a token that is signed with a key of ours, which it brings along as " + name, true})
 	}
-	return t.tried(b, all...)
+	return t.tried("jwt-key-of-the-caller", b, all...)
 }
 
 // namedKeys names files and rows whose content is known as the key.
@@ -174,9 +187,9 @@ func (t *try) namedKeys(b *bearer) error {
 		"../../../../../../../../dev/null": "", "/dev/null": "", "file:///dev/null": "", "x' UNION SELECT 'pavise' -- ": "pavise", "../../../../../../../../proc/sys/kernel/randomize_va_space": "2\n",
 	} {
 		head := b.headed(map[string]any{"alg": "HS256", "kid": kid})
-		all = append(all, forged{head, b.second, hmacOf("HS256", []byte(key), head+"."+b.second), fmt.Sprintf("a token whose kid is %s, signed with what is there", kid)})
+		all = append(all, forged{head, b.second, hmacOf("HS256", []byte(key), head+"."+b.second), fmt.Sprintf("a token whose kid is %s, signed with what is there", kid), true})
 	}
-	return t.tried(b, all...)
+	return t.tried("jwt-kid", b, all...)
 }
 
 // confused signs with the published key as if it were a secret.
@@ -192,10 +205,10 @@ func (t *try) confused(b *bearer) error {
 		}
 		for _, secret := range publicTexts(jsonOf(a)) {
 			head := b.headed(map[string]any{"alg": "HS256"})
-			all = append(all, forged{head, b.second, hmacOf("HS256", secret, head+"."+b.second), "a token that is signed HS256 with the public key of " + path})
+			all = append(all, forged{head, b.second, hmacOf("HS256", secret, head+"."+b.second), "a token that is signed HS256 with the public key of " + path, true})
 		}
 	}
-	return t.tried(b, all...)
+	return t.tried("jwt-confusion", b, all...)
 }
 
 // guessed finds the secret of a token without asking the target, and then proves it.
@@ -209,7 +222,7 @@ func (t *try) guessed(b *bearer) error {
 			continue
 		}
 		head := b.headed(map[string]any{"alg": alg, "pavise": "attack"})
-		return t.tried(b, forged{head, b.second, hmacOf(alg, []byte(secret), head+"."+b.second), "a token that we signed: its secret is one of a list of known ones"})
+		return t.tried("jwt-weak-secret", b, forged{head, b.second, hmacOf(alg, []byte(secret), head+"."+b.second), "a token that we signed: its secret is one of a list of known ones", true})
 	}
 	return nil
 }
@@ -236,7 +249,9 @@ func (t *try) life(u *attack.User) error {
 	}
 	switch {
 	case ends.IsZero():
-		t.s.Under(ruleOf("jwt-long-lived"), func(s *attack.Session) { s.Found(b.o.String(), b.g.a, "the token has no exp; it answers %d", b.g.a.Status) })
+		t.s.Under(ruleOf("jwt-long-lived"), func(s *attack.Session) {
+			s.Found(b.o.String(), b.g.a, "the token has no exp; it answers %d", b.g.a.Status)
+		})
 	case issued > 0 && ends.Sub(time.Unix(int64(issued), 0)) > maxLife:
 		t.s.Under(ruleOf("jwt-long-lived"), func(s *attack.Session) {
 			s.Found(b.o.String(), b.g.a, "the token lives for %s; it answers %d", ends.Sub(time.Unix(int64(issued), 0)), b.g.a.Status)

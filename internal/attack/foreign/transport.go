@@ -26,7 +26,7 @@ func (p *planner) transport() {
 // OnlyTransport are the cases that send nothing over TLS, for a target whose certificate cannot be
 // verified: no credential goes there.
 func OnlyTransport() *attack.Plan {
-	p := &planner{w: &world{reader: &reader{}}}
+	p := &planner{w: &world{reader: &reader{}, forms: newForms()}}
 	p.transport()
 	return &attack.Plan{Cases: p.cases}
 }
@@ -141,7 +141,9 @@ func (t *try) weakSuites() error {
 		weak = append(weak, s.ID)
 	}
 	name, host := t.address()
-	state, err := t.handshake(func(c *tls.Config) { c.MinVersion, c.MaxVersion, c.CipherSuites = tls.VersionTLS12, tls.VersionTLS12, weak })
+	state, err := t.handshake(func(c *tls.Config) {
+		c.MinVersion, c.MaxVersion, c.CipherSuites = tls.VersionTLS12, tls.VersionTLS12, weak
+	})
 	if err != nil {
 		return t.ctx.Err() // it has none of them
 	}
@@ -182,4 +184,3 @@ func (t *try) plainTarget() error {
 	}
 	return nil
 }
-

@@ -3,7 +3,6 @@ package foreign
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,30 +13,6 @@ import (
 func (p *planner) verbose() {
 	p.withGood("stack-trace", func(o *operation) bool { return o.method != "DELETE" && len(o.parameters)+len(o.media) > 0 }, (*try).provoke)
 	p.add("stack-trace", "no such path", 0, (*try).provokeAnywhere)
-}
-
-// traces are what programs say of where they failed.
-func traces() map[string]*regexp.Regexp {
-	return map[string]*regexp.Regexp{
-		"Go's stack":       regexp.MustCompile(`goroutine \d+ \[|\n\t\S+\.go:\d+ \+0x`),
-		"Java's stack":     regexp.MustCompile(`\bat [\w.$<>]+\([\w$]+\.(java|kt|scala):\d+\)|Exception in thread "`),
-		"Python's stack":   regexp.MustCompile(`Traceback \(most recent call last\)|File "[^"]+\.py", line \d+`),
-		"Node.js's stack":  regexp.MustCompile(`\bat .{0,80}\(?(/|[A-Z]:\\|node:)[^\s:]*:\d+:\d+\)?`),
-		".NET's stack":     regexp.MustCompile(`\bat [\w.<>` + "`" + `]+\(.{0,200}\) in .{1,200}:line \d+|System\.\w+Exception:`),
-		"PHP's error":      regexp.MustCompile(`(?i)(fatal error|warning|parse error|notice)(</b>)?: .{1,300} in (<b>)?/.{1,200} on line`),
-		"Ruby's backtrace": regexp.MustCompile(`\.rb:\d+:in ['` + "`" + `]`),
-		"Rust's panic":     regexp.MustCompile(`panicked at .{0,200}\.rs:\d+`),
-	}
-}
-
-func traceIn(a *attack.Answer) string {
-	all := traces()
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if all[name].Match(a.Body) {
-			return name
-		}
-	}
-	return ""
 }
 
 // provoked are requests that a service should refuse, each with what it is.
@@ -68,9 +43,9 @@ func (t *try) provoke(o *operation, g *good) error {
 func (t *try) judge(o *operation, g *good, one provoked, a *attack.Answer, told map[string]bool) error {
 	rule, what := "", ""
 	switch {
-	case traceIn(a) != "" && traceIn(g.a) == "":
-		rule, what = "stack-trace", traceIn(a)
-	case databaseErrors().Match(a.Body) && !databaseErrors().Match(g.a.Body):
+	case t.w.forms.traceIn(a) != "" && t.w.forms.traceIn(g.a) == "":
+		rule, what = "stack-trace", t.w.forms.traceIn(a)
+	case t.w.forms.database.Match(a.Body) && !t.w.forms.database.Match(g.a.Body) && !t.w.injected[o.String()]: // else it is told already
 		rule, what = "database-error", "what a database said"
 	case a.Status >= 500 && a.Status != 501 && a.Status != 503 && a.Status != 505:
 		if !told["server-error"] {
@@ -82,7 +57,7 @@ func (t *try) judge(o *operation, g *good, one provoked, a *attack.Answer, told 
 		return nil
 	}
 	again, err := t.send(t.w.caller(), one.d)
-	if err != nil || traceIn(again) == "" && !databaseErrors().Match(again.Body) {
+	if err != nil || t.w.forms.traceIn(again) == "" && !t.w.forms.database.Match(again.Body) {
 		return err
 	}
 	told[rule] = true
@@ -141,7 +116,7 @@ func (t *try) provokeAnywhere() error {
 		if err != nil {
 			return err
 		}
-		if what := traceIn(a); what != "" {
+		if what := t.w.forms.traceIn(a); what != "" {
 			t.s.Found("GET "+path, a, "it answers %d with %s", a.Status, what)
 			return nil
 		}

@@ -30,7 +30,10 @@ type world struct {
 	learnt map[*attack.User]bool
 	always *bool // it answers every path
 
-	limited map[string]int // how often an operation asked for a pause
+	limited  map[string]int  // how often an operation asked for a pause
+	injected map[string]bool // operations whose values are part of a query
+	forged   map[string]bool // rules of tokens that were broken already
+	forms    *forms
 }
 
 type goodKey struct {

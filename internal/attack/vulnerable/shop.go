@@ -375,9 +375,8 @@ func (a *API) products(w http.ResponseWriter, r *http.Request, _ string) {
 		limit = n
 	}
 	found := []any{}
-	for i := range stock {
-		p := product(i)
-		if len(found) < limit && strings.Contains(p["title"].(string), q) {
+	for i := 0; i < stock && len(found) < limit; i++ {
+		if p := product(i); strings.Contains("umbrella "+p["sku"].(string)[1:], q) {
 			if a.on["undeclared-data"] {
 				p["cost"] = i + 1
 			}

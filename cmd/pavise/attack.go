@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/attack/foreign"
+	"pavise.dev/pavise/internal/finding"
+)
+
+// attackFlags are what an attack is made of.
+type attackFlags struct {
+	openapi, admin             string
+	users, allow               []string
+	resume, failOn             string
+	format, out, ca            string
+	rate                       int
+	plain, all, listed, asJSON bool
+}
+
+func attackCommand() *cobra.Command {
+	f := &attackFlags{}
+	command := &cobra.Command{
+		Use: "attack URL", Short: "Test an API from outside, as an attacker would", Args: cobra.MaximumNArgs(1),
+		Long: `Test an API from outside, as an attacker would, and report what is wrong: each finding with a
+request to paste, its severity, its place in the standards, and what mends it.
+
+The OpenAPI document says what there is. Users are named with --as NAME=FILE, where the file has
+the header lines of a credential ("Authorization: Bearer …"), or --as NAME=PROFILE, a profile as
+` + "`pavise call --profile`" + ` takes it. With two users their objects are crossed. --admin names somebody who
+may call what ordinary users may not.
+
+Nothing is changed unless it is allowed: --allow writes (POST, PUT, PATCH), destroys (DELETE),
+floods (many or large requests), smuggles. Only the target itself is asked; no redirect and no
+reference of the document is followed. Test only what is yours, or what you were asked to test.
+
+Ctrl-C ends with the report so far, and says how to go on. Exit codes: 0 nothing of --fail-on or
+above was found, 1 something was, or it was broken off, 2 wrong usage, 3 the target cannot be reached.`,
+		Example: `  pavise attack https://api.example.com --openapi api.yaml
+  pavise attack https://staging.example.com --openapi api.yaml --as alice=alice.headers --as bob=bob.headers --allow writes,destroys
+  pavise attack https://staging.example.com --openapi api.yaml --as alice=shop --format html --out report.html --fail-on medium`,
+		RunE: func(command *cobra.Command, args []string) error {
+			if f.listed {
+				return listAttacks(command, f.asJSON)
+			}
+			if len(args) != 1 {
+				return &usageError{"no target is named", "pavise attack https://api.example.com --openapi api.yaml"}
+			}
+			return runAttack(command, f, args[0])
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&f.openapi, "openapi", "", "the API's OpenAPI document, a file")
+	flags.StringArrayVar(&f.users, "as", nil, "NAME=FILE with header lines, or NAME=PROFILE; at most twice")
+	flags.StringVar(&f.admin, "admin", "", "NAME=FILE or NAME=PROFILE of an administrator")
+	flags.StringSliceVar(&f.allow, "allow", nil, "what may be done: writes, destroys, smuggles, floods")
+	flags.StringVar(&f.resume, "resume", "", "go on with the run of this journal, or begin it")
+	flags.StringVar(&f.failOn, "fail-on", "high", "end with 1 if something of this severity or above is found: critical, high, medium, low, info or none")
+	flags.StringVar(&f.format, "format", "table", "table, json, sarif, junit or html")
+	flags.StringVar(&f.out, "out", "", "write the report to a file; default: stdout")
+	flags.IntVar(&f.rate, "rate", 50, "requests in a second, at most")
+	flags.StringVar(&f.ca, "ca", "", "CA of the target's certificate, PEM; default: the system's")
+	flags.BoolVar(&f.plain, "insecure-plain-http", false, "send credentials over plain HTTP, where others can read them")
+	flags.BoolVar(&f.all, "all", false, "the table shows every place")
+	flags.BoolVar(&f.listed, "rules", false, "list what is looked for instead")
+	jsonFlag(command, &f.asJSON)
+	return command
+}
+
+// attackRun is an attack that is ready.
+type attackRun struct {
+	*attackFlags
+
+	target  string
+	least   finding.Severity
+	fails   bool
+	allowed attack.Demand
+	prober  *attack.Prober
+	journal *attack.Journal
+	name    string // of the journal
+}
+
+func runAttack(command *cobra.Command, f *attackFlags, target string) (err error) {
+	r := &attackRun{attackFlags: f, target: target}
+	if err := r.read(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	users, admin, err := f.people(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.mayCarry(len(users) > 0 || admin != nil); err != nil {
+		return err
+	}
+	plan, err := r.plan(users, admin)
+	if err != nil {
+		return err
+	}
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	defer r.prober.Close()
+	if plan, err = r.reach(ctx, plan); err != nil {
+		return err
+	}
+	if err := r.openJournal(); err != nil {
+		return err
+	}
+	report, err := attack.Run(ctx, r.prober, plan, attack.Options{
+		Allowed: r.allowed, Journal: r.journal, Progress: newProgress(command.ErrOrStderr(), time.Now).tell,
+	})
+	if err = errors.Join(err, r.journal.Close()); err != nil {
+		return err
+	}
+	if plan.Partial != "" && report.Partial == "" {
+		report.Partial = plan.Partial
+	}
+	return r.end(command, report, ctx.Err() != nil)
+}
+
+// read understands the flags.
+func (r *attackRun) read() (err error) {
+	if r.openapi == "" {
+		return &usageError{"--openapi is missing: without a description there is nothing to ask for", "name the API's OpenAPI document: --openapi api.yaml"}
+	}
+	if r.asJSON {
+		r.format = "json"
+	}
+	if !slices.Contains(finding.Forms(), r.format) {
+		return &usageError{fmt.Sprintf("--format: there is no form %q", r.format), strings.Join(finding.Forms(), ", ")}
+	}
+	if r.fails = r.failOn != "none"; r.fails {
+		if r.least, err = finding.ParseSeverity(r.failOn); err != nil {
+			return &usageError{"--fail-on: " + err.Error(), "critical, high, medium, low, info or none"}
+		}
+	}
+	if r.rate < 1 || r.rate > 10_000 {
+		return &usageError{"--rate is not from 1 to 10000", ""}
+	}
+	for _, word := range r.allow {
+		known := map[string]attack.Demand{"writes": attack.Writes, "destroys": attack.Destroys, "smuggles": attack.Smuggles, "floods": attack.Floods}
+		demand, ok := known[word]
+		if !ok {
+			return &usageError{fmt.Sprintf("--allow: %.40q is nothing that can be allowed", word), "writes, destroys, smuggles, floods"}
+		}
+		r.allowed |= demand
+	}
+	return nil
+}
+
+// mayCarry refuses to send credentials where others can read them. On this machine nobody is on the
+// way.
+func (r *attackRun) mayCarry(credentials bool) error {
+	u, err := url.Parse(r.target)
+	if err != nil || u.Scheme != "http" || !credentials || r.plain {
+		return nil // what is no address is told elsewhere
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && addr.IsLoopback() {
+		return nil
+	}
+	return &usageError{"a credential is not sent over plain HTTP, where others can read it", "use https://, or --insecure-plain-http for credentials that are worth nothing"}
+}
+
+func (r *attackRun) plan(users []*attack.User, admin *attack.User) (*attack.Plan, error) {
+	text, err := readDocument(r.openapi)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(r.target)
+	plan, fault := foreign.Plan(foreign.Target{
+		Document: text, Name: r.openapi, Base: err == nil && strings.Trim(u.Path, "/") == "", Users: users, Admin: admin, Allowed: r.allowed,
+	})
+	if fault != nil {
+		return nil, &usageError{fault.Error(), "OpenAPI 3.0 and 3.1 are read, in YAML or JSON; `pavise check FILE` tells more"}
+	}
+	return plan, nil
+}
+
+func (r *attackRun) open(ctx context.Context) (err error) {
+	settings := attack.Settings{Target: r.target, PerSecond: r.rate}
+	if r.ca != "" {
+		if settings.Roots, err = readCA(r.ca); err != nil {
+			return err
+		}
+		settings.Paste = "--cacert '" + strings.ReplaceAll(r.ca, "'", `'\''`) + "'"
+	}
+	if r.prober, err = attack.NewProber(ctx, settings); err != nil {
+		return &usageError{err.Error(), "write https://api.example.com, with a path if the API is below one"}
+	}
+	return nil
+}
+
+// unreachableError is a target that does not answer.
+type unreachableError struct{ error }
+
+func (e *unreachableError) Unwrap() error { return e.error }
+
+// reach asks the target once. Where its certificate cannot be verified only that is looked at: nothing
+// secret goes there.
+func (r *attackRun) reach(ctx context.Context, plan *attack.Plan) (*attack.Plan, error) {
+	err := foreign.Reach(ctx, r.prober)
+	switch {
+	case err == nil:
+		return plan, nil
+	case errors.Is(err, foreign.ErrCertificate):
+		only := foreign.OnlyTransport()
+		only.Partial = "the target's certificate cannot be verified: nothing else was tried, so that no credential goes there; --ca names its authority"
+		return only, nil
+	}
+	return nil, &unreachableError{err}
+}
+
+// openJournal goes on with a run, or keeps a journal so that somebody can.
+func (r *attackRun) openJournal() (err error) {
+	if r.name = r.resume; r.name == "" {
+		file, err := os.CreateTemp("", "pavise-attack-*.journal")
+		if err != nil {
+			return fmt.Errorf("begin the journal of the run: %w", err)
+		}
+		if r.name = file.Name(); file.Close() != nil {
+			return fmt.Errorf("begin the journal of the run: %s cannot be written", r.name)
+		}
+	}
+	r.journal, err = attack.OpenJournal(r.name, r.prober.Scope().Base().String())
+	return err
+}
+
+// end writes the report, and says what it comes to.
+func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken bool) error {
+	if err := r.write(command.OutOrStdout(), report); err != nil {
+		return err
+	}
+	if broken {
+		return &hinted{errors.New("the attack was broken off"), "the report has what was found so far; go on with the same command and --resume " + r.name}
+	}
+	if r.resume == "" {
+		if err := os.Remove(r.name); err != nil {
+			return fmt.Errorf("remove the journal of the run: %w", err)
+		}
+	}
+	if n := report.At(r.least); r.fails && n > 0 {
+		return &hinted{fmt.Errorf("%s of severity %s or above", counted(n, "finding"), r.least), "each says what mends it; --fail-on says from which severity on it counts"}
+	}
+	return nil
+}
+
+func (r *attackRun) write(out io.Writer, report *finding.Report) (err error) {
+	style := finding.Style{Color: r.out == "" && isTerminal(out), All: r.all, FailOn: r.least}
+	if r.out == "" {
+		return finding.Write(out, r.format, style, report)
+	}
+	file, err := os.OpenFile(r.out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := finding.Write(file, r.format, style, report); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s\nthe report is in %s\n", printable(report.Summary()), r.out)
+	return err
+}
+
+// listAttacks shows what is looked for.
+func listAttacks(command *cobra.Command, asJSON bool) error {
+	rules := foreign.Rules()
+	if asJSON {
+		return writeJSON(command.OutOrStdout(), rules)
+	}
+	rows := make([][]string, 0, len(rules))
+	for _, r := range rules {
+		rows = append(rows, []string{r.ID, r.Severity.String(), r.Risk(), r.Title})
+	}
+	return table(command.OutOrStdout(), []string{"RULE", "SEVERITY", "OWASP", "WHAT"}, rows)
+}
