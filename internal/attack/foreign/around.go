@@ -104,10 +104,23 @@ func (t *try) aroundByHeader(o *operation) error {
 		return false, err
 	}
 	for _, h := range [][2]string{
-		{"X-Forwarded-For", "127.0.0.1"}, {"X-Real-IP", "127.0.0.1"}, {"X-Originating-IP", "127.0.0.1"}, {"X-Client-IP", "127.0.0.1"}, {"True-Client-IP", "127.0.0.1"},
-		{"Forwarded", "for=127.0.0.1"}, {"X-Forwarded-Host", "localhost"}, {"X-Custom-IP-Authorization", "127.0.0.1"},
-		{"X-User", nameOf(u)}, {"X-User-Id", nameOf(u)}, {"X-Remote-User", nameOf(u)}, {"Remote-User", nameOf(u)}, {"X-Authenticated-User", nameOf(u)}, {"X-Forwarded-User", nameOf(u)},
-		{"X-Internal", "true"}, {"X-Admin", "true"}, {"X-Debug", "true"},
+		{"X-Forwarded-For", "127.0.0.1"},
+		{"X-Real-IP", "127.0.0.1"},
+		{"X-Originating-IP", "127.0.0.1"},
+		{"X-Client-IP", "127.0.0.1"},
+		{"True-Client-IP", "127.0.0.1"},
+		{"Forwarded", "for=127.0.0.1"},
+		{"X-Forwarded-Host", "localhost"},
+		{"X-Custom-IP-Authorization", "127.0.0.1"},
+		{"X-User", nameOf(u)},
+		{"X-User-Id", nameOf(u)},
+		{"X-Remote-User", nameOf(u)},
+		{"Remote-User", nameOf(u)},
+		{"X-Authenticated-User", nameOf(u)},
+		{"X-Forwarded-User", nameOf(u)},
+		{"X-Internal", "true"},
+		{"X-Admin", "true"},
+		{"X-Debug", "true"},
 	} {
 		if found, err := asked(h[0], h[1], ""); found || err != nil {
 			return err

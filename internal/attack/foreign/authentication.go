@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"errors"
 	"encoding/base64"
 	"slices"
 	"strings"
@@ -52,9 +53,15 @@ func (t *try) noAuthentication(o *operation) error {
 	return err
 }
 
-// noAuthenticationDelete removes an object of the user's own, as nobody.
+// noAuthenticationDelete removes an object that it made for the user, as nobody.
 func (t *try) noAuthenticationDelete(o *operation) error {
-	d, _ := t.draft(o, t.w.caller(), 0)
+	u := t.w.caller()
+	p, value, err := t.fresh(o, u)
+	if err != nil || value == "" {
+		return errors.Join(err, attack.ErrNotHere)
+	}
+	d, _ := t.draft(o, u, 0)
+	d = d.named(p, value)
 	a, err := t.send(nil, d)
 	if err != nil || !ok(a) {
 		return err

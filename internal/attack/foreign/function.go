@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -78,6 +79,13 @@ func (t *try) undeclared(o *operation, method string) error {
 	u := t.w.caller()
 	d, _ := t.draft(o, u, 0)
 	d.method, d.op = method, o
+	if method == "DELETE" {
+		p, value, err := t.fresh(o, u)
+		if err != nil || value == "" {
+			return errors.Join(err, attack.ErrNotHere) // a path without an object, or with one that was there, is left alone
+		}
+		d = d.named(p, value)
+	}
 	if method != "DELETE" && d.body == nil {
 		d.media, d.body = "application/json", map[string]any{}
 	}

@@ -30,8 +30,6 @@ func TestAHostileDocumentIsNotFollowed(t *testing.T) {
 info: {title: Hostile, version: "1"}
 servers: [{url: "OTHER/v1"}, {url: "http://169.254.169.254/"}]
 paths:
-  /a:
-    $ref: "OTHER/paths.yaml"
   /b:
     get:
       externalDocs: {url: "OTHER/docs"}
@@ -103,10 +101,10 @@ func TestAHostileAPIIsBounded(t *testing.T) {
 			}
 			for _, f := range report.Findings {
 				if strings.ContainsRune(f.What+f.Proof+f.Where.String(), 0x1b) {
-					t.Errorf("%q", f)
+					t.Errorf("%q", f.What+f.Proof)
 				}
 			}
-			if waited := c.Now().Sub(time.Now()); waited > 3*time.Hour {
+			if waited := time.Until(c.Now()); waited > 3*time.Hour {
 				t.Errorf("it waited %s", waited)
 			}
 		})

@@ -16,8 +16,13 @@ func (p *planner) injection() {
 		rule string
 		f    func(*try, *operation, *good, slot) (bool, error)
 	}{
-		{"sql-injection", (*try).sql}, {"nosql-injection", (*try).nosql}, {"command-injection", (*try).commands}, {"template-injection", (*try).templates},
-		{"path-traversal", (*try).traversal}, {"reflected-script", (*try).script}, {"header-injection", (*try).splitting},
+		{"sql-injection", (*try).sql},
+		{"nosql-injection", (*try).nosql},
+		{"command-injection", (*try).commands},
+		{"template-injection", (*try).templates},
+		{"path-traversal", (*try).traversal},
+		{"reflected-script", (*try).script},
+		{"header-injection", (*try).splitting},
 	} {
 		p.withGood(family.rule, func(o *operation) bool { return o.method != "DELETE" && len(o.parameters)+len(o.media) > 0 }, func(t *try, o *operation, g *good) error {
 			return t.everySlot(o, g, family.f)

@@ -365,21 +365,36 @@ func (t *try) removeOthers(o *operation) error {
 	}
 	for i, owner := range t.w.users {
 		c := crossing{owner: owner, other: t.w.users[1-i]}
-		for _, p := range o.naming() {
-			before := t.w.own(o, p.name, p.in, owner, c.other)
-			all, err := t.made(o, p, owner, c.other)
-			if err != nil {
-				return err
-			}
-			fresh := slices.DeleteFunc(slices.Clone(all), func(v string) bool { return slices.Contains(before, v) })
-			if len(fresh) == 0 {
-				continue
-			}
-			c.p, c.value = p, fresh[0]
+		var err error
+		if c.p, c.value, err = t.fresh(o, owner); err != nil {
+			return err
+		}
+		if c.value != "" {
 			return t.remove(o, reader, c)
 		}
 	}
 	return attack.ErrNotHere
+}
+
+// fresh makes an object for a user that may be removed; empty: none could be made. What was there before
+// is never removed.
+func (t *try) fresh(o *operation, owner *attack.User) (p parameter, value string, err error) {
+	if err := t.learn(owner); err != nil {
+		return p, "", err
+	}
+	for _, p := range o.naming() {
+		before := t.w.known(o, p.name, p.in, owner)
+		all, err := t.made(o, p, owner, nil)
+		if err != nil {
+			return p, "", err
+		}
+		for _, v := range all {
+			if !slices.Contains(before, v) {
+				return p, v, nil
+			}
+		}
+	}
+	return p, "", nil
 }
 
 func (t *try) remove(o, reader *operation, c crossing) error {

@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"context"
+	"strings"
 
 	"pavise.dev/pavise/internal/attack"
 )
@@ -76,6 +77,7 @@ func anything(*operation) bool { return true }
 // reached asks each operation for something that it must grant: where it does not, most other
 // cases have nothing to compare with, and this one says so.
 func (p *planner) reached() {
+	begins := len(p.cases)
 	p.each("server-error", func(o *operation) bool { return o.method != "DELETE" && !(o.isAdministrative() && p.w.admin == nil) }, func(t *try, o *operation) error {
 		u := t.w.caller()
 		if o.isAdministrative() {
@@ -90,9 +92,12 @@ func (p *planner) reached() {
 		}
 		return err
 	})
+	for i := begins; i < len(p.cases); i++ {
+		p.cases[i].ID = "good request " + strings.TrimPrefix(p.cases[i].ID, "server-error ")
+	}
 }
 
-// rules of a plan are those of its cases.
+// found reports something at an operation.
 func (t *try) found(o *operation, a *attack.Answer, format string, args ...any) {
 	t.s.Found(o.String(), a, format, args...)
 }

@@ -57,7 +57,7 @@ func (t *try) massAssignment(o *operation, g *good) error {
 	var set []string
 	var shown *attack.Answer
 	for _, name := range slices.Sorted(maps.Keys(candidates)) {
-		a, err := t.setProperty(o, g, name, candidates[name])
+		a, err := t.setProperty(o, g, name, candidates[name], free)
 		if err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (t *try) keepsAnything(o *operation, g *good) (bool, error) {
 
 // setProperty sends one property more, looks whether it is set, and puts back what was there. nil:
 // it is not.
-func (t *try) setProperty(o *operation, g *good, name string, v any) (*attack.Answer, error) {
+func (t *try) setProperty(o *operation, g *good, name string, v any, free bool) (*attack.Answer, error) {
 	u := t.w.caller()
 	before, known := answerObject(g.a)[name]
 	if known && fmt.Sprint(before) == fmt.Sprint(v) {
@@ -156,7 +156,7 @@ func (t *try) setProperty(o *operation, g *good, name string, v any) (*attack.An
 	if err != nil || !ok(a) {
 		return nil, err
 	}
-	set := fmt.Sprint(answerObject(a)[name]) == fmt.Sprint(v)
+	set := !free && fmt.Sprint(answerObject(a)[name]) == fmt.Sprint(v) // who repeats anything has set nothing
 	if reader := t.readerOf(o); reader != nil {
 		// What counts is what is read afterwards.
 		r, _ := t.draft(reader, u, 0)

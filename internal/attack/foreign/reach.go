@@ -105,7 +105,7 @@ func (t *try) pageOfItsOwn(o *operation) (path, page string, err error) {
 		if err != nil {
 			return "", "", err
 		}
-		if text := strings.TrimSpace(string(a.Body)); len(plainly(text)) >= 12 && len(text) < 8<<10 {
+		if text := strings.TrimSpace(string(a.Body)); ok(a) && len(plainly(text)) >= 12 && len(text) < 8<<10 {
 			return path, text, nil
 		}
 	}

@@ -209,7 +209,7 @@ func Rules() []finding.Rule {
 			"Speak TLS 1.2 and 1.3 only.",
 			finding.API8, "CWE-327", "12.1.1", "REC-API-9"),
 		rule("tls-suite", finding.Medium, "A weak cipher suite is accepted",
-			"RC4, 3DES and CBC suites can be attacked; without forward secrecy what was recorded is read when the key is lost.",
+			"RC4 and 3DES can be attacked; without forward secrecy what was recorded is read when the key is lost.",
 			"Offer ECDHE with AES-GCM or ChaCha20-Poly1305 only.",
 			finding.API8, "CWE-327", "12.1.2", "REC-API-9"),
 		rule("tls-certificate", finding.High, "The certificate cannot be trusted",

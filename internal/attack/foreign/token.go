@@ -19,8 +19,12 @@ func (p *planner) tokens() {
 		rule string
 		f    func(*try, *bearer) error
 	}{
-		{"jwt-none", (*try).unsigned}, {"jwt-signature", (*try).unverified}, {"jwt-key-of-the-caller", (*try).ownKeys}, {"jwt-kid", (*try).namedKeys},
-		{"jwt-confusion", (*try).confused}, {"jwt-weak-secret", (*try).guessed},
+		{"jwt-none", (*try).unsigned},
+		{"jwt-signature", (*try).unverified},
+		{"jwt-key-of-the-caller", (*try).ownKeys},
+		{"jwt-kid", (*try).namedKeys},
+		{"jwt-confusion", (*try).confused},
+		{"jwt-weak-secret", (*try).guessed},
 	} {
 		for _, u := range p.w.users {
 			p.add(c.rule, "token of "+u.Name, 0, func(t *try) error {

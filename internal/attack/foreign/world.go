@@ -30,6 +30,7 @@ type world struct {
 	learnt map[*attack.User]bool
 	always *bool // it answers every path
 
+	waited   time.Duration   // for the target, by its wish
 	limited  map[string]int  // how often an operation asked for a pause
 	injected map[string]bool // operations whose values are part of a query
 	forged   map[string]bool // rules of tokens that were broken already
@@ -67,14 +68,6 @@ func (w *world) caller() *attack.User {
 		return w.admin
 	}
 	return nil
-}
-
-// callers are all users, or nobody.
-func (w *world) callers() []*attack.User {
-	if len(w.users) == 0 {
-		return []*attack.User{w.caller()}
-	}
-	return w.users
 }
 
 // nameOf is what a user is called; nil is nobody.
@@ -117,10 +110,12 @@ func (t *try) credential(u *attack.User) (http.Header, error) {
 	return added, nil
 }
 
-// A target may ask for a pause before the next request: so long, and so often at one operation.
+// A target may ask for a pause before the next request: so long, so often at one operation, and so long in
+// a whole run. After that its refusals are answers like others.
 const (
-	maxPatience = 90 * time.Second
+	maxPatience = 65 * time.Second
 	maxPauses   = 3
+	maxWaited   = 5 * time.Minute
 )
 
 // send sends a draft as a user; nil: as nobody. A target that asks for a pause is given it.
@@ -134,9 +129,10 @@ func (t *try) send(u *attack.User, d *draft) (*attack.Answer, error) {
 		if err != nil || a.Status != http.StatusTooManyRequests && (a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "") {
 			return a, err
 		}
-		if t.w.limited[d.method+" "+d.op.path]++; t.w.limited[d.method+" "+d.op.path] > maxPauses {
+		if t.w.limited[d.method+" "+d.op.path]++; t.w.limited[d.method+" "+d.op.path] > maxPauses || t.w.waited+pauseOf(a) > maxWaited {
 			return a, nil
 		}
+		t.w.waited += pauseOf(a)
 		if err := t.s.Prober().Pause(t.ctx, pauseOf(a)); err != nil {
 			return nil, err
 		}
@@ -159,11 +155,6 @@ func (t *try) get(u *attack.User, path string) (*attack.Answer, error) {
 // ok reports whether an answer says that it was done.
 func ok(a *attack.Answer) bool { return a != nil && a.Status >= 200 && a.Status <= 299 }
 
-// refused reports whether an answer says that the caller may not.
-func refused(a *attack.Answer) bool {
-	return a.Status == 401 || a.Status == 403 || a.Status == 404 || a.Status == 407 || a.Status >= 300 && a.Status < 400
-}
-
 // good finds a request that an operation accepts from a user, once.
 func (t *try) good(o *operation, u *attack.User) (*good, error) {
 	key := goodKey{o, u}
@@ -182,7 +173,7 @@ func (t *try) good(o *operation, u *attack.User) (*good, error) {
 const maxTries = 3
 
 func (t *try) seek(o *operation, u *attack.User) *good {
-	if demand(o)&^t.w.allowed != 0 {
+	if o.method == "DELETE" || demand(o)&^t.w.allowed != 0 { // what is removed is made for it: fresh
 		return &good{err: attack.ErrNotHere}
 	}
 	if err := t.learn(u); err != nil && t.ctx.Err() != nil {
@@ -199,7 +190,7 @@ func (t *try) seek(o *operation, u *attack.User) *good {
 			t.w.harvest(o, u, a)
 			return g
 		}
-		g.err = fmt.Errorf("%s as %s answers %d: %w; give examples in the document", o, nameOf(u), a.Status, errNoGood)
+		g.err = fmt.Errorf("as %s it answers %d: %w; give examples in the document", nameOf(u), a.Status, errNoGood)
 		if !more {
 			break
 		}
@@ -305,13 +296,18 @@ func (t *try) learn(u *attack.User) error {
 		t.w.learnt = map[*attack.User]bool{}
 	}
 	t.w.learnt[u] = true
-	for _, o := range t.w.ops {
-		if o.method != "GET" || o.deprecated {
-			continue
-		}
-		if _, err := t.good(o, u); t.ctx.Err() != nil {
-			t.w.learnt[u] = false
-			return err
+	for round := range 2 {
+		for _, o := range t.w.ops {
+			if o.method != "GET" || o.deprecated || o.isAdministrative() || round > 0 && len(o.naming()) == 0 {
+				continue
+			}
+			if key := (goodKey{o, u}); t.w.goods[key] != nil && t.w.goods[key].err != nil {
+				delete(t.w.goods, key) // what it names may be known by now
+			}
+			if _, err := t.good(o, u); t.ctx.Err() != nil {
+				t.w.learnt[u] = false
+				return err
+			}
 		}
 	}
 	return nil

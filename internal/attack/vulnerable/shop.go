@@ -54,7 +54,9 @@ func (a *API) routes() {
 	public("GET /v1/leave", a.leave)
 	own("POST /v1/feedback", a.feedback)
 	public("POST /v1/login", a.login)
-	public("GET /v1/health", func(w http.ResponseWriter, _ *http.Request) { tell(w, http.StatusOK, map[string]any{"status": "the shop is open"}) })
+	public("GET /v1/health", func(w http.ResponseWriter, _ *http.Request) {
+		tell(w, http.StatusOK, map[string]any{"status": "the shop is open"})
+	})
 	public("GET /.well-known/jwks.json", func(w http.ResponseWriter, _ *http.Request) { tell(w, http.StatusOK, a.issuer.keySet()) })
 	own("GET /v1/admin/users", a.everybody)
 	a.forgotten(own, public, sum)
@@ -70,7 +72,9 @@ func (a *API) forgotten(own func(string, handler), public func(string, http.Hand
 	plain("exposed-endpoint", "GET /metrics", "# HELP orders_total Orders.\n# TYPE orders_total counter\norders_total 4\n")
 	plain("exposed-source", "GET /.git/config", "[core]\n\trepositoryformatversion = 0\n")
 	if a.on["open-document"] {
-		public("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) { tell(w, http.StatusOK, map[string]any{"openapi": "3.1.0"}) })
+		public("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+			tell(w, http.StatusOK, map[string]any{"openapi": "3.1.0"})
+		})
 	}
 	if a.on["introspection"] {
 		public("POST /graphql", func(w http.ResponseWriter, _ *http.Request) {
@@ -112,7 +116,9 @@ func (a *API) unless(fault string, in func(*http.Request) bool, h handler) http.
 	}
 }
 
-func problem(w http.ResponseWriter, status int) { tell(w, status, map[string]any{"error": http.StatusText(status)}) }
+func problem(w http.ResponseWriter, status int) {
+	tell(w, status, map[string]any{"error": http.StatusText(status)})
+}
 
 func tell(w http.ResponseWriter, status int, v any) {
 	text, err := json.Marshal(v)

@@ -123,7 +123,7 @@ func (i *issuer) verifies(alg, kid, x, y string, parts []string) bool {
 			return false
 		}
 		sum := sha256.Sum256([]byte(signed))
-		return i.on["jwt-signature"] || ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+		return i.on["jwt-signature"] && x == "" || ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
 	}
 	return false
 }
