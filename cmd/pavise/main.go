@@ -72,10 +72,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 		return &usageError{err.Error(), "`" + c.CommandPath() + " --help` shows the flags"}
 	})
 	root.AddCommand(
-		demoCommand(), adviseCommand(), initCommand(), serveCommand(), checkCommand(), schemaCommand(),
+		demoCommand(), adviseCommand(), initCommand(), serveCommand(), checkCommand(), attackCommand(), schemaCommand(),
 		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), suspendCommand(), unsuspendCommand(), quotaCommand(), reloadCommand(), statusCommand(), metricsCommand(),
-		demoCommand(), initCommand(), serveCommand(), checkCommand(), attackCommand(), schemaCommand(),
-		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), quotaCommand(), reloadCommand(), statusCommand(),
 		callCommand(), tokenCommand(), explainCommand(), reviewCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
 	)
 	refuseUnknown(root)

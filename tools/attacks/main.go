@@ -34,8 +34,6 @@ var notDue = []struct {
 	{135, 137, "administrators' roles"},
 	{141, 142, "administrators' roles and review"},
 	{146, 148, "sinks (watching)"},
-	{151, 155, "the penetration test"},
-	{146, 149, "sinks and detections (watching)"},
 	{167, 167, "backups of many nodes"},
 }
 

@@ -1,8 +1,8 @@
 package foreign
 
 import (
-	"errors"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
 
