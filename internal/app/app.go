@@ -229,7 +229,7 @@ func (a *App) reload(f *config.File) (waiting []config.Change, err error) {
 	a.State.Authority.SetPolicy(pkiPolicy(f))
 	a.generation.Store(next)
 	a.watchAnew(f)
-	a.observed.metrics.Know(next.endpoints)
+	a.countAnew(next)
 	waiting = a.waiting(f)
 	changes := config.Diff(old.file, f)
 	for i := range changes {

@@ -17,7 +17,6 @@ import (
 
 	"pavise.dev/pavise"
 	"pavise.dev/pavise/internal/admin"
-	"pavise.dev/pavise/internal/alert"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/edge"
 	"pavise.dev/pavise/internal/metrics"
@@ -25,23 +24,28 @@ import (
 
 // observed is what those see who watch an installation.
 type observed struct {
-	metrics   *metrics.Metrics
-	incidents func() []alert.Incident // that have not ended; nil: nothing looks for any
-	ending    atomic.Bool             // it is about to end, or does
-	token     atomic.Pointer[string]  // of scrapers; nil: they need none
-	files     files                   // that hold it
+	metrics *metrics.Metrics
+	ending  atomic.Bool            // it is about to end, or does
+	token   atomic.Pointer[string] // of scrapers; nil: they need none
+	files   files                  // that hold it
 }
 
 // countEvents counts events from now on.
 func (a *App) countEvents() {
-	var kinds []metrics.Incident
-	for _, kind := range alert.Detections() {
-		kinds = append(kinds, metrics.Incident{Detection: kind.Name, Severity: string(kind.Severity)})
-	}
-	a.observed.metrics = metrics.New(metrics.Options{Detections: kinds, Started: a.now()})
-	a.observed.metrics.Know(a.current().endpoints)
+	a.observed.metrics = metrics.New(metrics.Options{Started: a.now()})
+	a.countAnew(a.current())
 	a.observed.metrics.Show(a.standing)
 	a.State.events.add(a.observed.metrics.See)
+}
+
+// countAnew learns what a configuration that was put in force names.
+func (a *App) countAnew(g *generation) {
+	a.observed.metrics.Know(g.endpoints)
+	var kinds []metrics.Incident
+	for _, kind := range g.file.Alerts.Detecting.Kinds() {
+		kinds = append(kinds, metrics.Incident{Detection: kind.Name, Severity: string(kind.Severity)})
+	}
+	a.observed.metrics.Watch(kinds)
 }
 
 // Metrics counts what this installation does.
@@ -81,8 +85,8 @@ func (a *App) standing() metrics.State {
 		well, all := u.Healthy()
 		s.Upstreams = append(s.Upstreams, metrics.Upstream{API: u.Name(), Well: well, All: all})
 	}
-	if a.observed.incidents != nil {
-		for _, i := range a.observed.incidents() {
+	if watch := a.detecting.watch.Load(); watch != nil {
+		for _, i := range watch.Open() {
 			s.Incidents[metrics.Incident{Detection: i.Detection, Severity: string(i.Severity)}]++
 		}
 	}

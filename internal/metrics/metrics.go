@@ -33,9 +33,8 @@ type Endpoint struct{ API, Name string }
 
 // Options are what [New] needs. The zero value works.
 type Options struct {
-	Detections []Incident // those that there are, with their severity
-	Started    time.Time  // when the first configuration was put in force
-	Series     int        // kinds of requests that are counted apart, at most; 0: 50,000
+	Started time.Time // when the first configuration was put in force
+	Series  int       // kinds of requests that are counted apart, at most; 0: 50,000
 }
 
 const defaultSeries = 50_000
@@ -82,10 +81,7 @@ func New(o Options) *Metrics {
 		methods:  methods(), decisions: decisions(), codes: codes(), steps: steps(), actions: acts(), granted: grants(),
 		severities: severities(), detections: wordsOf(),
 	}
-	for _, d := range o.Detections {
-		m.detections[d.Detection] = d.Detection
-		m.alerts.of(d.Detection, m.severities.of(d.Severity)).Add(0) // so that the first one is an increase
-	}
+
 	m.wellReloaded = gaugeOf("pavise_configuration_last_reload_successful", "Whether the last configuration that was read is in force (1), or the one before it still is (0).")
 	m.wellReloaded.Set(1)
 	if !o.Started.IsZero() {
@@ -138,6 +134,26 @@ func (m *Metrics) Know(endpoints []Endpoint) {
 		}
 	}
 	m.series, m.timings = map[kind]*series{}, map[timed]*timing{}
+}
+
+// Watch says which detections there are, with their severities. What was counted of others is
+// forgotten.
+func (m *Metrics) Watch(detections []Incident) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.detections
+	m.detections = wordsOf()
+	for _, d := range detections {
+		m.detections[d.Detection] = d.Detection
+	}
+	for name := range before {
+		if _, still := m.detections[name]; !still {
+			m.alerts.forget(name)
+		}
+	}
+	for _, d := range detections {
+		m.alerts.of(d.Detection, m.severities.of(d.Severity)).Add(0) // so that the first one is an increase
+	}
 }
 
 // See counts an event. It is what [audit.Options.Written] calls: it keeps nothing of the event,

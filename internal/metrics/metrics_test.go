@@ -20,6 +20,7 @@ import (
 func counting(o metrics.Options) *metrics.Metrics {
 	m := metrics.New(o)
 	m.Know([]metrics.Endpoint{{API: "orders", Name: "GET /v1/orders/{id}"}, {API: "orders", Name: "POST /v1/orders"}})
+	m.Watch([]metrics.Incident{{Detection: "guessing", Severity: "high"}})
 	return m
 }
 
@@ -54,7 +55,7 @@ func accepted() *audit.Event {
 }
 
 func TestCountsWhatEventsSay(t *testing.T) {
-	m := counting(metrics.Options{Detections: []metrics.Incident{{Detection: "guessing", Severity: "high"}}})
+	m := counting(metrics.Options{})
 	m.See(1, accepted())
 	m.See(2, accepted())
 	for i, e := range []audit.Event{
@@ -156,7 +157,7 @@ func TestAHostileFloodAddsNoSeries(t *testing.T) {
 
 // Every text of an event is marked but for the words that labels may have.
 func TestNothingOfTheCallerIsALabel(t *testing.T) {
-	m := counting(metrics.Options{Detections: []metrics.Incident{{Detection: "guessing", Severity: "high"}}})
+	m := counting(metrics.Options{})
 	for _, class := range []audit.Class{audit.Request, audit.Connection, audit.Admin, audit.Grant, audit.Detection, audit.System} {
 		var e audit.Event
 		v := reflect.ValueOf(&e).Elem()
@@ -190,6 +191,19 @@ func TestReloadsForgetEndpointsThatAreGone(t *testing.T) {
 	m.See(3, accepted())
 	if got := text(t, m); !strings.Contains(got, `endpoint="GET /v1/orders/{id}",method="GET",status="2xx"} 1`) {
 		t.Error("an endpoint that came back does not count")
+	}
+}
+
+func TestReloadsForgetDetectionsThatAreGone(t *testing.T) {
+	m := counting(metrics.Options{})
+	began := audit.Event{Class: audit.Detection, Action: "began", Code: "guessing", Warning: "high"}
+	m.See(1, &began)
+	m.Watch([]metrics.Incident{{Detection: "mine", Severity: "low"}})
+	m.See(2, &began) // it was written before
+	got := text(t, m)
+	if strings.Contains(got, "guessing") || !strings.Contains(got, `pavise_alerts_total{detection="mine",severity="low"} 0`) ||
+		!strings.Contains(got, `pavise_alerts_total{detection="other",severity="high"} 1`) {
+		t.Errorf("alerts:\n%s", regexp.MustCompile(`(?m)^pavise_alerts_total.*$`).FindAllString(got, -1))
 	}
 }
 
@@ -271,7 +285,7 @@ func TestHistogramsNameRequestsAsExamples(t *testing.T) {
 
 // A kind of event that was seen before needs no memory.
 func TestSeeNeedsNoMemory(t *testing.T) {
-	m := counting(metrics.Options{Detections: []metrics.Incident{{Detection: "guessing", Severity: "high"}}})
+	m := counting(metrics.Options{})
 	for name, e := range map[string]*audit.Event{
 		"request": accepted(),
 		"fault":   {Class: audit.Connection, Decision: audit.Refused, Step: "tls", Code: "tls_version"},

@@ -32,6 +32,16 @@ func (c *counts) of(first, second string) prometheus.Counter {
 	return counter
 }
 
+// forget drops the series of a first label.
+func (c *counts) forget(first string) {
+	for values := range c.known {
+		if values[0] == first {
+			delete(c.known, values)
+			c.vec.DeleteLabelValues(values[:c.labels]...)
+		}
+	}
+}
+
 // kind is a kind of request: the labels of its counter, all of known words.
 type kind struct {
 	endpoint                       Endpoint
