@@ -145,6 +145,7 @@ func codeOf(t *testing.T, w *httptest.ResponseRecorder) string {
 }
 
 func TestGuardLetsAnAcceptedRequestThrough(t *testing.T) {
+	attacktest.Requirements(t, "16.3.1")
 	events := &sink{}
 	var seen *http.Request
 	w, event := send(t, one(t, events, says{id: shop()}, nil), events, get("/v1/orders/7?q=secret"), func(w http.ResponseWriter, r *http.Request) {
@@ -174,6 +175,7 @@ func TestGuardLetsAnAcceptedRequestThrough(t *testing.T) {
 }
 
 func TestGuardRefusesWithCodeAndEvent(t *testing.T) {
+	attacktest.Requirements(t, "16.3.1", "16.3.2", "16.5.1", "16.5.4")
 	tests := []struct {
 		name   string
 		shield says
@@ -219,6 +221,7 @@ func TestGuardRefusesWithCodeAndEvent(t *testing.T) {
 }
 
 func TestDoorRefusesWhatReadersReadDifferently(t *testing.T) {
+	attacktest.Requirements(t, "16.3.3")
 	refused := map[string]shield.Code{
 		"/files/../secret": shield.BadPath, "/files/./a": shield.BadPath, "/files/%2e%2e/a": shield.BadPath, "/files/%2E": shield.BadPath,
 		"/files//a": shield.BadPath, "//files/a": shield.BadPath, "/files/a%2fb": shield.BadPath, "/files/a%2Fb": shield.BadPath,
@@ -334,6 +337,7 @@ func TestNobodySpeaksForTheGuard(t *testing.T) {
 }
 
 func TestNothingIsSentUnlessTheEventIsKept(t *testing.T) {
+	attacktest.Requirements(t, "16.3.4", "16.5.3")
 	events := &sink{fail: errors.New("disk full")}
 	w := httptest.NewRecorder()
 	var wrote error
@@ -450,6 +454,7 @@ func TestUpgradeFromAForeignOriginIsRefused(t *testing.T) {
 }
 
 func TestHandlerPanicAfterTheAnswerBeganAbortsTheConnection(t *testing.T) {
+	attacktest.Requirements(t, "16.5.4")
 	events := &sink{}
 	server := httptest.NewServer(one(t, events, says{id: shop()}, func(p *pavise.Policy) {
 		p.Hosts[0].Name = "127.0.0.1"

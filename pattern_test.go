@@ -61,6 +61,7 @@ func logged(t interface{ Fatalf(string, ...any) }, guard *pavise.Guard, events *
 
 func TestSecretsInPathsAreMasked(t *testing.T) {
 	attacktest.Rows(t, 144)
+	attacktest.Requirements(t, "16.2.5")
 	events := &sink{}
 	guard := secretPaths(t, events)
 	for _, c := range []struct{ method, host, path, query, wantPath, wantQuery string }{

@@ -71,6 +71,7 @@ func TestEventsHidePartsOfPaths(t *testing.T) {
 }
 
 func TestNoCredentialIsShownOnPurpose(t *testing.T) {
+	attacktest.Requirements(t, "16.2.5")
 	policy := func(r pavise.Recorded) error {
 		_, err := pavise.New(pavise.Policy{
 			Hosts: []pavise.Host{{Name: "api.test"}}, Sink: &sink{},

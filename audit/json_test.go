@@ -15,6 +15,7 @@ import (
 )
 
 func TestEventIsReadBackAsItWasWritten(t *testing.T) {
+	attacktest.Requirements(t, "16.2.1", "16.2.2")
 	events := map[string]*audit.Event{
 		"every field": audittest.Event("r1"),
 		"nothing":     {},
@@ -41,6 +42,7 @@ func TestEventIsReadBackAsItWasWritten(t *testing.T) {
 }
 
 func TestHostileTextStaysInItsField(t *testing.T) {
+	attacktest.Requirements(t, "16.4.1")
 	attacktest.Rows(t, 143)
 	hostile := []string{
 		"a\r\nb", "\x1b[31mred", `","decision":"accepted`, "x\u2028y\u2029z", "\xff\xfe", "\u202egnp", "a|b=c\\|d", `a"] b="c`,

@@ -72,6 +72,7 @@ func remove(t testing.TB, name string) {
 }
 
 func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
+	attacktest.Requirements(t, "16.4.2")
 	attacktest.Rows(t, 145)
 	edit := func(l []byte) []byte { return bytes.Replace(l, []byte("200"), []byte("201"), 1) }
 	tests := []struct {
@@ -169,6 +170,7 @@ func TestVerifyMissesNothingThatWasTakenAway(t *testing.T) {
 }
 
 func TestVerifyFindsAFullRewrite(t *testing.T) {
+	attacktest.Requirements(t, "16.4.2")
 	attacktest.Rows(t, 145)
 	b := build(t)
 	kept, err := audit.Checkpoints(b.dir)

@@ -126,6 +126,7 @@ func TestWrongMasterKeyAndDamageAreClearErrors(t *testing.T) {
 }
 
 func TestOneIDStandsInAnswerEventAndUpstream(t *testing.T) {
+	attacktest.Requirements(t, "16.2.4")
 	attacktest.Rows(t, 144, 150)
 	g := harness.Start(t, harness.Config{YAML: keysYAML})
 	key := g.Issue("api_key", "shop")

@@ -16,6 +16,7 @@ import (
 )
 
 func TestRsyslogGetsEveryEventOverTLS(t *testing.T) {
+	attacktest.Requirements(t, "16.4.3")
 	attacktest.Rows(t, 146)
 	r := newRsyslog(t)
 	g := install(t, r.sink(filepath.Join(r.dir, "ca.pem")), "")
@@ -75,6 +76,7 @@ func TestNothingGoesToAReceiverWithTheWrongCertificate(t *testing.T) {
 
 // A receiver without TLS gets a greeting, and no event.
 func TestNothingGoesOutInTheClear(t *testing.T) {
+	attacktest.Requirements(t, "16.2.3", "16.4.3")
 	attacktest.Rows(t, 147)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -321,6 +321,7 @@ func TestARevocationAtTheIssuerIsFeltWhenTheAnswerIsOld(t *testing.T) {
 }
 
 func TestAnIssuerWithoutAnAnswerIsNoRefusal(t *testing.T) {
+	attacktest.Requirements(t, "16.5.2", "16.5.3")
 	w := newWorld(t, nil)
 	w.accepts(good)
 	w.corp.err = errors.New("away")

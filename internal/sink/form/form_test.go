@@ -18,6 +18,7 @@ func classes() []audit.Class {
 }
 
 func TestHostileTextStaysInItsField(t *testing.T) {
+	attacktest.Requirements(t, "16.4.1")
 	attacktest.Rows(t, 143)
 	for _, name := range []string{form.JSON, form.OCSF, form.ECS, form.CEF} {
 		write := formOf(t, name)
@@ -171,6 +172,7 @@ func bare(s string, mark byte) int {
 }
 
 func TestFormsTellWhoWhatWhenAndWhy(t *testing.T) {
+	attacktest.Requirements(t, "16.2.1", "16.2.4")
 	e := *audittest.Event("r1")
 	e.Decision, e.Code, e.Step, e.Status, e.Class = audit.Refused, "insufficient_scope", "access", 403, audit.Request
 	for name, want := range map[string][]string{
