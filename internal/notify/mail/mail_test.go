@@ -381,6 +381,7 @@ func TestNothingIsSentToWhoIsNotTheServer(t *testing.T) {
 }
 
 // Whoever stands in between takes STARTTLS out of the answer, or puts words of his own behind it.
+// Where nobody signs in, the message is all that there is to protect.
 func TestWithoutSTARTTLSNothingIsSent(t *testing.T) {
 	attacktest.Rows(t, 147)
 	for name, answers := range map[string][]string{
@@ -389,47 +390,56 @@ func TestWithoutSTARTTLSNothingIsSent(t *testing.T) {
 		"it is pretended":       {"250-mail.example.com\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n", "220 go on\r\n250-mail.example.com\r\n250 AUTH PLAIN\r\n235 2.7.0 signed in\r\n"},
 		"there is no extension": {"502 what?\r\n", "250 mail.example.com\r\n"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			heard := make(chan string, 1)
-			go func() {
-				defer close(heard)
-				conn, err := l.Accept()
-				if err != nil {
-					return
+		for _, user := range []string{"pavise", ""} {
+			t.Run(name+", user "+user, func(t *testing.T) {
+				said, err := heard(t, answers, user)
+				if err == nil || strings.Contains(err.Error(), password) {
+					t.Errorf("it says %v", err)
 				}
-				defer func() { _ = conn.Close() }()
-				_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-				_, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n")
-				in, all := bufio.NewReader(conn), ""
-				for _, answer := range answers {
-					line, err := in.ReadString('\n')
-					all += line
-					if err != nil {
-						break
+				for _, word := range []string{"AUTH", "MAIL", "DATA", "31 wrong", "guessing"} {
+					if strings.Contains(said, word) {
+						t.Errorf("it said %q", said)
 					}
-					_, _ = io.WriteString(conn, answer)
 				}
-				rest, _ := io.ReadAll(io.LimitReader(in, 4096))
-				heard <- all + string(rest)
-			}()
-			s := &server{t: t, address: l.Addr().String(), pool: x509.NewCertPool()}
-			err = s.notifier(nil).Tell(t.Context(), notifytest.Notice(notifytest.Incidents(1, "31 wrong"), nil))
-			_ = l.Close()
-			said := <-heard
-			if err == nil || strings.Contains(err.Error(), password) {
-				t.Errorf("it says %v", err)
-			}
-			for _, word := range []string{"AUTH", "MAIL", "DATA", "31 wrong", "guessing"} {
-				if strings.Contains(said, word) {
-					t.Errorf("it said %q", said)
-				}
-			}
-		})
+			})
+		}
 	}
+}
+
+// heard is what a notifier says in the clear to a server with these answers.
+func heard(t *testing.T, answers []string, user string) (said string, err error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(chan string, 1)
+	go func() {
+		defer close(all)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n")
+		in, lines := bufio.NewReader(conn), ""
+		for _, answer := range answers {
+			line, err := in.ReadString('\n')
+			lines += line
+			if err != nil {
+				break
+			}
+			_, _ = io.WriteString(conn, answer)
+		}
+		rest, _ := io.ReadAll(io.LimitReader(in, 4096))
+		all <- lines + string(rest)
+	}()
+	s := &server{t: t, address: l.Addr().String(), pool: x509.NewCertPool()}
+	n := s.notifier(func(m *pavisemail.Settings) { m.User, m.Timeout = user, time.Second })
+	err = n.Tell(t.Context(), notifytest.Notice(notifytest.Incidents(1, "31 wrong"), nil))
+	_ = l.Close()
+	return <-all, err
 }
 
 func TestARefusalForGoodIsNotRepeatedAtOnce(t *testing.T) {
