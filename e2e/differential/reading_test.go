@@ -88,7 +88,7 @@ func passes() []string {
 func added() []string {
 	return []string{
 		"host", "content-length", "transfer-encoding", "trailer", "connection", "te", "x-forwarded-for", "x-forwarded-proto",
-		"x-forwarded-host", "forwarded", "x-request-id", "pavise-identity",
+		"x-forwarded-host", "forwarded", "x-request-id", "pavise-identity", "traceparent",
 	}
 }
 
