@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a peer may keep a test waiting.
-const patience = 2 * time.Minute
+const patience = 6 * time.Minute
 
 // command readies a program with more variables in its environment. What is
 // missing fails the test: nothing here is skipped in silence.
