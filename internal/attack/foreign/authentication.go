@@ -2,7 +2,6 @@ package foreign
 
 import (
 	"encoding/base64"
-	"errors"
 	"slices"
 	"strings"
 
@@ -57,8 +56,11 @@ func (t *try) noAuthentication(o *operation) error {
 func (t *try) noAuthenticationDelete(o *operation) error {
 	u := t.w.caller()
 	p, value, err := t.fresh(o, u)
-	if err != nil || value == "" {
-		return errors.Join(err, attack.ErrNotHere)
+	if err != nil {
+		return err
+	}
+	if value == "" {
+		return attack.ErrNotHere
 	}
 	d, _ := t.draft(o, u, 0)
 	d = d.named(p, value)

@@ -47,9 +47,14 @@ func newForms() *forms {
 // traceIn names what an answer tells of where a program failed.
 func (f *forms) traceIn(a *attack.Answer) string {
 	for _, name := range slices.Sorted(maps.Keys(f.traces)) {
-		if f.traces[name].Match(a.Body) {
+		if f.traces[name].Match(beginning(a)) {
 			return name
 		}
 	}
 	return ""
 }
+
+// maxGlance is how much of an answer is held to forms, in bytes: what tells stands at its beginning.
+const maxGlance = 64 << 10
+
+func beginning(a *attack.Answer) []byte { return a.Body[:min(len(a.Body), maxGlance)] }

@@ -1,7 +1,6 @@
 package foreign
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -81,8 +80,11 @@ func (t *try) undeclared(o *operation, method string) error {
 	d.method, d.op = method, o
 	if method == "DELETE" {
 		p, value, err := t.fresh(o, u)
-		if err != nil || value == "" {
-			return errors.Join(err, attack.ErrNotHere) // a path without an object, or with one that was there, is left alone
+		if err != nil {
+			return err
+		}
+		if value == "" {
+			return attack.ErrNotHere // a path without an object, or with one that was there, is left alone
 		}
 		d = d.named(p, value)
 	}

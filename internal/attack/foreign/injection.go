@@ -68,12 +68,12 @@ func (t *try) sql(o *operation, g *good, s slot) (bool, error) {
 		return false, err
 	}
 	forms := t.w.forms.database
-	if forms.Match(quote.Body) && !forms.Match(base.Body) {
+	if forms.Match(beginning(quote)) && !forms.Match(beginning(base)) {
 		whole, err := t.with(g, s, s.value+"''")
 		if err != nil {
 			return false, err
 		}
-		if !forms.Match(whole.Body) {
+		if !forms.Match(beginning(whole)) {
 			t.w.injected[o.String()] = true
 			t.found(o, quote, "it answers %d with what a database says to a quote in %s, and not to two", quote.Status, s)
 			return true, nil
@@ -240,7 +240,7 @@ func (t *try) templates(o *operation, g *good, s slot) (bool, error) {
 
 func (t *try) traversal(o *operation, g *good, s slot) (bool, error) {
 	forms := t.w.forms.files
-	if forms.Match(g.a.Body) {
+	if forms.Match(beginning(g.a)) {
 		return false, nil
 	}
 	up := strings.Repeat("../", 10)
@@ -249,14 +249,14 @@ func (t *try) traversal(o *operation, g *good, s slot) (bool, error) {
 		strings.Repeat(`..\`, 10) + `windows\win.ini`, `C:\windows\win.ini`,
 	} {
 		a, err := t.with(g, s, path)
-		if err != nil || !forms.Match(a.Body) {
+		if err != nil || !forms.Match(beginning(a)) {
 			if err != nil && t.ctx.Err() != nil {
 				return false, err
 			}
 			continue
 		}
 		control, err := t.with(g, s, strings.Replace(strings.Replace(path, "passwd", "pavise", 1), "win.ini", "pavise", 1))
-		if err != nil || forms.Match(control.Body) {
+		if err != nil || forms.Match(beginning(control)) {
 			return false, err
 		}
 		t.found(o, a, "it answers %d with the machine's file %q, named in %s", a.Status, path, s)

@@ -202,7 +202,7 @@ func (t *try) sensitive(o *operation, g *good) error {
 			}
 		}
 		for what, form := range t.w.forms.sensitive {
-			if form.Match(a.Body) {
+			if form.Match(beginning(a)) {
 				names = append(names, what)
 			}
 		}

@@ -73,9 +73,9 @@ func (t *try) connects(o *operation, g *good, s slot) (bool, error) {
 		return false, err
 	}
 	forms := t.w.forms.connection
-	if forms.Match(a.Body) && !forms.Match(g.a.Body) {
+	if forms.Match(beginning(a)) && !forms.Match(beginning(g.a)) {
 		control, err := t.with(g, s, "pavise-attack:no-address")
-		if err == nil && !forms.Match(control.Body) {
+		if err == nil && !forms.Match(beginning(control)) {
 			t.found(o, a, "it answers %d that nobody listens at 127.0.0.1:1, named in %s: it tried", a.Status, s)
 			return true, nil
 		}

@@ -45,7 +45,7 @@ func (t *try) judge(o *operation, g *good, one provoked, a *attack.Answer, told 
 	switch {
 	case t.w.forms.traceIn(a) != "" && t.w.forms.traceIn(g.a) == "":
 		rule, what = "stack-trace", t.w.forms.traceIn(a)
-	case t.w.forms.database.Match(a.Body) && !t.w.forms.database.Match(g.a.Body) && !t.w.injected[o.String()]: // else it is told already
+	case t.w.forms.database.Match(beginning(a)) && !t.w.forms.database.Match(beginning(g.a)) && !t.w.injected[o.String()]: // else it is told already
 		rule, what = "database-error", "what a database said"
 	case a.Status >= 500 && a.Status != 501 && a.Status != 503 && a.Status != 505:
 		if !told["server-error"] {
@@ -57,7 +57,7 @@ func (t *try) judge(o *operation, g *good, one provoked, a *attack.Answer, told 
 		return nil
 	}
 	again, err := t.send(t.w.caller(), one.d)
-	if err != nil || t.w.forms.traceIn(again) == "" && !t.w.forms.database.Match(again.Body) {
+	if err != nil || t.w.forms.traceIn(again) == "" && !t.w.forms.database.Match(beginning(again)) {
 		return err
 	}
 	told[rule] = true
