@@ -21,7 +21,8 @@ func candidates(c Caller, person bool, tokens string) []Shield {
 		return []Shield{{Kind: Public}, token, bound, fresh}
 	case person && c != Webhook:
 		beside, signing := Shield{Kind: MTLS, Actor: true}, Shield{Kind: HMAC, Actor: true}
-		return []Shield{{Kind: Public}, {Kind: All, Parts: []Shield{token, beside}}, {Kind: All, Parts: []Shield{token, beside, signing}}}
+		recent := Shield{Kind: tokens, MaxAge: stepUpAge}
+		return []Shield{{Kind: Public}, {Kind: All, Parts: []Shield{token, beside}}, {Kind: All, Parts: []Shield{recent, beside, signing}}}
 	case c == Partner:
 		return []Shield{{Kind: Public}, key, signed, both}
 	case c == Webhook:

@@ -79,6 +79,10 @@ func demands() []demand {
 			"before money moves, or what cannot be undone, the person shows once more to be there; and each proof counts once", "RFC 9470; RFC 9449 §11.1; NIST SP 800-63B",
 		},
 		{
+			"step-up", machines(), true, "", Money, Fresh,
+			"before money moves, or what cannot be undone, the person for whom it is done shows once more to be there", "RFC 9470; NIST SP 800-63B",
+		},
+		{
 			"machine-key", own, false, Application, "", Known | Bound | Sole,
 			"a machine of one's own can hold a private key, renewed by itself: nothing that can be copied has to travel", "NIST SP 800-204; RFC 8705 §1",
 		},
