@@ -38,11 +38,7 @@ To end what one client or credential may do, use 'pavise client disable' or 'pav
 			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				done, err := a.Block(ctx, admin.NewBlock{Network: network, Life: long, Reason: reason})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), printable(done.Change))
-				return err
+				return showDone(command, done, err)
 			})
 		},
 	}
@@ -99,11 +95,7 @@ func unblockCommand() *cobra.Command {
 			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				done, err := a.Unblock(ctx, network)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), printable(done.Change))
-				return err
+				return showDone(command, done, err)
 			})
 		},
 	}

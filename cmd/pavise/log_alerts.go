@@ -180,11 +180,7 @@ all stands for every detection, about one subject.`,
 			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				done, err := a.Silence(ctx, admin.NewSilence{Detection: args[0], Subject: subject(args), Life: long, Reason: reason})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), printable(done.Change))
-				return err
+				return showDone(command, done, err)
 			})
 		},
 	}
@@ -206,11 +202,7 @@ func logUnsilence() *cobra.Command {
 		RunE: func(command *cobra.Command, args []string) error {
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				done, err := a.Unsilence(ctx, admin.OldSilence{Detection: args[0], Subject: subject(args)})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), printable(done.Change))
-				return err
+				return showDone(command, done, err)
 			})
 		},
 	}

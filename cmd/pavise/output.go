@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"pavise.dev/pavise/internal/admin"
 )
 
 // isTerminal reports whether a person sees w, and wants colours (no-color.org).
@@ -79,4 +81,13 @@ func shortTime(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02 15:04Z")
+}
+
+// showDone says what an act has changed.
+func showDone(command *cobra.Command, done admin.Done, err error) error {
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(command.OutOrStdout(), printable(done.Change))
+	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -68,11 +67,7 @@ func quotaReset() *cobra.Command {
 			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				done, err := a.ResetQuotas(ctx, n)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), printable(done.Change))
-				return err
+				return showDone(command, done, err)
 			})
 		},
 	}

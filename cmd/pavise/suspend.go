@@ -32,11 +32,7 @@ alerts.respond suspends by itself, and may demand of people that they sign in ag
 			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				done, err := a.Hold(ctx, admin.NewHold{Kind: kind, ID: args[0], Life: long, Reason: reason})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), printable(done.Change))
-				return err
+				return showDone(command, done, err)
 			})
 		},
 	}
@@ -82,11 +78,7 @@ func unsuspendCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, args []string) error {
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				done, err := a.Release(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(command.OutOrStdout(), printable(done.Change))
-				return err
+				return showDone(command, done, err)
 			})
 		},
 	}

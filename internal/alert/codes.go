@@ -6,10 +6,11 @@ import "slices"
 // misspelled one can be refused. Shields and layers of others may have more; actions of
 // administrators are as many as there are commands.
 func Codes() []string {
-	return slices.Concat(refusals(), connections(), systems(), grants())
+	return slices.Concat(Refusals(), Connections(), systems(), grants())
 }
 
-func refusals() []string {
+// Refusals are the codes of the guard.
+func Refusals() []string {
 	return []string{
 		"missing_credential", "invalid_credential", "expired_credential", "revoked_credential", "suspended_credential", "malformed_credential", "exposed_credential",
 		"invalid_signature", "invalid_digest", "stale_request", "replayed_request", "step_up", "nonce_required", "unbound_credential",
@@ -22,7 +23,8 @@ func refusals() []string {
 	}
 }
 
-func connections() []string {
+// Connections are the codes of faults below a request.
+func Connections() []string {
 	return []string{
 		"tls_handshake", "tls_version", "tls_alert", "client_hello", "bad_request_line", "bad_header", "bad_host", "bad_framing", "refused_upgrade",
 		"incomplete_request", "bad_version", "bad_coding", "bad_expectation", "h2_stream", "h2_connection", "h2_flood", "timeout",

@@ -169,22 +169,26 @@ func programVersion() string {
 
 // sinkTLS reads the files of a TLS client anew.
 func sinkTLS(f *config.File, s *config.SyslogSink) func() (*tls.Config, error) {
-	return func() (*tls.Config, error) {
-		c := &tls.Config{ServerName: s.ServerName, MinVersion: tls.VersionTLS12}
-		if s.CA != "" {
-			pool, err := tlsconf.ReadPool(f.Abs(s.CA))
-			if err != nil {
-				return nil, err
-			}
-			c.RootCAs = pool
+	return func() (*tls.Config, error) { return clientTLS(f, s.ServerName, s.CA, s.Certificate) }
+}
+
+// clientTLS verifies the server's certificate by an authority of its own, if one is named, and
+// shows a certificate, if one is.
+func clientTLS(f *config.File, server, ca, certificate string) (*tls.Config, error) {
+	c := &tls.Config{ServerName: server, MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		pool, err := tlsconf.ReadPool(f.Abs(ca))
+		if err != nil {
+			return nil, err
 		}
-		if s.Certificate != "" {
-			pair, err := tls.LoadX509KeyPair(f.Abs(s.Certificate), f.Abs(s.Certificate))
-			if err != nil {
-				return nil, fmt.Errorf("read client_certificate: %w", err)
-			}
-			c.Certificates = []tls.Certificate{pair}
-		}
-		return c, nil
+		c.RootCAs = pool
 	}
+	if certificate != "" {
+		pair, err := tls.LoadX509KeyPair(f.Abs(certificate), f.Abs(certificate))
+		if err != nil {
+			return nil, fmt.Errorf("read client_certificate: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -13,7 +14,6 @@ import (
 	"pavise.dev/pavise/internal/notify/mail"
 	"pavise.dev/pavise/internal/notify/slack"
 	"pavise.dev/pavise/internal/notify/webhook"
-	"pavise.dev/pavise/internal/tlsconf"
 )
 
 // notifier makes one of alerts.notify. It is connected to when there is something to tell.
@@ -75,23 +75,5 @@ func (a *App) mailOf(f *config.File, n *config.Notifier) (notify.Notifier, error
 
 // mailTLS reads the files anew. The certificate is verified, whatever the configuration says.
 func mailTLS(f *config.File, s *config.SMTPNotifier, host string) (*tls.Config, error) {
-	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if s.ServerName != "" {
-		c.ServerName = s.ServerName
-	}
-	if s.CA != "" {
-		pool, err := tlsconf.ReadPool(f.Abs(s.CA))
-		if err != nil {
-			return nil, err
-		}
-		c.RootCAs = pool
-	}
-	if s.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(f.Abs(s.Certificate), f.Abs(s.Certificate))
-		if err != nil {
-			return nil, fmt.Errorf("read client_certificate: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
+	return clientTLS(f, cmp.Or(s.ServerName, host), s.CA, s.Certificate)
 }

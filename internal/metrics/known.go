@@ -1,6 +1,11 @@
 package metrics
 
-import "pavise.dev/pavise/audit"
+import (
+	"slices"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/alert"
+)
 
 // Other stands for every value that is not known in advance: what callers send makes no series.
 const Other = "other"
@@ -41,21 +46,7 @@ func steps() words { return wordsOf("limit", "tls", "http1", "http2", "plain", "
 // codes are those of refusals: of the guard, of faults below a request, and of the
 // authorization server and the enrolment of certificates.
 func codes() words {
-	return wordsOf(
-		// shield/code.go
-		"honeypot", "missing_credential", "invalid_credential", "expired_credential", "revoked_credential", "suspended_credential", "malformed_credential",
-		"exposed_credential", "invalid_signature", "invalid_digest", "stale_request", "replayed_request", "step_up", "nonce_required",
-		"unbound_credential", "mixed_identities", "forbidden_network", "disabled_client", "unknown_host", "misdirected", "invalid_path",
-		"invalid_query", "invalid_header", "invalid_method", "tls_required", "unknown_endpoint", "method_not_allowed", "endpoint_sunset",
-		"blocked_network", "invalid_input", "graphql_refused", "injection", "too_large", "path_too_long", "unsupported_media",
-		"headers_too_large", "rate_limited", "quota_exceeded", "locked_out", "busy", "insufficient_scope", "denied", "foreign_origin",
-		"idempotency_key_required", "idempotency_key_reused", "request_in_progress", "outcome_unknown", "answer_not_kept", "out_of_order",
-		"too_fast", "undecided", "stale_state", "unrecorded", "internal_error", "invalid_answer", "upstream_failed", "upstream_timeout",
-		"upstream_down",
-		// internal/edge/fault.go
-		"tls_handshake", "tls_version", "tls_alert", "client_hello", "bad_request_line", "bad_version", "bad_header", "bad_host",
-		"bad_expectation", "bad_framing", "bad_coding", "refused_upgrade", "incomplete_request", "h2_stream", "h2_connection", "h2_flood",
-		"timeout", "too_many_connections", "too_many_handshakes",
+	return wordsOf(slices.Concat(alert.Refusals(), alert.Connections(), []string{
 		// the authorization server: RFC 6749, 6750, 7591, 8628, 8707, 9101, 9449, 9470, OpenID Connect; people who sign in
 		"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
 		"access_denied", "unsupported_response_type", "server_error", "temporarily_unavailable", "invalid_token", "authorization_pending",
@@ -64,7 +55,7 @@ func codes() words {
 		"interaction_required", "account_selection_required", "unsupported_token_type", "invalid_redirect_uri", "invalid_client_metadata",
 		"insufficient_user_authentication", "unmet_authentication_requirements", "forged_form", "lost_sign_in", "provider_failed",
 		"unknown_account", "identity_taken", "no_authority", "malformed", "bad_certificate_request", "unknown_client",
-	)
+	})...)
 }
 
 // acts are those that an administrator, or a reload, can do.

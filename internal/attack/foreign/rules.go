@@ -2,14 +2,18 @@ package foreign
 
 import (
 	"fmt"
+	"slices"
 
 	"pavise.dev/pavise/internal/finding"
 )
 
 // Rules are all that the cases ask.
 func Rules() []finding.Rule {
+	return slices.Concat(whoCalls(), ofTokens(), ofObjects(), ofProperties(), ofInjection(), ofLimits(), ofErrors(), ofTransport(), ofInventory(), ofContent())
+}
+
+func whoCalls() []finding.Rule {
 	return []finding.Rule{
-		// Who calls.
 		rule("no-authentication", finding.Critical, "It answers without a credential",
 			"Anybody who finds the address reads, or does, what only known callers may.",
 			"Demand the credential on every operation that the document protects, before anything else is done; deny where nothing is said.",
@@ -38,8 +42,11 @@ func Rules() []finding.Rule {
 			"Addresses stand in logs, histories and Referer headers: whoever reads those has the credential.",
 			"Accept it in its header only.",
 			finding.API2, "CWE-598", "14.2.1", "REC-API-7"),
+	}
+}
 
-		// Tokens.
+func ofTokens() []finding.Rule {
+	return []finding.Rule{
 		rule("jwt-none", finding.Critical, "A token that nobody signed is accepted (alg: none)",
 			"Anybody writes a token for any user.",
 			"Accept only the algorithms that the issuer uses, from a list of yours; never read the choice from the token.",
@@ -72,8 +79,11 @@ func Rules() []finding.Rule {
 			"A token that is lost can be used until it ends: days, or for ever.",
 			"Issue access tokens for minutes to an hour, and renew them.",
 			finding.API2, "CWE-613", "9.2.1", "REC-API-12"),
+	}
+}
 
-		// Objects and functions.
+func ofObjects() []finding.Rule {
+	return []finding.Rule{
 		rule("object-level", finding.Critical, "One user reads another's objects",
 			"Whoever has an account reads everybody's data, by counting or collecting names.",
 			"Ask on every access whether this caller may have this object; look objects up among the caller's own.",
@@ -102,8 +112,11 @@ func Rules() []finding.Rule {
 			"What filters requests by their method sees another one than is carried out.",
 			"Switch the overriding off, or do it before anything decides on the method.",
 			finding.API8, "CWE-650", "4.1.4", "REC-API-11"),
+	}
+}
 
-		// Properties.
+func ofProperties() []finding.Rule {
+	return []finding.Rule{
 		rule("mass-assignment", finding.High, "Callers set properties that are not theirs to set",
 			"A request with one property more makes an administrator, sets a balance, or takes an object over.",
 			"Bind only the properties that callers may set, by name; refuse others.",
@@ -116,8 +129,11 @@ func Rules() []finding.Rule {
 			"Nobody decided that they may leave; one of them will be the wrong one.",
 			"Declare them, or leave them out.",
 			finding.API3, "CWE-213", "15.3.1", "REC-API-6"),
+	}
+}
 
-		// Injection.
+func ofInjection() []finding.Rule {
+	return []finding.Rule{
 		rule("sql-injection", finding.Critical, "A value becomes part of an SQL query",
 			"Whoever calls reads and changes the whole database.",
 			"Bind values as parameters; never put them into the text of a query.",
@@ -154,8 +170,11 @@ func Rules() []finding.Rule {
 			"A link that begins with this name leads to somebody else's page.",
 			"Redirect to paths of your own, or to addresses from a list.",
 			finding.API8, "CWE-601", "3.7.2", "REC-API-5"),
+	}
+}
 
-		// Limits.
+func ofLimits() []finding.Rule {
+	return []finding.Rule{
 		rule("no-rate-limit", finding.Medium, "Requests are not limited",
 			"One caller takes all there is: the others wait, or somebody pays.",
 			"Limit requests for each caller and address, and answer 429 with Retry-After.",
@@ -180,8 +199,11 @@ func Rules() []finding.Rule {
 			"A retry after a lost answer pays, orders or books again.",
 			"Keep the answer of each Idempotency-Key, and give it again.",
 			finding.API6, "CWE-837", "2.3.4", "REC-API-10"),
+	}
+}
 
-		// Errors.
+func ofErrors() []finding.Rule {
+	return []finding.Rule{
 		rule("stack-trace", finding.Medium, "An error tells of the service's inside",
 			"Names of files, versions and lines tell an attacker where to look.",
 			"Answer errors with a general text and an id; keep the detail in the log.",
@@ -198,8 +220,11 @@ func Rules() []finding.Rule {
 			"Whoever looks for machines with a known hole finds this one.",
 			"Leave versions out of headers.",
 			finding.API8, "CWE-200", "13.4.6", "REC-API-23"),
+	}
+}
 
-		// TLS and headers.
+func ofTransport() []finding.Rule {
+	return []finding.Rule{
 		rule("plain-http", finding.High, "It answers without TLS",
 			"Whoever is on the way reads and changes requests and answers.",
 			"Answer plain HTTP with a redirect to https alone, or not at all.",
@@ -240,8 +265,11 @@ func Rules() []finding.Rule {
 			"A script, another site or whoever listens uses the session.",
 			"Set Secure, HttpOnly and SameSite.",
 			finding.API8, "CWE-1004", "3.3.4", "REC-API-11"),
+	}
+}
 
-		// Inventory.
+func ofInventory() []finding.Rule {
+	return []finding.Rule{
 		rule("exposed-endpoint", finding.Medium, "An endpoint that nobody declared tells of the service's inside",
 			"Metrics, profiles, settings and code are a map for attackers; some hold secrets.",
 			"Serve such endpoints on an address of their own that the outside cannot reach.",
@@ -266,8 +294,11 @@ func Rules() []finding.Rule {
 			"It repeats a request with the headers that proxies added.",
 			"Refuse TRACE.",
 			finding.API8, "CWE-693", "13.4.4", "REC-API-4"),
+	}
+}
 
-		// Content.
+func ofContent() []finding.Rule {
+	return []finding.Rule{
 		rule("wrong-content-type", finding.Low, "A body is read whatever its type is said to be",
 			"A form on somebody else's page sends text/plain without asking first, and the body is taken for JSON.",
 			"Refuse bodies of other types with 415.",
