@@ -113,6 +113,9 @@ func TestThePageHidesNothing(t *testing.T) {
 	if lines := stepLines([]step{{title: "s", ns: 3000, aim: 2000, aimAllocs: 0, allocs: 1}}); !strings.Contains(lines[0], "**missed**") {
 		t.Errorf("%q", lines)
 	}
+	if lines := stepLines([]step{{title: "s", ns: 3000, aimAllocs: -1, allocs: 1}}); lines[0] != "| s | 3.00 µs | 1 | – |" {
+		t.Errorf("a step without an aim: %q", lines)
+	}
 }
 
 func TestAnswersAreRead(t *testing.T) {

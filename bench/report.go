@@ -122,6 +122,9 @@ func (p *page) added(r row) string {
 
 // aimOf says what a step is meant to take, and whether it does.
 func aimOf(s step) string {
+	if s.aim == 0 {
+		return "–"
+	}
 	text := fmt.Sprintf("%.1f µs", s.aim/1e3)
 	kept := s.ns <= s.aim
 	if s.aimAllocs >= 0 {

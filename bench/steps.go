@@ -12,10 +12,11 @@ import (
 // step is one step of the path by itself, and how good it is meant to be.
 type step struct {
 	title     string
-	pkg       string // of its benchmark
-	benchmark string // its name; sub-benchmarks behind slashes
-	aim       float64
-	aimAllocs int // -1: none
+	pkg       string  // of its benchmark
+	benchmark string  // its name; sub-benchmarks behind slashes
+	each      int     // how many of what the title names one operation of it has; 0: one
+	aim       float64 // nanoseconds; 0: there is none
+	aimAllocs int     // -1: there is none
 
 	ns     float64
 	allocs int
@@ -28,7 +29,12 @@ func allSteps() []step {
 		{title: "HMAC, 256-byte body", pkg: "./shield/hmac", benchmark: "BenchmarkVerify/sha256", aim: 4000, aimAllocs: -1},
 		{title: "client certificate, kept connection", pkg: "./shield/mtls", benchmark: "BenchmarkKeptConnection", aim: 1000, aimAllocs: -1},
 		{title: "look-up in a revocation list of a million certificates", pkg: "./internal/revocation", benchmark: "BenchmarkMillion/look-up", aim: 1000, aimAllocs: 0},
-		{title: "one event", pkg: "./audit", benchmark: "BenchmarkEvent", aim: 2000, aimAllocs: 0},
+		{title: "one event, on the request's path", pkg: "./audit", benchmark: "BenchmarkEvent", aim: 2000, aimAllocs: 0},
+		{title: "its line into chain and tree, behind the path", pkg: "./audit", benchmark: "BenchmarkLineIntoChainAndTree", aimAllocs: -1},
+		{title: "one event through all detections, 10,000 clients", pkg: "./internal/alert", benchmark: "BenchmarkSee/10000_clients", aim: 1000, aimAllocs: 0},
+		{title: "the same, a million clients", pkg: "./internal/alert", benchmark: "BenchmarkSee/1000000_clients", aim: 1000, aimAllocs: 0},
+		{title: "one event to a file, as OCSF", pkg: "./internal/sink/file", benchmark: "BenchmarkSend", each: 500, aimAllocs: -1},
+		{title: "one event to syslog over TCP, as OCSF", pkg: "./internal/sink/syslog", benchmark: "BenchmarkSend", each: 500, aimAllocs: -1},
 	}
 }
 
@@ -44,6 +50,9 @@ func measureSteps(ctx context.Context) ([]step, error) {
 		}
 		if s.ns, s.allocs, err = parseBench(string(text), s.benchmark); err != nil {
 			return nil, fmt.Errorf("benchmark of %s: %w", s.pkg, err)
+		}
+		if s.each > 1 {
+			s.ns, s.allocs = s.ns/float64(s.each), s.allocs/s.each
 		}
 	}
 	return steps, nil
