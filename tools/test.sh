@@ -3,7 +3,7 @@
 # under the race detector, end-to-end tests, a short soak, and the catalogue.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export SOAK=${SOAK:-60s}
+export SOAK=${SOAK:-40s}
 
 echo "== tests"
 go test -count=1 -timeout 20m -p 2 ./...
