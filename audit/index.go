@@ -20,12 +20,12 @@ import (
 // A segment that has ended gets an index, so that a search reads only where something can
 // be. It says of each block of lines where it begins, between which times its events are, and
 // what they may hold: a Bloom filter of the fields that are searched for. A search that
-// finds no index, or one that is damaged or of another form of the segment, reads
+// finds no index, or one that is damaged, older or of another form of the segment, reads
 // everything. What an index says is compared with the lines by [Verify].
 //
 // The file:
 //
-//	"PAVISEX1", size of the segment, lines
+//	"PAVISEX2", size of the segment, lines
 //	number of classes; for each: length of its name, name, lines with an event of it
 //	number of blocks; for each: offset, first and last time (Unix, µs), length of its filter
 //	the filters
@@ -34,7 +34,7 @@ import (
 // Numbers are little endian of 8 bytes; lengths of names of one byte.
 
 const (
-	indexMagic  = "PAVISEX1"
+	indexMagic  = "PAVISEX2"
 	indexSuffix = ".index"
 	blockLines  = 256
 	filterBits  = 10 // for each value: one block in a hundred is read for nothing
@@ -102,7 +102,7 @@ func (x *indexer) add(offset int64, l *line) {
 			return
 		case "class":
 			x.classes[Class(valueOf(name, field))]++
-		case "id", "client", "user", "subject", "tenant", "credential", "endpoint", "api", "code", "decision":
+		case "id", "trace", "client", "user", "subject", "tenant", "credential", "endpoint", "api", "code", "decision":
 		default:
 			return
 		}

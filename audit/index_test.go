@@ -24,6 +24,7 @@ func many(t testing.TB, n int) string {
 		e.Time, e.User, e.Subject, e.Client = now.now(), fmt.Sprint("user-", i%(n/20)), fmt.Sprint("sub-", i%(n/20)), fmt.Sprint("client-", i%37)
 		e.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i / 1000 % 250), byte(i % 250)}), uint16(1024+i%60000))
 		e.Peer, e.API, e.Endpoint, e.Host, e.Proto, e.TLS = e.Remote, "orders", fmt.Sprintf("GET /v1/things-%d/{id}", i%50), "api.example.com", "HTTP/2.0", "1.3"
+		e.Trace = fmt.Sprintf("%032x", i/3+1) // of three services
 		e.UserAgent, e.Issuer, e.Shield, e.Duration = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36", "https://login.example.com", "jwt", time.Duration(i%9000)*time.Microsecond
 		if i%1000 == 7 {
 			e.Decision, e.Code, e.Status = audit.Refused, fmt.Sprint("code_", i/1000%9), 403
@@ -64,7 +65,7 @@ func indexes(t testing.TB, dir string) []string {
 func queries(n int) map[string]audit.Query {
 	half := startTime.Add(time.Duration(n/2) * 10 * time.Millisecond)
 	return map[string]audit.Query{
-		"user": {User: "user-3"}, "subject": {Subject: "sub-9"}, "client": {Client: "client-36"}, "id": {ID: fmt.Sprintf("id-%016d", n/3)},
+		"user": {User: "user-3"}, "subject": {Subject: "sub-9"}, "client": {Client: "client-36"}, "id": {ID: fmt.Sprintf("id-%016d", n/3)}, "trace": {Trace: fmt.Sprintf("%032x", n/7)},
 		"code": {Code: "code_1"}, "endpoint": {Endpoint: "GET /v1/things-7/{id}", Limit: 100}, "address": {Address: netip.MustParsePrefix("198.51.1.7/32")},
 		"network": {Address: netip.MustParsePrefix("198.51.1.0/24")}, "odd network": {Address: netip.MustParsePrefix("198.51.1.0/27")}, "wide network": {Address: netip.MustParsePrefix("198.0.0.0/8"), Limit: 10},
 		"time": {Since: half, Until: half.Add(time.Second)}, "user and time": {User: "user-3", Since: half}, "nobody": {User: "user-none"}, "decision": {Decision: audit.Refused},
@@ -83,7 +84,7 @@ func TestIndexChangesNoAnswer(t *testing.T) {
 		with[name] = fmt.Sprint(search(t, dir, q))
 	}
 	for _, damage := range []func(name string) error{
-		func(name string) error { return os.WriteFile(name, []byte("PAVISEX1"), 0o600) },
+		func(name string) error { return os.WriteFile(name, []byte("PAVISEX2"), 0o600) },
 		func(name string) error { return os.WriteFile(name, nil, 0o600) },
 		os.Remove,
 	} {

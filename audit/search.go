@@ -18,13 +18,14 @@ import (
 
 // Query selects events; what is empty selects all.
 type Query struct {
-	ID, Client, Credential, Endpoint, API, Code string
-	User, Subject, Tenant                       string
-	Decision                                    Decision
-	Class                                       Class
-	Address                                     netip.Prefix
-	Since, Until                                time.Time
-	Limit                                       int // the newest so many; 0: all
+	ID, Trace                               string
+	Client, Credential, Endpoint, API, Code string
+	User, Subject, Tenant                   string
+	Decision                                Decision
+	Class                                   Class
+	Address                                 netip.Prefix
+	Since, Until                            time.Time
+	Limit                                   int // the newest so many; 0: all
 }
 
 // Found is an event with its place in the log.
@@ -36,7 +37,7 @@ type Found struct {
 
 // Matches reports whether the query selects the event.
 func (q *Query) Matches(e *Event) bool {
-	return is(q.ID, e.ID) && is(q.Client, e.Client) && is(q.User, e.User) && is(q.Subject, e.Subject) && is(q.Tenant, e.Tenant) && is(q.Credential, e.CredentialID) && is(q.Endpoint, e.Endpoint) &&
+	return is(q.ID, e.ID) && is(q.Trace, e.Trace) && is(q.Client, e.Client) && is(q.User, e.User) && is(q.Subject, e.Subject) && is(q.Tenant, e.Tenant) && is(q.Credential, e.CredentialID) && is(q.Endpoint, e.Endpoint) &&
 		is(q.API, e.API) && is(q.Code, e.Code) && is(string(q.Decision), string(e.Decision)) && is(string(q.Class), string(e.Class)) &&
 		(!q.Address.IsValid() || q.Address.Contains(e.Remote.Addr().Unmap())) &&
 		(q.Since.IsZero() || !e.Time.Before(q.Since)) && (q.Until.IsZero() || e.Time.Before(q.Until))
@@ -184,6 +185,7 @@ func (q *Query) needles() [][]byte {
 		}
 	}
 	add("id", e.ID, maxWord)
+	add("trace", q.Trace, maxWord)
 	add("client", e.Client, maxName)
 	add("user", q.User, maxName)
 	add("subject", q.Subject, maxName)

@@ -23,6 +23,7 @@ func varied(t testing.TB) string {
 		e := event(fmt.Sprint("r", i))
 		e.Time = now.now()
 		e.Client = fmt.Sprint("client ", i%3, ` "quoted" <&> `)
+		e.Trace = fmt.Sprintf("%032x", i/4+1)
 		e.CredentialID, e.API, e.Endpoint = fmt.Sprint("k", i%5), fmt.Sprint("api", i%2), fmt.Sprint("GET /", i%4)
 		if i%6 == 0 {
 			e.Decision, e.Code = audit.Refused, "insufficient_scope"
@@ -49,25 +50,27 @@ func TestSearchFindsWhatMatches(t *testing.T) {
 		want  int
 		first string
 	}{
-		"everything":          {audit.Query{}, 60, "r0"},
-		"an id":               {audit.Query{ID: "r42"}, 1, "r42"},
-		"an id that is none":  {audit.Query{ID: "r4"}, 1, "r4"},
-		"nothing":             {audit.Query{ID: "no such"}, 0, ""},
-		"a client":            {audit.Query{Client: `client 1 "quoted" <&> `}, 20, "r1"},
-		"a credential":        {audit.Query{Credential: "k2"}, 12, "r2"},
-		"an API":              {audit.Query{API: "api1"}, 30, "r1"},
-		"an endpoint":         {audit.Query{Endpoint: "GET /3"}, 15, "r3"},
-		"a code":              {audit.Query{Code: "insufficient_scope"}, 10, "r0"},
-		"a decision":          {audit.Query{Decision: audit.Accepted}, 50, "r1"},
-		"a class":             {audit.Query{Class: audit.Admin}, 6, "r0"},
-		"an address":          {audit.Query{Address: netip.MustParsePrefix("2001:db8::/32")}, 6, "r0"},
-		"a network":           {audit.Query{Address: netip.MustParsePrefix("192.0.2.0/24")}, 54, "r1"},
-		"since":               {audit.Query{Since: startTime.Add(50 * time.Minute)}, 10, "r50"},
-		"until":               {audit.Query{Until: startTime.Add(10 * time.Minute)}, 10, "r0"},
-		"between":             {audit.Query{Since: startTime.Add(10 * time.Minute), Until: startTime.Add(12 * time.Minute)}, 2, "r10"},
-		"the newest":          {audit.Query{Limit: 7}, 7, "r53"},
-		"the newest of some":  {audit.Query{Limit: 4, Code: "insufficient_scope"}, 4, "r36"},
-		"more than there are": {audit.Query{Limit: 100, Code: "insufficient_scope"}, 10, "r0"},
+		"everything":           {audit.Query{}, 60, "r0"},
+		"an id":                {audit.Query{ID: "r42"}, 1, "r42"},
+		"an id that is none":   {audit.Query{ID: "r4"}, 1, "r4"},
+		"a trace":              {audit.Query{Trace: fmt.Sprintf("%032x", 3)}, 4, "r8"},
+		"a trace nobody is in": {audit.Query{Trace: fmt.Sprintf("%032x", 99)}, 0, ""},
+		"nothing":              {audit.Query{ID: "no such"}, 0, ""},
+		"a client":             {audit.Query{Client: `client 1 "quoted" <&> `}, 20, "r1"},
+		"a credential":         {audit.Query{Credential: "k2"}, 12, "r2"},
+		"an API":               {audit.Query{API: "api1"}, 30, "r1"},
+		"an endpoint":          {audit.Query{Endpoint: "GET /3"}, 15, "r3"},
+		"a code":               {audit.Query{Code: "insufficient_scope"}, 10, "r0"},
+		"a decision":           {audit.Query{Decision: audit.Accepted}, 50, "r1"},
+		"a class":              {audit.Query{Class: audit.Admin}, 6, "r0"},
+		"an address":           {audit.Query{Address: netip.MustParsePrefix("2001:db8::/32")}, 6, "r0"},
+		"a network":            {audit.Query{Address: netip.MustParsePrefix("192.0.2.0/24")}, 54, "r1"},
+		"since":                {audit.Query{Since: startTime.Add(50 * time.Minute)}, 10, "r50"},
+		"until":                {audit.Query{Until: startTime.Add(10 * time.Minute)}, 10, "r0"},
+		"between":              {audit.Query{Since: startTime.Add(10 * time.Minute), Until: startTime.Add(12 * time.Minute)}, 2, "r10"},
+		"the newest":           {audit.Query{Limit: 7}, 7, "r53"},
+		"the newest of some":   {audit.Query{Limit: 4, Code: "insufficient_scope"}, 4, "r36"},
+		"more than there are":  {audit.Query{Limit: 100, Code: "insufficient_scope"}, 10, "r0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := search(t, dir, test.query)

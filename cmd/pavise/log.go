@@ -29,13 +29,14 @@ func logCommand() *cobra.Command {
 // queryFlags select events.
 type queryFlags struct {
 	audit.Query
-	decision, class, address, since, until string
-	asJSON                                 bool
+	trace, decision, class, address, since, until string
+	asJSON                                        bool
 }
 
 func (f *queryFlags) register(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&f.ID, "id", "", "request id")
+	flags.StringVar(&f.trace, "trace", "", "trace id, or a whole traceparent")
 	flags.StringVar(&f.Client, "client", "", "client")
 	flags.StringVar(&f.Credential, "credential", "", "credential id")
 	flags.StringVar(&f.User, "user", "", "user")
@@ -59,6 +60,11 @@ func (f *queryFlags) query(now time.Time) (audit.Query, error) {
 	if !oneOf(f.class, "", "request", "connection", "admin", "grant", "detection", "system") {
 		return q, &usageError{fmt.Sprintf("--class %q is none", f.class), "request, connection, admin, grant, detection or system"}
 	}
+	if f.trace != "" {
+		if q.Trace = traceOf(f.trace); q.Trace == "" {
+			return q, &usageError{fmt.Sprintf("--trace %.60q is none", f.trace), "32 hexadecimal digits, or a traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+		}
+	}
 	if f.address != "" {
 		network, err := config.ParseNetwork(f.address)
 		if err != nil {
@@ -77,6 +83,18 @@ func (f *queryFlags) query(now time.Time) (audit.Query, error) {
 		*into = at
 	}
 	return q, nil
+}
+
+// traceOf is the trace that an id or a traceparent (W3C Trace Context §3.2) names; empty: it is neither.
+func traceOf(text string) string {
+	text = strings.ToLower(strings.TrimSpace(text))
+	if parts := strings.Split(text, "-"); len(parts) >= 4 && len(parts[0]) == 2 {
+		text = parts[1]
+	}
+	if len(text) != 32 || strings.Trim(text, "0123456789abcdef") != "" {
+		return ""
+	}
+	return text
 }
 
 func oneOf(word string, words ...string) bool {

@@ -54,7 +54,7 @@ type Verified struct {
 func QueryValues(q audit.Query) url.Values {
 	v := url.Values{}
 	for name, text := range map[string]string{
-		"id": q.ID, "client": q.Client, "credential": q.Credential, "endpoint": q.Endpoint, "api": q.API, "code": q.Code,
+		"id": q.ID, "trace": q.Trace, "client": q.Client, "credential": q.Credential, "endpoint": q.Endpoint, "api": q.API, "code": q.Code,
 		"decision": string(q.Decision), "class": string(q.Class), "user": q.User, "subject": q.Subject, "tenant": q.Tenant,
 	} {
 		if text != "" {
@@ -94,6 +94,8 @@ func setQuery(q *audit.Query, name, value string) (err error) {
 	switch name {
 	case "id":
 		q.ID = value
+	case "trace":
+		q.Trace = value
 	case "client":
 		q.Client = value
 	case "credential":
