@@ -41,8 +41,8 @@ func demands() map[string]places {
 		"write-only-returned": at(sensitive, "15.3.1"), "stack-trace-returned": at([]string{"REC-API-23"}, "16.5.1"), "secret-in-document": at(described, "13.3.1"),
 		"response-400-missing": at(described, "2.2.1"), "response-401-missing": at(described, "8.1.1"), "response-403-missing": at(described, "8.1.1"),
 		"response-429-missing": at([]string{"REC-API-15"}, "2.4.1"), "sensitive-flow": at([]string{"REC-API-10", "REC-API-15"}, "2.4.1"),
-		"no-owner": at(listed, "15.1.3"), "no-operation-id": at(listed), "operation-id-twice": at(listed), "deprecated-without-sunset": at(listed, "15.2.1"),
-		"sunset-over": at(listed, "15.2.1"), "unused-component": at(listed), "reference-broken": at(described), "unusable": at(described),
+		"no-owner": at(listed), "no-operation-id": at(listed), "operation-id-twice": at(listed), "deprecated-without-sunset": at(listed, "15.2.3"),
+		"sunset-over": at(listed, "15.2.3"), "unused-component": at(listed), "reference-broken": at(described), "unusable": at(described),
 		"waiver-invalid": at(listed), "waiver-over": at(listed), "waiver-unused": at(listed),
 	}
 }
