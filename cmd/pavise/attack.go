@@ -47,8 +47,11 @@ Nothing is changed unless it is allowed: --allow writes (POST, PUT, PATCH), dest
 floods (many or large requests), smuggles. Only the target itself is asked; no redirect and no
 reference of the document is followed. Test only what is yours, or what you were asked to test.
 
-Ctrl-C ends with the report so far, and says how to go on. Exit codes: 0 nothing of --fail-on or
-above was found, 1 something was, or it was broken off, 2 wrong usage, 3 the target cannot be reached.`,
+A target that asks for a pause (429, Retry-After) is given it, and asked more slowly from then on. One that
+refuses everything for longer ends the run, and so does Ctrl-C: with the report so far, and how to go on.
+
+Exit codes: 0 nothing of --fail-on or above was found, 1 something was, or the run ended early, 2 wrong usage,
+3 the target cannot be reached.`,
 		Example: `  pavise attack https://api.example.com --openapi api.yaml
   pavise attack https://staging.example.com --openapi api.yaml --as alice=alice.headers --as bob=bob.headers --allow writes,destroys
   pavise attack https://staging.example.com --openapi api.yaml --as alice=shop --format html --out report.html --fail-on medium`,
@@ -130,7 +133,7 @@ func runAttack(command *cobra.Command, f *attackFlags, target string) (err error
 	if plan.Partial != "" && report.Partial == "" {
 		report.Partial = plan.Partial
 	}
-	return r.end(command, report, ctx.Err() != nil)
+	return r.end(command, report, ctx.Err() != nil, plan.Partial == "" && report.Partial != "")
 }
 
 // read understands the flags.
@@ -240,13 +243,16 @@ func (r *attackRun) openJournal() (err error) {
 	return err
 }
 
-// end writes the report, and says what it comes to.
-func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken bool) error {
+// end writes the report, and says what it comes to: broken by whoever runs it, or ended by the target.
+func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken, ended bool) error {
 	if err := r.write(command.OutOrStdout(), report); err != nil {
 		return err
 	}
 	if broken {
 		return &hinted{errors.New("the attack was broken off"), "the report has what was found so far; go on with the same command and --resume " + r.name}
+	}
+	if ended {
+		return &hinted{errors.New("the attack could not go on: the target refuses everything for now"), "the report has what was found so far; wait as long as the target asks, and go on with the same command and --resume " + r.name + ", with a lower --rate if it counts requests"}
 	}
 	if r.resume == "" {
 		if err := os.Remove(r.name); err != nil {

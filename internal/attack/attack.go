@@ -14,7 +14,8 @@
 //	attack.go   cases and what they demand
 //	scope.go    where requests may go
 //	prober.go   sends them, within bounds: a target may be hostile
-//	session.go  what a case uses: requests, answers, findings with something to paste
+//	session.go  what a case uses: requests, answers, findings
+//	paste.go    requests as commands to paste
 //	run.go      runs a plan: order, permissions, progress
 //	journal.go  what was done, so that a run that was broken off goes on
 //
@@ -66,6 +67,14 @@ type Case struct {
 // ErrNotHere is the error of a case for which there is nothing to try at this target, which is
 // told by another case.
 var ErrNotHere = errors.New("there is nothing to try here")
+
+// ErrRefused is the error of a case for which the target asks for a longer pause than a run
+// gives: what it answers meanwhile says nothing of what is tried.
+var ErrRefused = errors.New("the target refuses such requests for now, and asks for a longer pause than a run gives")
+
+// ErrBlocked is the error of a case at a target that refuses everything for now: the run ends
+// with it.
+var ErrBlocked = errors.New("the target refuses everything for now")
 
 // Plan is what is tried, in order.
 type Plan struct {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -254,5 +255,29 @@ func TestARunGoesOnWhereItWasBrokenOff(t *testing.T) {
 	}
 	if _, err := attack.OpenJournal(name, api.URL); err == nil {
 		t.Error("what is no journal is taken")
+	}
+}
+
+// What repeats in a body is made by commands, so that a finding stays short; what they make is the body.
+func TestALongBodyIsPastedAsWhatMakesIt(t *testing.T) {
+	for _, body := range []string{
+		`{"a":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "}",
+		strings.Repeat(`{"b":`, 900) + "1" + strings.Repeat("}", 900),
+		`{"text":"it's ` + strings.Repeat("A", 5000) + `"}`,
+		strings.Repeat("-", 600) + strings.Repeat(" ", 600) + `\`,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1:1/", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		command := attack.Curl(r)
+		if len(command) > 900 {
+			t.Errorf("%d bytes: %.300s…", len(command), command)
+		}
+		makes, _, _ := strings.Cut(command, " | curl ")
+		out, err := exec.CommandContext(t.Context(), "bash", "-c", makes).Output()
+		if strings.HasPrefix(command, "(") && (err != nil || string(out) != body) {
+			t.Errorf("%.200s makes %d bytes, want %d: %v", command, len(out), len(body), err)
+		}
 	}
 }

@@ -51,7 +51,8 @@ type Prober struct {
 	sent   atomic.Int64
 
 	mu     sync.Mutex
-	next   time.Time // when the next request may leave
+	next   time.Time     // when the next request may leave
+	every  time.Duration // between two requests
 	others map[*tls.Certificate]*http.Client
 }
 
@@ -91,7 +92,7 @@ func NewProber(ctx context.Context, s Settings) (*Prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Prober{scope: scope, s: s, others: map[*tls.Certificate]*http.Client{}}
+	p := &Prober{scope: scope, s: s, every: time.Second / time.Duration(s.PerSecond), others: map[*tls.Certificate]*http.Client{}}
 	p.client = p.newClient(s.Certificate)
 	return p, nil
 }
@@ -164,6 +165,17 @@ func (p *Prober) SendWith(certificate *tls.Certificate, r *http.Request) (*Answe
 // Pause waits, as long as a target asks for before the next request.
 func (p *Prober) Pause(ctx context.Context, d time.Duration) error { return p.s.Wait(ctx, d) }
 
+// slowest is the time between two requests that [Prober.Slower] does not go beyond.
+const slowest = 200 * time.Millisecond
+
+// Slower sends half as many requests in a second from now on, but for those of bursts: the target
+// asked for a pause, and answered after it.
+func (p *Prober) Slower() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.every = max(p.every, min(2*p.every, slowest))
+}
+
 // Burst sends many requests as fast as they go, width at a time: only for cases that demand
 // [Floods]. The answers are those that came; what did not is left out.
 func (p *Prober) Burst(requests []*http.Request, width int) (answers []*Answer) {
@@ -228,7 +240,7 @@ func (p *Prober) admit(ctx context.Context) error {
 	p.mu.Lock()
 	now := p.s.Now()
 	pause := p.next.Sub(now)
-	p.next = now.Add(max(pause, 0) + time.Second/time.Duration(p.s.PerSecond))
+	p.next = now.Add(max(pause, 0) + p.every)
 	p.mu.Unlock()
 	if pause <= 0 {
 		return ctx.Err()

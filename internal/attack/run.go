@@ -38,8 +38,9 @@ type Progress struct {
 	Left      time.Duration // about; 0: not known yet
 }
 
-// Run tries the cases of a plan, one after the other. A run that ends early returns what it
-// found, and says so in the report.
+// Run tries the cases of a plan, one after the other. A run that ends early, because ctx ends or
+// the target refuses everything ([ErrBlocked]), returns what it found, and says so in the report:
+// Partial.
 func Run(ctx context.Context, p *Prober, plan *Plan, o Options) (*finding.Report, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -70,14 +71,23 @@ func (r *run) all(ctx context.Context) error {
 		c := &r.plan.Cases[i]
 		done, known := r.o.Journal.done(c.ID)
 		if !known {
-			if done = r.one(ctx, c); ctx.Err() != nil {
+			var err error
+			done, err = r.one(ctx, c)
+			switch {
+			case ctx.Err() != nil:
 				r.report.Partial = fmt.Sprintf("it was broken off after %d of %d cases", i, len(r.plan.Cases))
 				return nil
+			case errors.Is(err, ErrBlocked):
+				r.report.Findings = append(r.report.Findings, done.Findings...)
+				r.report.Partial = fmt.Sprintf("it ended after %d of %d cases: %s", i, len(r.plan.Cases), done.Why)
+				return nil
+			case errors.Is(err, ErrRefused): // another time it may be tried
+			default:
+				if err := r.o.Journal.note(done); err != nil {
+					return err
+				}
 			}
 			r.fresh++
-			if err := r.o.Journal.note(done); err != nil {
-				return err
-			}
 		}
 		r.counts[done.Outcome]++
 		r.report.Findings = append(r.report.Findings, done.Findings...)
@@ -90,15 +100,18 @@ func (r *run) all(ctx context.Context) error {
 }
 
 // one tries a case.
-func (r *run) one(ctx context.Context, c *Case) entry {
-	e := entry{ID: c.ID, Outcome: Held}
+func (r *run) one(ctx context.Context, c *Case) (e entry, err error) {
+	e = entry{ID: c.ID, Outcome: Held}
 	if c.Demands&^r.o.Allowed != 0 {
 		e.Outcome = Skipped
-		return e
+		return e, nil
 	}
 	s := &Session{prober: r.prober, rule: c.Rule, secrets: map[string]string{}}
-	err := c.Try(ctx, s)
+	err = c.Try(ctx, s)
 	e.Findings = s.found
+	if errors.Is(err, ErrRefused) || errors.Is(err, ErrBlocked) {
+		e.Why = s.masked(err.Error())
+	}
 	switch {
 	case len(s.found) > 0:
 		e.Outcome = Fell
@@ -107,7 +120,7 @@ func (r *run) one(ctx context.Context, c *Case) entry {
 	case err != nil:
 		e.Outcome, e.Why = Unsure, s.masked(err.Error())
 	}
-	return e
+	return e, err
 }
 
 func (r *run) tell(done int, c *Case, outcome Outcome) {

@@ -3,6 +3,7 @@
 //
 //	document.go, value.go   what the document says, and values that it takes
 //	draft.go, world.go      requests; what users see: their answers, and their objects
+//	pause.go                what a target is given that asks for a pause
 //	compare.go              whether two answers say the same
 //	rules.go                what is wrong, and what mends it
 //	plan.go                 the cases, in the order in which they disturb least
@@ -59,7 +60,7 @@ func Plan(t Target) (*attack.Plan, error) {
 	w := &world{
 		reader: &reader{document: document, outside: map[string]bool{}, base: t.Base}, users: t.Users, admin: t.Admin, allowed: t.Allowed,
 		goods: map[goodKey]*good{}, things: map[*attack.User]map[string][]map[string]any{}, single: map[*attack.User][]map[string]any{},
-		limited: map[string]int{}, injected: map[string]bool{}, forged: map[string]bool{}, forms: newForms(),
+		injected: map[string]bool{}, forged: map[string]bool{}, forms: newForms(),
 	}
 	w.ops = w.operations()
 	if len(w.ops) == 0 {

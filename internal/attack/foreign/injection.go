@@ -40,7 +40,7 @@ func (t *try) everySlot(o *operation, g *good, f func(*try, *operation, *good, s
 			continue
 		}
 		if _, err := f(t, o, g, one); err != nil {
-			if t.ctx.Err() != nil {
+			if t.ctx.Err() != nil || t.refused != nil {
 				return err
 			}
 			continue // a value that cannot be sent there

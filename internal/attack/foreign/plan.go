@@ -39,11 +39,14 @@ func (p *planner) add(rule, id string, demands attack.Demand, f func(t *try) err
 	p.cases = append(p.cases, attack.Case{
 		ID: rule + " " + id, Rule: ruleOf(rule), Demands: demands,
 		Try: func(ctx context.Context, s *attack.Session) error {
-			t := &try{ctx, s, p.w}
+			t := &try{ctx: ctx, s: s, w: p.w}
 			if err := t.hide(); err != nil {
 				return err
 			}
-			return f(t)
+			if err := f(t); t.refused == nil {
+				return err
+			}
+			return t.refused // whatever became of it: what was not answered says nothing
 		},
 	})
 }

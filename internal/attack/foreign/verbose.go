@@ -27,7 +27,7 @@ func (t *try) provoke(o *operation, g *good) error {
 	for _, one := range provocations(g.d) {
 		a, err := t.send(t.w.caller(), one.d)
 		if err != nil {
-			if t.ctx.Err() != nil {
+			if t.ctx.Err() != nil || t.refused != nil {
 				return err
 			}
 			continue

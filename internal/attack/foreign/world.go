@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"pavise.dev/pavise/internal/attack"
 )
@@ -30,8 +28,7 @@ type world struct {
 	learnt map[*attack.User]bool
 	always *bool // it answers every path
 
-	waited   time.Duration   // for the target, by its wish
-	limited  map[string]int  // how often an operation asked for a pause
+	patience patience
 	injected map[string]bool // operations whose values are part of a query
 	forged   map[string]bool // rules of tokens that were broken already
 	forms    *forms
@@ -57,6 +54,8 @@ type try struct {
 	ctx context.Context
 	s   *attack.Session
 	w   *world
+
+	refused error // the target asked for a longer pause than it was given
 }
 
 // caller is the first user, or nobody.
@@ -110,43 +109,6 @@ func (t *try) credential(u *attack.User) (http.Header, error) {
 	return added, nil
 }
 
-// A target may ask for a pause before the next request: so long, so often at one operation, and so long in
-// a whole run. After that its refusals are answers like others.
-const (
-	maxPatience = 65 * time.Second
-	maxPauses   = 3
-	maxWaited   = 5 * time.Minute
-)
-
-// send sends a draft as a user; nil: as nobody. A target that asks for a pause is given it.
-func (t *try) send(u *attack.User, d *draft) (*attack.Answer, error) {
-	for {
-		r, err := d.request(t.ctx, t.s)
-		if err != nil {
-			return nil, err
-		}
-		a, err := t.s.Send(u, r)
-		if err != nil || a.Status != http.StatusTooManyRequests && (a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "") {
-			return a, err
-		}
-		if t.w.limited[d.method+" "+d.op.path]++; t.w.limited[d.method+" "+d.op.path] > maxPauses || t.w.waited+pauseOf(a) > maxWaited {
-			return a, nil
-		}
-		t.w.waited += pauseOf(a)
-		if err := t.s.Prober().Pause(t.ctx, pauseOf(a)); err != nil {
-			return nil, err
-		}
-	}
-}
-
-func pauseOf(a *attack.Answer) time.Duration {
-	seconds, err := strconv.Atoi(a.Header.Get("Retry-After"))
-	if err != nil || seconds < 1 {
-		seconds = 2
-	}
-	return min(time.Duration(seconds)*time.Second, maxPatience)
-}
-
 // get sends a GET for a path as a user.
 func (t *try) get(u *attack.User, path string) (*attack.Answer, error) {
 	return t.send(u, &draft{op: &operation{}, method: "GET", raw: path, header: http.Header{}})
@@ -164,6 +126,9 @@ func (t *try) good(o *operation, u *attack.User) (*good, error) {
 	g := t.seek(o, u)
 	if t.ctx.Err() != nil {
 		return g, t.ctx.Err()
+	}
+	if t.refused != nil {
+		return g, t.refused // another time it may be known
 	}
 	t.w.goods[key] = g
 	return g, g.err
@@ -304,7 +269,7 @@ func (t *try) learn(u *attack.User) error {
 			if key := (goodKey{o, u}); t.w.goods[key] != nil && t.w.goods[key].err != nil {
 				delete(t.w.goods, key) // what it names may be known by now
 			}
-			if _, err := t.good(o, u); t.ctx.Err() != nil {
+			if _, err := t.good(o, u); t.ctx.Err() != nil || errors.Is(err, attack.ErrBlocked) {
 				t.w.learnt[u] = false
 				return err
 			}
