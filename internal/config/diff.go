@@ -48,12 +48,18 @@ const (
 // reload: at most 200 changes in the order of the language, the last one saying
 // how many more there are. Secrets are shown as stars.
 func Diff(old, new *File) []Change {
+	all := Changes(old, new)
+	if len(all) > maxChanges {
+		rest := len(all) - maxChanges + 1
+		all = append(all[:maxChanges-1], Change{Path: "…", New: fmt.Sprintf("%d more changes", rest)})
+	}
+	return all
+}
+
+// Changes are all of them, for whoever must not miss one.
+func Changes(old, new *File) []Change {
 	d := &differ{}
 	d.structure(reflect.ValueOf(old).Elem(), reflect.ValueOf(new).Elem(), "")
-	if len(d.changes) > maxChanges {
-		rest := len(d.changes) - maxChanges + 1
-		d.changes = append(d.changes[:maxChanges-1], Change{Path: "…", New: fmt.Sprintf("%d more changes", rest)})
-	}
 	return d.changes
 }
 

@@ -15,6 +15,11 @@
 //	candidates.go which requests are tried at an endpoint
 //	body.go       bodies, of an API's description and against it
 //
+// Settings of one layer may show only behind one way in (signed bodies are bounded by the signature's
+// shield), so that each way in is tried with everything else. And an endpoint that goes leaves its
+// requests to another: each endpoint is tried at the paths of those that only the other
+// configuration has.
+//
 // The other way round nothing is promised for what cannot be told by such requests: conditions
 // and policies in Cedar beyond tenants and scopes, orders of flows, places for concurrent
 // requests, answers, and what stands around the endpoints (the authorization server, the own
@@ -187,9 +192,10 @@ func (d *differ) make(s *policy, c *call) (*http.Request, error) {
 // opened in the same respect, one is told.
 func (d *differ) door(into *[]Door, c *call, passed, refused Decision, side string) {
 	d.touched[passed.API], d.touched[refused.API] = true, true
-	key := strings.Join([]string{side, c.host, passed.API, passed.Endpoint, c.respect, refused.Code, refused.Step}, "\x00")
-	base := strings.Join([]string{side, c.host, passed.API, passed.Endpoint, "plain", refused.Code, refused.Step}, "\x00")
-	same := strings.Join([]string{side, c.host, passed.API, passed.Endpoint, c.what(), refused.Code}, "\x00")
+	place := []string{side, c.host, passed.API, passed.Endpoint, c.at, refused.Code}
+	key := strings.Join(append(place, refused.Step, c.respect), "\x00")
+	base := strings.Join(append(place, refused.Step, "plain"), "\x00")
+	same := strings.Join(append(place, c.what()), "\x00")
 	if d.told[key] || d.told[base] || d.told[same] || len(*into) >= maxDoors {
 		return
 	}
@@ -205,7 +211,7 @@ func unchanged(older, newer *config.File) func(api string) bool {
 		return func(string) bool { return false } // files of one name may differ
 	}
 	changed := map[string]bool{}
-	for _, c := range config.Diff(older, newer) {
+	for _, c := range config.Changes(older, newer) {
 		rest, ok := strings.CutPrefix(c.Path, "apis.")
 		if !ok && (strings.HasPrefix(c.Path, "scopes.") || isBeside(c.Path)) {
 			continue
@@ -275,7 +281,7 @@ func isBeside(path string) bool {
 
 // unproved names the settings that differ where no request told the two apart.
 func (d *differ) unproved(older, newer *config.File) {
-	for _, c := range config.Diff(older, newer) {
+	for _, c := range config.Changes(older, newer) {
 		rest, ok := strings.CutPrefix(c.Path, "apis.")
 		if !ok {
 			if !strings.HasPrefix(c.Path, "scopes") && !strings.HasPrefix(c.Path, "log") && !strings.HasPrefix(c.Path, "waivers") && len(d.touched) == 0 {

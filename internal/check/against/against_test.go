@@ -159,16 +159,20 @@ func (s simulated) Decide(r *http.Request) (against.Decision, error) {
 
 func compare(t testing.TB, older, newer *config.File) *against.Result {
 	t.Helper()
+	var opened []*app.Simulation
+	defer func() { // and not at the end of the test, which compares hundreds
+		for _, s := range opened {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
 	build := func(f *config.File, o against.Others) (against.Guard, error) {
 		s, err := app.Simulate(f, (*app.World)(&o))
 		if err != nil {
 			return nil, err
 		}
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+		opened = append(opened, s)
 		return simulated{s}, nil
 	}
 	r, err := against.Compare(older, newer, build, time.Now())
@@ -311,7 +315,7 @@ func edits() []edit {
 func prepared(r *mathrand.Rand) policy {
 	p := plain()
 	for pattern, e := range p.endpoints {
-		if strings.HasPrefix(pattern, "POST") && r.IntN(3) == 0 && strings.Contains(e.shield, "jwt") {
+		if strings.HasPrefix(pattern, "POST") && strings.Contains(e.shield, "jwt") {
 			e.keyed = true
 		}
 		if !strings.Contains(e.shield, "public") && r.IntN(4) == 0 {
@@ -388,5 +392,81 @@ func TestNothingIsOpenedByWhatIsTheSame(t *testing.T) {
 	r := compare(t, f, load(t, other, plain().text()))
 	if len(r.Opened)+len(r.Closed) > 0 || r.Tried < 100 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// written is a configuration of one host with the endpoints of an API named orders, and what else it says.
+func written(endpoints, more string) string {
+	return `hosts:
+  api.example.com: {certificate: local, client_certificates: ask}
+issuers:
+  corp: {url: https://login.example.com, jwks: keys.json, audience: orders, may_grant: ["a:*"]}
+apis:
+  orders:
+    host: api.example.com
+    upstream: http://127.0.0.1:9000
+    endpoints:
+` + endpoints + more + `scopes: {a:read: Read, a:write: Write}
+`
+}
+
+// opened compares two configurations, and the reverse, and returns what the new one opens.
+func opened(t *testing.T, older, newer string) []against.Door {
+	t.Helper()
+	dir := folder(t)
+	one, other := load(t, dir, older), load(t, dir, newer)
+	there, back := compare(t, one, other), compare(t, other, one)
+	if len(there.Opened) != len(back.Closed) || len(there.Closed) != len(back.Opened) {
+		t.Errorf("there %d opened and %d closed, back %d and %d", len(there.Opened), len(there.Closed), len(back.Opened), len(back.Closed))
+	}
+	return there.Opened
+}
+
+// An endpoint that goes leaves its requests to a wider pattern, behind which they need another credential: no request
+// that either of the two takes as its own shows that.
+func TestAnEndpointThatGoesLeavesItsRequestsToAnother(t *testing.T) {
+	exact := "      GET /v1/orders/secret: {shield: {jwt: {issuer: corp}}, scopes: [a:write]}\n"
+	wide := "      GET /v1/orders/{id}: {shield: api_key, scopes: [a:read]}\n"
+	doors := opened(t, written(exact+wide, ""), written(wide, ""))
+	if len(doors) == 0 || doors[0].Path != "/v1/orders/secret" || doors[0].Pattern != "GET /v1/orders/{id}" || !strings.Contains(doors[0].With, "API key") {
+		t.Errorf("opened: %+v", doors)
+	}
+	if doors := opened(t, written(wide, ""), written(exact+wide, "")); slices.ContainsFunc(doors, func(d against.Door) bool { return !strings.Contains(d.With, "JWT") }) {
+		t.Errorf("the reverse opens more than it does: %+v", doors)
+	}
+}
+
+// What a signature may cover is bounded by its shield: that shows in long bodies that are signed, and in nothing else.
+func TestWhatWidensBehindOneWayInIsFound(t *testing.T) {
+	signed := func(size string) string {
+		return "      POST /v1/orders: {shield: {any: [{jwt: {issuer: corp}}, {hmac: {max_body: " + size + "}}]}, scopes: [a:write], max_body: 256KiB}\n"
+	}
+	doors := opened(t, written(signed("16KiB"), ""), written(signed("64KiB"), ""))
+	if len(doors) != 1 || !strings.Contains(doors[0].With, "signature") || !strings.Contains(doors[0].With, "64KiB") {
+		t.Errorf("opened: %+v", doors)
+	}
+	if doors := opened(t, written(signed("64KiB"), ""), written(signed("16KiB"), "")); len(doors) != 0 {
+		t.Errorf("the reverse opens %+v", doors)
+	}
+}
+
+// However much changes, the last change counts like the first.
+func TestNoChangeIsTooFarBack(t *testing.T) {
+	apis := func(timeout, last string) string {
+		var b strings.Builder
+		for i := range 120 {
+			fmt.Fprintf(&b, "  api-%03[1]d:\n    host: api.example.com\n    upstream: http://127.0.0.1:9000\n    timeout: %[2]s\n    endpoints:\n      GET /v1/api-%03[1]d: {shield: api_key, scopes: [a:read], timeout: %[2]s}\n", i, timeout)
+		}
+		return b.String() + "  zebra:\n    host: api.example.com\n    upstream: http://127.0.0.1:9000\n    endpoints:\n      GET /v1/zebra: {shield: api_key, scopes: " + last + "}\n"
+	}
+	health := "      GET /health: {shield: {public: a load balancer asks here}, scopes: any}\n"
+	dir := folder(t)
+	older, newer := load(t, dir, written(health, apis("20s", "[a:read]"))), load(t, dir, written(health, apis("21s", "any")))
+	if changes := config.Changes(older, newer); len(changes) <= 200 {
+		t.Fatalf("%d changes are too few", len(changes))
+	}
+	r := compare(t, older, newer)
+	if len(r.Opened) == 0 || r.Opened[0].Pattern != "GET /v1/zebra" {
+		t.Errorf("opened %+v", r.Opened)
 	}
 }

@@ -32,6 +32,7 @@ type call struct {
 	network      string // the address it comes from; empty: one of its own
 	name         string // of the client; empty: one of its own
 	keyed        bool   // it has an Idempotency-Key
+	at           string // the pattern of the other configuration to whose path it goes; empty: none
 
 	// While it is sent:
 	world   *world

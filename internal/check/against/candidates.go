@@ -13,6 +13,7 @@ import (
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
+	"pavise.dev/pavise/shield/hmac"
 )
 
 // endpoint tries requests of every kind at an endpoint of one of the two.
@@ -25,10 +26,13 @@ func (d *differ) endpoint(s *policy, e *config.Resolved) error {
 		if base == nil {
 			continue
 		}
-		for _, c := range d.candidates(s, e, base) {
+		for _, c := range d.candidates(s, e, d.counterpart(s, e), base) {
 			if _, _, err := d.try(c); err != nil {
 				return err
 			}
+		}
+		if err := d.inherited(s, e, base); err != nil {
+			return err
 		}
 		if err := d.rates(s, e, base); err != nil {
 			return err
@@ -40,7 +44,7 @@ func (d *differ) endpoint(s *policy, e *config.Resolved) error {
 // plain is a request that the endpoint's own policy lets through, and that goes to no bound; nil
 // if none was found: the endpoint is closed to everybody.
 func (d *differ) plain(s *policy, e *config.Resolved, host string) (*call, error) {
-	for _, path := range []string{pathOf(e.Path, "7"), pathOf(e.Path, "of-nothing-else"), pathOf(e.Path, "0b8f4a52-2c6f-4a7e-9b0a-3c1d2e4f5a6b")} {
+	for _, path := range pathsOf(e.Path) {
 		for _, body := range d.bodies(s.file, e) {
 			for _, sent := range d.callers(s.file, e) {
 				c := &call{
@@ -91,24 +95,54 @@ func pathOf(pattern, value string) string {
 	})
 }
 
+// pathsOf are paths that a pattern matches, with values of the common forms.
+func pathsOf(pattern string) (all []string) {
+	for _, value := range []string{"7", "of-nothing-else", "0b8f4a52-2c6f-4a7e-9b0a-3c1d2e4f5a6b"} {
+		all = append(all, pathOf(pattern, value))
+	}
+	return all
+}
+
+// inherited tries an endpoint at the paths of those that only the other configuration has: a more
+// exact one that goes leaves its requests to it.
+func (d *differ) inherited(s *policy, e *config.Resolved, base *call) error {
+	for i := range d.other(s).endpoints {
+		o := &d.other(s).endpoints[i]
+		if o.Method != e.Method || !slices.Contains(o.Hosts, base.host) || s.has(o.Pattern, base.host) {
+			continue
+		}
+		for _, path := range pathsOf(o.Path) {
+			at := base.with("path", "to the path of "+o.Pattern, func(c *call) { c.path, c.at = path, o.Pattern })
+			got, err := d.decide(s, at)
+			if err != nil {
+				return err
+			}
+			if !got.Passed || got.Endpoint != e.Pattern {
+				continue
+			}
+			for _, c := range d.candidates(s, e, o, at) {
+				if _, _, err := d.try(c); err != nil {
+					return err
+				}
+			}
+			break
+		}
+	}
+	return nil
+}
+
+// has reports whether a host of the policy has a pattern.
+func (s *policy) has(pattern, host string) bool {
+	return slices.ContainsFunc(s.endpoints, func(e config.Resolved) bool { return e.Pattern == pattern && slices.Contains(e.Hosts, host) })
+}
+
 // waysOf are all ways to satisfy an endpoint's shield, each proof plain, and then with one of
 // them using what a setting allows.
 func (d *differ) waysOf(f *config.File, e *config.Resolved) (all [][]proof) {
-	for _, leaves := range ways(e.Shield) {
-		var plain []proof
-		var kinds [][]proof
-		for _, leaf := range leaves {
-			kind := d.proofsOf(f, e.API, leaf)
-			if len(kind) == 0 {
-				break
-			}
-			kinds, plain = append(kinds, kind), append(plain, kind[0])
-		}
-		if len(plain) < len(leaves) {
-			continue
-		}
+	for _, way := range d.partsOf(f, e) {
+		plain := plainly(way)
 		all = append(all, plain)
-		for i, kind := range kinds {
+		for i, kind := range way {
 			for _, other := range kind[1:] {
 				next := slices.Clone(plain)
 				next[i] = other
@@ -117,6 +151,31 @@ func (d *differ) waysOf(f *config.File, e *config.Resolved) (all [][]proof) {
 		}
 	}
 	return all
+}
+
+// partsOf are the ways to satisfy an endpoint's shield: for each of their parts its proofs, the
+// plain one first.
+func (d *differ) partsOf(f *config.File, e *config.Resolved) (all [][][]proof) {
+	for _, leaves := range ways(e.Shield) {
+		var way [][]proof
+		for _, leaf := range leaves {
+			if kind := d.proofsOf(f, e.API, leaf); len(kind) > 0 {
+				way = append(way, kind)
+			}
+		}
+		if len(way) == len(leaves) {
+			all = append(all, way)
+		}
+	}
+	return all
+}
+
+// plainly has each part of a way proved plainly.
+func plainly(way [][]proof) (plain []proof) {
+	for _, kind := range way {
+		plain = append(plain, kind[0])
+	}
+	return plain
 }
 
 const maxWays = 64
@@ -145,31 +204,73 @@ func ways(s *config.Shield) (all [][]*config.Shield) {
 	return all[:min(len(all), maxWays)]
 }
 
-// candidates vary a plain request in each respect, one at a time.
-func (d *differ) candidates(s *policy, e *config.Resolved, base *call) (all []*call) {
+// candidates vary a plain request in each respect, one at a time, by each way in; other is the
+// endpoint of the other configuration that it is compared with, nil: there is none.
+func (d *differ) candidates(s *policy, e, other *config.Resolved, base *call) (all []*call) {
 	all = append(all, base, base.with("plain", base.note, func(c *call) { c.proofs, c.scopes = []proof{nobody()}, nil }))
 	for _, proofs := range d.waysOf(s.file, e) {
 		all = append(all, base.with("credential", base.note, func(c *call) { c.proofs = proofs }))
 	}
-	for _, scopes := range d.scopesOf(s, e, base.host) {
-		all = append(all, base.with("scopes", base.note, func(c *call) { c.scopes = scopes }))
+	for _, in := range d.waysIn(s.file, e, base) {
+		all = append(all, d.facets(s, e, other, in)...)
 	}
-	for _, body := range d.bodies(s.file, e) {
-		all = append(all, base.with("body", body.note, func(c *call) { c.query, c.body, c.media = body.query, body.text, body.media }))
-	}
-	if other := d.counterpart(s, e); other != nil {
-		for _, body := range d.bodies(d.other(s).file, other) {
-			all = append(all, base.with("body", body.note, func(c *call) { c.query, c.body, c.media = body.query, body.text, body.media }))
+	return append(all, d.atTheDoor(s, e, base)...)
+}
+
+// waysIn are a plain request, and those that differ from it in the way to satisfy the shield:
+// what else a request may be may depend on that.
+func (d *differ) waysIn(f *config.File, e *config.Resolved, base *call) []*call {
+	all := []*call{base}
+	for _, way := range d.partsOf(f, e) {
+		in := base.with("credential", base.note, func(c *call) { c.proofs = plainly(way) })
+		if !slices.ContainsFunc(all, func(c *call) bool { return c.what() == in.what() }) {
+			all = append(all, in)
 		}
 	}
+	return all
+}
+
+// facets vary all of a request but its credentials.
+func (d *differ) facets(s *policy, e, other *config.Resolved, base *call) (all []*call) {
+	for _, scopes := range scopesOf(e, other) {
+		all = append(all, base.with("scopes", base.note, func(c *call) { c.scopes = scopes }))
+	}
+	bodies := d.bodies(s.file, e)
+	if other != nil {
+		bodies = append(bodies, d.bodies(d.other(s).file, other)...)
+	}
+	for _, body := range bodies {
+		all = append(all, base.with("body", body.note, func(c *call) { c.query, c.body, c.media = body.query, body.text, body.media }))
+	}
 	if writes(e.Method) {
-		all = append(all, base.with("size", fmt.Sprintf("with a body of %s", config.Size(e.MaxBody)), func(c *call) { c.length = e.MaxBody }))
+		for _, size := range sizesOf(e, other) {
+			all = append(all, base.with("size", fmt.Sprintf("with a body of %s", config.Size(size)), func(c *call) { c.length = size }))
+		}
 		all = append(all, base.with("key", "without an Idempotency-Key", func(c *call) { c.keyed = false }))
 	}
 	for _, text := range literals(d.older, d.newer, e) {
 		all = append(all, base.with("tenant", "of the tenant "+text, func(c *call) { c.tenant = text }))
 	}
-	return append(all, d.atTheDoor(s, e, base)...)
+	return all
+}
+
+// sizesOf are the bounds of bodies: of the two endpoints, and of what their shields sign.
+func sizesOf(e, other *config.Resolved) (all []int64) {
+	for _, side := range []*config.Resolved{e, other} {
+		if side == nil {
+			continue
+		}
+		all = append(all, side.MaxBody)
+		for _, leaves := range ways(side.Shield) {
+			for _, leaf := range leaves {
+				if c, signs := leaf.Config.(*hmac.Config); signs {
+					all = append(all, min(c.MaxBody, side.MaxBody))
+				}
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func nobody() proof {
@@ -190,10 +291,10 @@ func (d *differ) counterpart(s *policy, e *config.Resolved) *config.Resolved {
 
 // scopesOf are the scopes that a caller may have: those of the other configuration, none, each
 // alone, all but each.
-func (d *differ) scopesOf(s *policy, e *config.Resolved, _ string) (all []shield.Scopes) {
+func scopesOf(e, other *config.Resolved) (all []shield.Scopes) {
 	all = append(all, shield.Scopes{})
 	demanded := slices.Clone(e.Scopes)
-	if other := d.counterpart(s, e); other != nil {
+	if other != nil {
 		all = append(all, slices.Clone(other.Scopes))
 		for _, scope := range other.Scopes {
 			if !demanded.Has(scope) {
