@@ -39,6 +39,9 @@ type Options struct {
 	MaxBytes int64 // of all answers that are kept; 0: [DefaultMaxBytes]
 
 	Warn func(error) // is told of what cannot be read, or written beside requests; nil: nobody
+
+	// Scratch is a store of which nothing is to outlive the process: nobody waits for the disk.
+	Scratch bool
 }
 
 // Store knows keys and sequences of one node. It is safe for concurrent use.
@@ -151,7 +154,7 @@ func (s *Store) sync(a, b journal.At) error {
 	if b.File > a.File || b.File == a.File && b.Offset > a.Offset {
 		a = b
 	}
-	if a.File == 0 {
+	if a.File == 0 || s.options.Scratch {
 		return nil
 	}
 	return s.log.Sync(a)

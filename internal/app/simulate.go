@@ -112,7 +112,7 @@ func (s *Simulation) openFlows(f *config.File, now clock) (*flow.Store, error) {
 		}
 		key := make([]byte, 32)
 		_, _ = rand.Read(key) // never fails
-		s.store, err = flow.Open(flow.Options{Dir: s.flows, Key: key, Now: now, Warn: func(error) {}, MaxKeys: 4096, MaxBytes: 1 << 20})
+		s.store, err = flow.Open(flow.Options{Dir: s.flows, Key: key, Now: now, Warn: func(error) {}, MaxKeys: 4096, MaxBytes: 1 << 20, Scratch: true})
 		return s.store, err
 	}
 	return nil, nil
