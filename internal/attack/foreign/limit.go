@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"slices"
@@ -72,7 +73,7 @@ func (t *try) large(o *operation) error {
 	}
 	// Blanks between values: what is read is the same as before.
 	d := g.d.clone()
-	d.text = []byte(string(content[:1]) + strings.Repeat(" ", tooLarge) + string(content[1:]))
+	d.text = slices.Concat(content[:1], bytes.Repeat([]byte(" "), tooLarge), content[1:])
 	a, err := t.send(t.w.caller(), d)
 	if err != nil || !ok(a) {
 		return t.ctx.Err()
