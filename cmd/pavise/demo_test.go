@@ -15,20 +15,22 @@ import (
 	"time"
 )
 
-// TestDemoCommandsDoWhatTheDemoSays builds the program, starts the demo, takes every
-// command that it prints, runs it in a shell, and ends the demo with Ctrl-C.
-func TestDemoCommandsDoWhatTheDemoSays(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the program and runs every command of the demo")
-	}
+// runningDemo is the demo of a program that was built, and what it printed.
+type runningDemo struct {
+	program, folder string
+	attempts        []attempt
+	attack, explain string // commands
+}
+
+// startDemo builds the program and starts the demo, which ends with the test.
+func startDemo(ctx context.Context, t *testing.T) *runningDemo {
+	t.Helper()
 	dir := t.TempDir()
-	program := filepath.Join(dir, "pavise")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+	d := &runningDemo{program: filepath.Join(dir, "pavise"), folder: filepath.Join(dir, "demo")}
+	if out, err := exec.Command("go", "build", "-o", d.program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	demo := exec.CommandContext(ctx, program, "demo", "--folder", filepath.Join(dir, "demo"), "--listen", "127.0.0.1:0")
+	demo := exec.CommandContext(ctx, d.program, "demo", "--folder", d.folder, "--listen", "127.0.0.1:0")
 	demo.Dir = dir
 	out, err := demo.StdoutPipe()
 	if err != nil {
@@ -37,24 +39,44 @@ func TestDemoCommandsDoWhatTheDemoSays(t *testing.T) {
 	if err := demo.Start(); err != nil {
 		t.Fatal(err)
 	}
-	attempts, explain := readAttempts(t, out)
-	if len(attempts) < 14 {
-		t.Errorf("the demo printed %d commands, want two for each of seven endpoints", len(attempts))
+	t.Cleanup(func() {
+		if err := demo.Process.Signal(syscall.SIGINT); err != nil {
+			t.Error(err)
+		}
+		if err := demo.Wait(); err != nil {
+			t.Errorf("the demo ended with %v", err)
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil || len(entries) != 2 {
+			t.Errorf("%d entries beside program and folder: %v", len(entries), entries)
+		}
+	})
+	d.read(t, out)
+	return d
+}
+
+// TestDemoCommandsDoWhatTheDemoSays builds the program, starts the demo, takes every
+// command that it prints, runs it in a shell, and ends the demo with Ctrl-C.
+func TestDemoCommandsDoWhatTheDemoSays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program and runs every command of the demo")
 	}
-	for _, a := range attempts {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
+	t.Cleanup(cancel)
+	d := startDemo(ctx, t)
+	if len(d.attempts) < 14 {
+		t.Errorf("the demo printed %d commands, want two for each of seven endpoints", len(d.attempts))
+	}
+	for _, a := range d.attempts {
 		t.Run(a.name, func(t *testing.T) { a.run(ctx, t) })
 	}
-	t.Run("explain", func(t *testing.T) { askDemo(ctx, t, program, explain, attempts[0].command) })
-	if err := demo.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if err := demo.Wait(); err != nil {
-		t.Errorf("the demo ended with %v", err)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
-		t.Errorf("%d entries beside program and folder: %v", len(entries), entries)
-	}
+	t.Run("explain", func(t *testing.T) { askDemo(ctx, t, d.program, d.explain, d.attempts[0].command) })
+	t.Run("check", func(t *testing.T) {
+		out, err := exec.CommandContext(ctx, d.program, "check", "-c", filepath.Join(d.folder, "pavise.yaml"), "--fail-on", "low").CombinedOutput()
+		if err != nil || bytes.Contains(out, []byte("not looked at")) {
+			t.Errorf("the demo's configuration: %v\n%s", err, out)
+		}
+	})
 }
 
 // attempt is a command that was printed, with what it said would come back.
@@ -62,8 +84,8 @@ type attempt struct{ name, command, want string }
 
 var refusedLine = regexp.MustCompile(`^ +(\d{3} [a-z_]+)$`)
 
-// readAttempts parses what the demo prints, up to its last line, which explains a request.
-func readAttempts(t *testing.T, out io.Reader) (attempts []attempt, explain string) {
+// read parses what the demo prints, up to its last line, which explains a request.
+func (d *runningDemo) read(t *testing.T, out io.Reader) {
 	t.Helper()
 	var endpoint string
 	lines := bufio.NewScanner(out)
@@ -74,21 +96,24 @@ func readAttempts(t *testing.T, out io.Reader) (attempts []attempt, explain stri
 			endpoint = name
 		}
 		if command, ok := strings.CutPrefix(line, "  passes   $ "); ok {
-			attempts = append(attempts, attempt{endpoint + " passes", command, ""})
+			d.attempts = append(d.attempts, attempt{endpoint + " passes", command, ""})
 		}
 		if command, ok := strings.CutPrefix(line, "  refused  $ "); ok {
-			attempts = append(attempts, attempt{endpoint + " is refused", command, ""})
+			d.attempts = append(d.attempts, attempt{endpoint + " is refused", command, ""})
 		}
-		if m := refusedLine.FindStringSubmatch(line); m != nil && len(attempts) > 0 {
-			attempts[len(attempts)-1].want = m[1]
+		if m := refusedLine.FindStringSubmatch(line); m != nil && len(d.attempts) > 0 {
+			d.attempts[len(d.attempts)-1].want = m[1]
+		}
+		if command, ok := strings.CutPrefix(line, "  attack     $ "); ok {
+			d.attack = command
 		}
 		if command, ok := strings.CutPrefix(line, "  $ "); ok && strings.Contains(line, " explain ") {
 			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return attempts, command
+			d.explain = command
+			return
 		}
 	}
-	t.Fatalf("the demo ended after %d commands: %v", len(attempts), lines.Err())
-	return nil, ""
+	t.Fatalf("the demo ended after %d commands: %v", len(d.attempts), lines.Err())
 }
 
 var requestID = regexp.MustCompile(`(?i)x-request-id: (\S+)`)

@@ -47,7 +47,7 @@ func Run(ctx context.Context, p *Prober, plan *Plan, o Options) (*finding.Report
 	}
 	r := &run{prober: p, plan: plan, o: o, began: o.Now(), counts: map[Outcome]int{}}
 	r.report = &finding.Report{
-		Tool: "pavise attack", Version: o.Version, Subject: p.scope.base.String(), Time: r.began, Rules: plan.Rules(), Notes: plan.Notes,
+		Tool: "pavise attack", Version: o.Version, Subject: p.scope.base.String(), Time: r.began, Rules: plan.Rules(), Findings: []finding.Finding{}, Notes: plan.Notes,
 	}
 	err := r.all(ctx)
 	r.report.Sort()

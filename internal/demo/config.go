@@ -1,6 +1,17 @@
 package demo
 
-import "fmt"
+import (
+	_ "embed"
+	"fmt"
+	"time"
+)
+
+// contract describes the orders API; its file stands beside the configuration.
+//
+//go:embed orders.openapi.yaml
+var contract []byte
+
+const contractFile = "orders.openapi.yaml"
 
 // providerConfiguration is that of the second provider, which does nothing but sign people in.
 func providerConfiguration(listen, issuer string) []byte {
@@ -19,7 +30,7 @@ scopes: {profile: Your name}
 }
 
 // configuration is the demo's pavise.yaml.
-func configuration(listen, upstream, provider string) []byte {
+func configuration(listen, upstream, provider string, now time.Time) []byte {
 	return fmt.Appendf(nil, `# The demo's configuration. Change it while the demo runs: `+"`pavise serve`"+` reads it the same way.
 listen: {https: %[1]q}
 
@@ -50,18 +61,25 @@ apis:
   orders:
     host: 127.0.0.1
     upstream: %[3]s
-    identity: {headers: {Pavise-Client: client}}
-    limit: 600/minute per client
+    openapi: orders.openapi.yaml
+    identity: {headers: {Pavise-Client: client, Pavise-User: user}}
+    limit: 6000/minute per client
     endpoints:
       GET /health:         {shield: {public: load balancers ask whether we live}}
       GET /v1/catalog:     {shield: api_key, scopes: [catalog:read]}
       GET /v1/orders/{id}: {shield: {any: [{jwt: {issuer: [pavise, demo]}}, api_key]}, scopes: [orders:read]}
       POST /v1/orders:     {shield: {jwt: {issuer: demo}}, scopes: [orders:write]}
-      POST /v1/payments:   {shield: hmac, scopes: [payments:write], limit: 60/minute per client}
+      POST /v1/payments:   {shield: hmac, scopes: [payments:write], limit: 600/minute per client}
       GET /v1/reports:     {shield: {mtls: {trust: pavise-data/local-ca/ca.pem}}, scopes: [reports:read]}
       POST /v1/transfers:
         shield: {all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, hmac]}
         scopes: [payments:write]
+
+# You are going to try what is wrong, with pavise attack hundreds of times: others may 20 times a minute, before
+# they are slowed down. pavise check knows why.
+limits: {wrong_tries: 1000}
+waivers:
+  - {rule: wrong-tries-many, where: limits.wrong_tries, reason: "the demo is there to be attacked", until: %[5]q}
 
 scopes:
   catalog:read: See what is for sale
@@ -69,5 +87,5 @@ scopes:
   orders:write: Place orders for you
   payments:write: Pay
   reports:read: Read reports
-`, listen, issuerURL, upstream, provider)
+`, listen, issuerURL, upstream, provider, now.AddDate(0, 3, 0).Format(time.DateOnly))
 }

@@ -186,7 +186,10 @@ func (s *Settings) writeFiles(upstream string, p *provider) (token string, err e
 	if err := os.WriteFile(s.path("provider.secret"), []byte(p.secret+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write the secret of the provider: %w", err)
 	}
-	if err := os.WriteFile(s.path("pavise.yaml"), configuration(s.Listen, upstream, p.issuer), 0o600); err != nil {
+	if err := os.WriteFile(s.path(contractFile), contract, 0o600); err != nil {
+		return "", fmt.Errorf("write the demo's contract: %w", err)
+	}
+	if err := os.WriteFile(s.path("pavise.yaml"), configuration(s.Listen, upstream, p.issuer, time.Now()), 0o600); err != nil {
 		return "", fmt.Errorf("write the demo's configuration: %w", err)
 	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -200,12 +203,27 @@ func (s *Settings) writeFiles(upstream string, p *provider) (token string, err e
 	if err := os.WriteFile(s.path("issuer.json"), keys, 0o600); err != nil {
 		return "", fmt.Errorf("write the issuer's key: %w", err)
 	}
-	return signToken(private)
+	other, err := signToken(private, "bea")
+	if err != nil {
+		return "", err
+	}
+	if token, err = signToken(private, "ann"); err != nil {
+		return "", err
+	}
+	return token, errors.Join(s.writeHeaders("ann", token), s.writeHeaders("bea", other))
+}
+
+// writeHeaders writes what a person's app sends, for pavise attack.
+func (s *Settings) writeHeaders(name, token string) error {
+	if err := os.WriteFile(s.path(name+".headers"), []byte("Authorization: Bearer "+token+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the token of %s: %w", name, err)
+	}
+	return nil
 }
 
 // signToken makes what an identity provider would: an access token (RFC 9068) for a
 // person who uses the shop's app.
-func signToken(key ed25519.PrivateKey) (string, error) {
+func signToken(key ed25519.PrivateKey, person string) (string, error) {
 	options := (&jose.SignerOptions{}).WithType("at+jwt")
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: key, KeyID: "demo"}}, options)
 	if err != nil {
@@ -213,7 +231,7 @@ func signToken(key ed25519.PrivateKey) (string, error) {
 	}
 	now := time.Now()
 	token, err := jwt.Signed(signer).Claims(map[string]any{
-		"iss": issuerURL, "aud": "orders", "sub": "ann", "client_id": "shop", "scope": "orders:read orders:write",
+		"iss": issuerURL, "aud": "orders", "sub": person, "client_id": "shop", "scope": "orders:read orders:write",
 		"iat": now.Unix(), "exp": now.Add(12 * time.Hour).Unix(), "jti": rand.Text(),
 	}).Serialize()
 	if err != nil {
@@ -256,7 +274,23 @@ func (s *Settings) makeCredentials(ctx context.Context, a *app.App, token string
 	if _, _, err = issue(ctx, a, "mtls", nil, map[string]string{"name": "uri:" + spiffeID}); err != nil {
 		return nil, err
 	}
+	if err := s.writeProfiles(h); err != nil {
+		return nil, err
+	}
 	return h, a.State.View.Refresh(ctx)
+}
+
+// writeProfiles writes the shop's credentials as profiles for pavise call and pavise attack.
+func (s *Settings) writeProfiles(h *held) error {
+	text := fmt.Sprintf(`# The shop's credentials, for --profile FILE:NAME of pavise call, and --as NAME=FILE:NAME of pavise attack.
+key: {kind: api_key, secret: %[1]q, ca: ca.pem}
+certificate: {kind: mtls, cert: client.pem, key: client-key.pem, ca: ca.pem}
+shop: {kind: hmac, id: %[2]q, secret: %[3]q, ca: ca.pem, also: [certificate, key]}
+`, h.key, h.hmacID, h.hmacSecret)
+	if err := os.WriteFile(s.path("profiles.yaml"), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the profiles: %w", err)
+	}
+	return nil
 }
 
 const spiffeID = "spiffe://demo.example/shop"

@@ -16,6 +16,8 @@ type Order struct {
 	ID    int    `json:"id"`
 	Item  string `json:"item"`
 	Count int    `json:"count"`
+
+	owner string // the person who placed it; empty: it is there to be looked at by everybody
 }
 
 // Orders returns the API: an ordinary handler without any protection. Every
@@ -50,12 +52,15 @@ func (s *shop) get(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	order, ok := s.orders[id]
 	s.mu.Unlock()
-	if err != nil || !ok {
+	if err != nil || !ok || !order.isOf(userOf(r)) {
 		answer(w, http.StatusNotFound, map[string]any{"error": "no such order"})
 		return
 	}
 	answer(w, http.StatusOK, map[string]any{"order": order, "for": caller(r)})
 }
+
+// isOf reports whether a person may see the order. Programs without a person are the shop's own.
+func (o Order) isOf(person string) bool { return o.owner == "" || person == "" || o.owner == person }
 
 // maxOrders is how many orders the demo remembers.
 const maxOrders = 10_000
@@ -67,7 +72,7 @@ func (s *shop) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	order.ID = s.next
+	order.ID, order.owner = s.next, userOf(r)
 	s.next++
 	if len(s.orders) < maxOrders {
 		s.orders[order.ID] = order
@@ -95,6 +100,9 @@ func caller(r *http.Request) string {
 	}
 	return "nobody in particular"
 }
+
+// userOf is for whom the caller asks, as Pavise says; empty: for itself.
+func userOf(r *http.Request) string { return r.Header.Get("Pavise-User") }
 
 func answer(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)

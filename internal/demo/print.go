@@ -31,6 +31,10 @@ In a browser   people, and an app of somebody else
              or "the other provider", where %s has the password %s
   your page  https://%s/account: take back what you allowed, and look at the app again
 `, h.ca, h.app, h.ann.login, h.ann.password, h.ben.login, h.ben.password, h.address)
+	_, _ = fmt.Fprintf(s.Out, `
+Attack it      as an insider: two people who may place orders, each trying to get at what is the other's
+  attack     $ %s attack https://%s --ca %s --openapi %s --as ann=%s --as bea=%s --allow writes,destroys
+`, s.Program, h.address, h.ca, s.path(contractFile), s.path("ann.headers"), s.path("bea.headers"))
 	_, _ = fmt.Fprintf(s.Out, "\nEvery answer has an X-Request-Id. What happened to a request, and why:\n  $ %s explain -c %s REQUEST-ID\n", s.Program, s.path("pavise.yaml"))
 }
 
