@@ -6,8 +6,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"pavise.dev/pavise/internal/app"
+	"pavise.dev/pavise/internal/check"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/finding"
 )
 
 var (
@@ -28,7 +32,12 @@ func TestExamplesOfTheReadmesAreOpened(t *testing.T) {
 			if !strings.Contains(block[1], "apis:") || !strings.Contains(block[1], "hosts:") || strings.Contains(block[1], "{{") {
 				continue // a part of one, or a template
 			}
-			t.Run(filepath.Base(filepath.Dir(page)), func(t *testing.T) { openExample(t, block[1]) })
+			t.Run(filepath.Base(filepath.Dir(page)), func(t *testing.T) {
+				file := openExample(t, block[1])
+				if filepath.Base(page) == "README.md" && filepath.Dir(page) != "../docs/guide" {
+					wantSound(t, file)
+				}
+			})
 			opened++
 		}
 	}
@@ -40,7 +49,21 @@ func TestExamplesOfTheReadmesAreOpened(t *testing.T) {
 // keySet is an issuer's, with the key of RFC 7517 appendix A.1.
 const keySet = `{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`
 
-func openExample(t *testing.T, yaml string) {
+// wantSound asks `pavise check`, for which an example that people copy leaves nothing to find but hints.
+func wantSound(t *testing.T, file *config.File) {
+	t.Helper()
+	report, err := check.Run(check.Subject{File: file, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range report.Findings {
+		if f.Severity >= finding.Low {
+			t.Errorf("%s %s: %s\n%s", f.Severity, f.Rule, f.Where, f.What)
+		}
+	}
+}
+
+func openExample(t *testing.T, yaml string) *config.File {
 	t.Helper()
 	dir := t.TempDir()
 	ca := newAuthority(t, "example")
@@ -74,4 +97,5 @@ func openExample(t *testing.T, yaml string) {
 	if err := running.Close(); err != nil {
 		t.Error(err)
 	}
+	return file
 }
