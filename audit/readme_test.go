@@ -103,6 +103,7 @@ func TestAnybodyCanVerifyTheLog(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // most of it is openssl, once for each line
 			dir := logFor(t)
 			test.change(t, dir)
 			for i, one := range scripts {
