@@ -39,6 +39,12 @@ type Scalar interface {
 	SetScalar(value string) error
 }
 
+// Caller is a [Config] that says what it wants of a caller's half, in the words of
+// [Credential.Settings] and of its README: for whoever makes a credential that fits.
+type Caller interface {
+	Calling() map[string]string
+}
+
 // Problem is something wrong in a settings struct.
 type Problem struct {
 	Path    string // field, dotted: "window", "rules.0.dns"; empty: the struct itself
@@ -238,9 +244,15 @@ type Attack struct {
 	Row    int                       // of docs/attacks.md; 0: the kind's own
 	Name   string                    // what is tried
 	Change func(*http.Request) error // turns a good signed request into the attack
-	Repeat int                       // send the request this many times more; the last answer counts
-	Code   Code                      // expected
-	Status int                       // expected; 0: Code.Status()
+
+	// Present makes what is shown instead of the good certificate, with its key, where the
+	// attack is one on the connection; Change does the same to a request that has arrived.
+	// It returns nil for no certificate at all. Nil: the attack is one on the request.
+	Present func(good *tls.Certificate) (*tls.Certificate, error)
+
+	Repeat int  // send the request this many times more; the last answer counts
+	Code   Code // expected
+	Status int  // expected; 0: Code.Status()
 }
 
 // Unsigned returns a signer that does nothing, for callers without a credential.

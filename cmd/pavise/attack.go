@@ -18,6 +18,7 @@ import (
 
 	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/internal/attack/foreign"
+	"pavise.dev/pavise/internal/attack/own"
 	"pavise.dev/pavise/internal/finding"
 )
 
@@ -29,6 +30,9 @@ type attackFlags struct {
 	format, out, ca            string
 	rate                       int
 	plain, all, listed, asJSON bool
+
+	self, through bool
+	from          string
 }
 
 func attackCommand() *cobra.Command {
@@ -43,6 +47,10 @@ the header lines of a credential ("Authorization: Bearer …"), or --as NAME=PRO
 ` + "`pavise call --profile`" + ` takes it. With two users their objects are crossed. --admin names somebody who
 may call what ordinary users may not.
 
+With --self, or a URL and -c FILE, the gateway that runs with that configuration is attacked: the
+policy says which answer every attack must get. It makes its own credentials, for a quarter of an
+hour, and answers by itself what is accepted of them; no service is asked unless --reach-upstream.
+
 Nothing is changed unless it is allowed: --allow writes (POST, PUT, PATCH), destroys (DELETE),
 floods (many or large requests), smuggles. Only the target itself is asked; no redirect and no
 reference of the document is followed. Test only what is yours, or what you were asked to test.
@@ -54,13 +62,17 @@ Exit codes: 0 nothing of --fail-on or above was found, 1 something was, or the r
 3 the target cannot be reached.`,
 		Example: `  pavise attack https://api.example.com --openapi api.yaml
   pavise attack https://staging.example.com --openapi api.yaml --as alice=alice.headers --as bob=bob.headers --allow writes,destroys
+  pavise attack --self -c pavise.yaml --allow smuggles,floods
   pavise attack https://staging.example.com --openapi api.yaml --as alice=shop --format html --out report.html --fail-on medium`,
 		RunE: func(command *cobra.Command, args []string) error {
 			if f.listed {
 				return listAttacks(command, f.asJSON)
 			}
+			if f.isOwn(command, args) {
+				return runOwnAttack(command, f, args)
+			}
 			if len(args) != 1 {
-				return &usageError{"no target is named", "pavise attack https://api.example.com --openapi api.yaml"}
+				return &usageError{"no target is named", "pavise attack https://api.example.com --openapi api.yaml; the gateway itself: pavise attack --self -c pavise.yaml"}
 			}
 			return runAttack(command, f, args[0])
 		},
@@ -77,6 +89,9 @@ Exit codes: 0 nothing of --fail-on or above was found, 1 something was, or the r
 	flags.IntVar(&f.rate, "rate", 50, "requests in a second, at most")
 	flags.StringVar(&f.ca, "ca", "", "CA of the target's certificate, PEM; default: the system's")
 	flags.BoolVar(&f.plain, "insecure-plain-http", false, "send credentials over plain HTTP, where others can read them")
+	flags.BoolVar(&f.self, "self", false, "attack the gateway that runs with this configuration (-c); also: a URL and -c")
+	flags.BoolVar(&f.through, "reach-upstream", false, "with --self: accepted requests reach the services")
+	flags.StringVar(&f.from, "from", "", "with --self: the network from which the gateway sees the test, 192.0.2.0/28; default: found out")
 	flags.BoolVar(&f.all, "all", false, "the table shows every place")
 	flags.BoolVar(&f.listed, "rules", false, "list what is looked for instead")
 	jsonFlag(command, &f.asJSON)
@@ -138,7 +153,7 @@ func runAttack(command *cobra.Command, f *attackFlags, target string) (err error
 
 // read understands the flags.
 func (r *attackRun) read() (err error) {
-	if r.openapi == "" {
+	if r.openapi == "" && !r.self {
 		return &usageError{"--openapi is missing: without a description there is nothing to ask for", "name the API's OpenAPI document: --openapi api.yaml"}
 	}
 	if r.asJSON {
@@ -284,7 +299,7 @@ func (r *attackRun) write(out io.Writer, report *finding.Report) (err error) {
 
 // listAttacks shows what is looked for.
 func listAttacks(command *cobra.Command, asJSON bool) error {
-	rules := foreign.Rules()
+	rules := slices.Concat(foreign.Rules(), own.Rules())
 	if asJSON {
 		return writeJSON(command.OutOrStdout(), rules)
 	}

@@ -58,6 +58,7 @@ type Case struct {
 	Rule    *finding.Rule
 	Row     int // of docs/attacks.md; 0: none
 	Demands Demand
+	Prober  *Prober // that it sends with; nil: that of the run
 
 	// Try sends requests and reports what is wrong. An error says that the case could not be
 	// carried out, which is neither good nor bad.

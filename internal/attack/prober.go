@@ -32,6 +32,13 @@ type Settings struct {
 	Most      int64         // requests of the whole run; 0: 100,000
 	Timeout   time.Duration // of one request; 0: 10 s
 
+	// HTTP1 keeps requests to HTTP/1.1: what is sent is then nearer to what is written.
+	HTTP1 bool
+
+	// From is asked from which address a connection is made; nil, or an address that is not
+	// valid: the system chooses. With it every request has a connection of its own.
+	From func() netip.Addr
+
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's
 	Now    func() time.Time                                             // nil: time.Now
 	Wait   func(ctx context.Context, d time.Duration) error             // nil: on the real clock
@@ -92,17 +99,19 @@ func NewProber(ctx context.Context, s Settings) (*Prober, error) {
 	if err != nil {
 		return nil, err
 	}
+	scope.from = s.From
 	p := &Prober{scope: scope, s: s, every: time.Second / time.Duration(s.PerSecond), others: map[*tls.Certificate]*http.Client{}}
 	p.client = p.newClient(s.Certificate)
 	return p, nil
 }
 
 func (p *Prober) newClient(certificate *tls.Certificate) *http.Client {
+	transport := &http.Transport{
+		DialContext: p.scope.dial, TLSClientConfig: p.tls(certificate), MaxResponseHeaderBytes: maxHead, DisableCompression: true,
+		ForceAttemptHTTP2: !p.s.HTTP1, DisableKeepAlives: p.s.From != nil, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 8, TLSHandshakeTimeout: p.s.Timeout,
+	}
 	return &http.Client{
-		Transport: &http.Transport{
-			DialContext: p.scope.dial, TLSClientConfig: p.tls(certificate), MaxResponseHeaderBytes: maxHead, DisableCompression: true,
-			ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 8, TLSHandshakeTimeout: p.s.Timeout,
-		},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -152,14 +161,22 @@ func (p *Prober) Send(r *http.Request) (*Answer, error) { return p.send(p.client
 // SendWith sends a request over connections of their own, for which another certificate is
 // shown.
 func (p *Prober) SendWith(certificate *tls.Certificate, r *http.Request) (*Answer, error) {
+	return p.send(p.clientWith(certificate), r)
+}
+
+// clientWith is the client that shows a certificate; nil: that of the prober.
+func (p *Prober) clientWith(certificate *tls.Certificate) *http.Client {
+	if certificate == nil {
+		return p.client
+	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	client := p.others[certificate]
 	if client == nil {
 		client = p.newClient(certificate)
 		p.others[certificate] = client
 	}
-	p.mu.Unlock()
-	return p.send(client, r)
+	return client
 }
 
 // Pause waits, as long as a target asks for before the next request.
@@ -179,6 +196,13 @@ func (p *Prober) Slower() {
 // Burst sends many requests as fast as they go, width at a time: only for cases that demand
 // [Floods]. The answers are those that came; what did not is left out.
 func (p *Prober) Burst(requests []*http.Request, width int) (answers []*Answer) {
+	return p.BurstWith(nil, requests, width)
+}
+
+// BurstWith is Burst over connections for which another certificate is shown; nil: that of the
+// prober.
+func (p *Prober) BurstWith(certificate *tls.Certificate, requests []*http.Request, width int) (answers []*Answer) {
+	client := p.clientWith(certificate)
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	next := make(chan *http.Request)
@@ -188,7 +212,7 @@ func (p *Prober) Burst(requests []*http.Request, width int) (answers []*Answer) 
 				if p.sent.Add(1) > p.s.Most || !p.scope.Allows(r.URL) {
 					continue
 				}
-				if a, err := p.exchange(p.client, r); err == nil {
+				if a, err := p.exchange(client, r); err == nil {
 					mu.Lock()
 					answers = append(answers, a)
 					mu.Unlock()
@@ -257,11 +281,31 @@ func (p *Prober) Raw(ctx context.Context, protocols []string, text []byte) (answ
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.s.Timeout)
 	defer cancel()
-	conn, err := p.connect(ctx, protocols)
+	conn, err := p.connect(ctx, protocols, nil)
 	if err != nil {
 		return nil, false, err
 	}
 	return talk(ctx, conn, text)
+}
+
+// Talk hands a connection to the target to a case, for the time of a request: for what is no
+// exchange of HTTP/1.1. change may set what the handshake says; nil: nothing.
+func (p *Prober) Talk(ctx context.Context, protocols []string, change func(*tls.Config), with func(net.Conn) error) error {
+	if err := p.admit(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.s.Timeout)
+	defer cancel()
+	conn, err := p.connect(ctx, protocols, change)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return fmt.Errorf("connect to the target: %w", err)
+	}
+	return with(conn)
 }
 
 // Plain sends bytes without TLS, to the target's port, or to port 80 of a target at port 443:
@@ -307,7 +351,7 @@ func isReset(err error) bool {
 }
 
 // connect opens a connection to the target, with TLS if its address says so.
-func (p *Prober) connect(ctx context.Context, protocols []string) (net.Conn, error) {
+func (p *Prober) connect(ctx context.Context, protocols []string, change func(*tls.Config)) (net.Conn, error) {
 	conn, err := p.scope.dial(ctx, "tcp", p.scope.host)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the target: %w", err)
@@ -317,6 +361,9 @@ func (p *Prober) connect(ctx context.Context, protocols []string) (net.Conn, err
 	}
 	config := p.tls(p.s.Certificate)
 	config.NextProtos, config.ServerName = protocols, p.scope.base.Hostname()
+	if change != nil {
+		change(config)
+	}
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("shake hands with the target: %w", err), conn.Close())

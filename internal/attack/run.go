@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,7 @@ func Run(ctx context.Context, p *Prober, plan *Plan, o Options) (*finding.Report
 	}
 	err := r.all(ctx)
 	r.report.Sort()
-	r.report.About = fmt.Sprintf("%d cases, %d requests: %d held, %d fell, %d skipped, %d unsure", len(plan.Cases), p.Sent(),
+	r.report.About = fmt.Sprintf("%d cases, %d requests: %d held, %d fell, %d skipped, %d unsure", len(plan.Cases), r.sent(),
 		r.counts[Held], r.counts[Fell], r.counts[Skipped], r.counts[Unsure])
 	return r.report, err
 }
@@ -106,7 +107,7 @@ func (r *run) one(ctx context.Context, c *Case) (e entry, err error) {
 		e.Outcome = Skipped
 		return e, nil
 	}
-	s := &Session{prober: r.prober, rule: c.Rule, secrets: map[string]string{}}
+	s := &Session{prober: cmp.Or(c.Prober, r.prober), rule: c.Rule, secrets: map[string]string{}}
 	err = c.Try(ctx, s)
 	e.Findings = s.found
 	if errors.Is(err, ErrRefused) || errors.Is(err, ErrBlocked) {
@@ -121,6 +122,19 @@ func (r *run) one(ctx context.Context, c *Case) (e entry, err error) {
 		e.Outcome, e.Why = Unsure, s.masked(err.Error())
 	}
 	return e, err
+}
+
+// sent counts the requests of all probers.
+func (r *run) sent() int64 {
+	all := map[*Prober]bool{r.prober: true}
+	for i := range r.plan.Cases {
+		all[cmp.Or(r.plan.Cases[i].Prober, r.prober)] = true
+	}
+	n := int64(0)
+	for p := range all {
+		n += p.Sent()
+	}
+	return n
 }
 
 func (r *run) tell(done int, c *Case, outcome Outcome) {

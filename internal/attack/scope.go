@@ -17,6 +17,7 @@ type Scope struct {
 	base      *url.URL
 	host      string // with its port
 	addresses []netip.Addr
+	from      func() netip.Addr // nil: the system chooses
 }
 
 // ErrOutside is the error of a request that would leave the scope.
@@ -108,6 +109,11 @@ func (s *Scope) dialPlain(ctx context.Context) (conn net.Conn, port string, err 
 
 func (s *Scope) dialPort(ctx context.Context, network, port string) (net.Conn, error) {
 	var dialer net.Dialer
+	if s.from != nil {
+		if from := s.from(); from.IsValid() {
+			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+		}
+	}
 	var faults []error
 	for _, addr := range slices.Clone(s.addresses) {
 		conn, err := dialer.DialContext(ctx, network, net.JoinHostPort(addr.String(), port))

@@ -3,6 +3,7 @@ package attack
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -107,6 +108,19 @@ func (s *Session) Send(user *User, r *http.Request) (*Answer, error) {
 		return s.prober.SendWith(user.Certificate, r)
 	}
 	return s.prober.Send(r)
+}
+
+// Burst sends requests that are signed, for which a certificate is shown (nil: none), as
+// [Prober.Burst] does, and counts the answers that pass, and those that do not.
+func (s *Session) Burst(certificate *tls.Certificate, requests []*http.Request, width int, passes func(*Answer) bool) (passed, refused int) {
+	for _, a := range s.prober.BurstWith(certificate, requests, width) {
+		if passes(a) {
+			passed++
+		} else {
+			refused++
+		}
+	}
+	return passed, refused
 }
 
 // Found reports that something is wrong: where, and what was seen. The answer that shows it

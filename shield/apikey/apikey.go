@@ -51,6 +51,11 @@ type Config struct {
 	AllowBrowsers string `yaml:"insecure_allow_browsers" doc:"Accept keys that a browser sends (Origin or Sec-Fetch-Site header), with the reason why everybody may read the key."`
 }
 
+// Calling says what a caller's credential must be like: its header and its environment.
+func (c *Config) Calling() map[string]string {
+	return map[string]string{"header": c.Header, "environment": c.Environment}
+}
+
 // Validate returns what cannot work.
 func (c *Config) Validate() []shield.Problem {
 	var problems []shield.Problem

@@ -73,6 +73,11 @@ type Config struct {
 	MaxBody int64         `yaml:"max_body" doc:"Longest body that may be signed, in bytes, 0 to 67108864. It is held in memory until its digest is checked. Default 1048576." unit:"bytes"`
 }
 
+// Calling says what a caller's signature must cover.
+func (c *Config) Calling() map[string]string {
+	return map[string]string{"headers": strings.Join(c.Headers, " ")}
+}
+
 // Validate returns what cannot work.
 func (c *Config) Validate() []shield.Problem {
 	var problems []shield.Problem

@@ -90,6 +90,19 @@ func (c *Config) Names() map[string][]string {
 	return map[string][]string{"issuer": c.wants().Names()}
 }
 
+// Calling says what a caller's token must be bound to: "certificate", "key" or nothing, and
+// for whom it must be.
+func (c *Config) Calling() map[string]string {
+	calling := map[string]string{"audience": strings.Join(c.Audience, " ")}
+	switch {
+	case c.Bound:
+		calling["bound"] = "certificate"
+	case c.DPoP == "require":
+		calling["bound"] = "key"
+	}
+	return calling
+}
+
 // UsesCertificate says whether the host has to ask for client certificates.
 func (c *Config) UsesCertificate() bool { return c.Bound }
 

@@ -65,6 +65,15 @@ func (c *Config) SetScalar(value string) error {
 	return nil
 }
 
+// Calling says which authorities a caller's certificate may be of: files, or own.
+func (c *Config) Calling() map[string]string {
+	trust := strings.Join(c.Trust, " ")
+	if trust == "" {
+		trust = own
+	}
+	return map[string]string{"trust": trust}
+}
+
 // Validate returns what cannot work.
 func (c *Config) Validate() []shield.Problem {
 	var problems []shield.Problem

@@ -51,8 +51,8 @@ func TestCallsStrangersForeignAndOursFinal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.refused("self-signed with the same names", shield.Foreign, self...)
-	s.refused("self-signed, the good one behind it", shield.Foreign, self[0], good)
+	s.refused("self-signed with the same names", shield.Foreign, self.chain...)
+	s.refused("self-signed, the good one behind it", shield.Foreign, self.chain[0], good)
 	s.refused("the authority itself", shield.InvalidCredential, s.ca.cert)
 	signing := s.ca.below("Signing", func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageDigitalSignature })
 	s.refused("an authority below it that may make signatures", shield.InvalidCredential, signing.cert)

@@ -213,8 +213,13 @@ func (w *world) valueFor(o *operation, p parameter, u *attack.User, i int) (valu
 	if len(values) > 0 && (p.in == "path" || p.example == nil) {
 		return values[min(i, len(values)-1)], i+1 < len(values)
 	}
+	return w.described(p), false
+}
+
+// described is a value that the document shows for a parameter, or the plainest that it takes.
+func (w *world) described(p parameter) string {
 	if p.example != nil {
-		return fmt.Sprint(p.example), false
+		return fmt.Sprint(p.example)
 	}
 	if v := w.sample(p.schema, 0); v != nil {
 		if list, isList := v.([]any); isList {
@@ -223,9 +228,9 @@ func (w *world) valueFor(o *operation, p parameter, u *attack.User, i int) (valu
 				v = list[0]
 			}
 		}
-		return fmt.Sprint(v), false
+		return fmt.Sprint(v)
 	}
-	return "1", false
+	return "1"
 }
 
 // fillBody puts the names of the user's own objects where a body names one.

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/app"
+	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/attack/foreign"
+	"pavise.dev/pavise/internal/attack/own"
+	"pavise.dev/pavise/internal/config"
+)
+
+// isOwn reports whether the gateway of a configuration is attacked.
+func (f *attackFlags) isOwn(command *cobra.Command, args []string) bool {
+	return f.self || len(args) == 1 && f.openapi == "" && command.Flags().Changed("config")
+}
+
+func runOwnAttack(command *cobra.Command, f *attackFlags, args []string) error {
+	f.self = true
+	r := &attackRun{attackFlags: f}
+	if err := r.read(); err != nil {
+		return err
+	}
+	if f.openapi != "" || len(f.users) > 0 || f.admin != "" {
+		return &usageError{"--openapi, --as and --admin are for other APIs", "a gateway of yours knows its policy, and makes its own credentials"}
+	}
+	file, err := app.Load(configPath(command))
+	if err != nil {
+		return err
+	}
+	g := own.Gateway{File: file, Kinds: app.Kinds(), Through: f.through, PerSecond: f.rate}
+	if len(args) == 1 {
+		if g.Address, err = addressOf(args[0]); err != nil {
+			return err
+		}
+	}
+	if f.from != "" {
+		if g.From, err = netip.ParsePrefix(f.from); err != nil {
+			return &usageError{fmt.Sprintf("--from %.40q is no network", f.from), "192.0.2.7/32, or 2001:db8::/64"}
+		}
+	}
+	return administer(command, func(ctx context.Context, a *admin.Client) error {
+		g.Admin = a
+		return r.attackOwn(command, g)
+	})
+}
+
+// addressOf is host and port of a URL.
+func addressOf(target string) (string, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
+		return "", &usageError{fmt.Sprintf("%.100q is no address of a gateway", target), "write https://api.example.com or https://127.0.0.1:8443"}
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	return net.JoinHostPort(u.Hostname(), port), nil
+}
+
+func (r *attackRun) attackOwn(command *cobra.Command, g own.Gateway) (err error) {
+	ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	status, err := g.Admin.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if !status.Running {
+		return &unreachableError{fmt.Errorf("no gateway runs with %s: start it with pavise serve", g.File.Path)}
+	}
+	if g.Roots, g.Paste, err = r.rootsOf(ctx, g.File, g.Admin); err != nil {
+		return err
+	}
+	run, err := own.Open(ctx, g)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+		defer cancel()
+		err = errors.Join(err, run.Close(ending))
+	}()
+	r.prober = run.Prober()
+	if err := foreign.Reach(ctx, r.prober); errors.Is(err, foreign.ErrCertificate) {
+		return &unreachableError{&hinted{err, "--ca names its authority; no credential goes where nobody proves who he is"}}
+	} else if err != nil {
+		return &unreachableError{err}
+	}
+	if err := r.openJournal(); err != nil {
+		return err
+	}
+	report, err := attack.Run(ctx, r.prober, run.Plan(), attack.Options{
+		Allowed: r.allowed, Journal: r.journal, Progress: newProgress(command.ErrOrStderr(), time.Now).tell,
+	})
+	if err = errors.Join(err, r.journal.Close()); err != nil {
+		return err
+	}
+	run.Complete(report)
+	return r.end(command, report, ctx.Err() != nil)
+}
+
+// endTime is how long the end of the credentials may take.
+const endTime = 30 * time.Second
+
+// rootsOf are the authorities of the gateway's own certificates, besides the system's: what signs for
+// development, the authority of the installation, and what --ca names. paste is what curl needs of them.
+func (r *attackRun) rootsOf(ctx context.Context, f *config.File, a *admin.Client) (roots *x509.CertPool, paste string, err error) {
+	if roots, err = x509.SystemCertPool(); err != nil {
+		roots = x509.NewCertPool()
+	}
+	var files []string
+	for _, host := range f.Hosts {
+		if host.Certificate.Source == "local" {
+			files = append(files, filepath.Join(f.State.Folder, "local-ca", "ca.pem"))
+			break
+		}
+	}
+	if r.ca != "" {
+		files = append(files, r.ca)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, "", fmt.Errorf("read the CA: %w", err)
+		}
+		if !roots.AppendCertsFromPEM(text) {
+			return nil, "", fmt.Errorf("read the CA: %s holds no certificate in PEM", name)
+		}
+		paste = "--cacert '" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	}
+	for _, host := range f.Hosts {
+		if host.Certificate.Source != "own" {
+			continue
+		}
+		authority, err := a.Authority(ctx)
+		if err != nil {
+			return nil, "", fmt.Errorf("ask for the authority of the gateway's certificate: %w", err)
+		}
+		roots.AppendCertsFromPEM([]byte(authority.Roots))
+		break
+	}
+	return roots, paste, nil
+}

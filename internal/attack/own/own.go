@@ -1,0 +1,214 @@
+// Package own plans a penetration test of a gateway of ours: the configuration says which answer
+// every attack must get, and whatever else comes back is a finding.
+//
+// [Open] makes two clients of the test through the administration (internal/client, tester.go):
+// one that may everything that the configuration has scopes for, and one that may nothing. Their
+// credentials live for a quarter of an hour, count only from where the test runs, and are ended by
+// [Run.Close]. What is accepted of them the gateway answers itself, so that no service is asked.
+//
+//	own.go          a gateway, and a run against it
+//	place.go        what is attacked: each endpoint with each way in
+//	source.go       from which addresses: wrong tries must not shut the test out
+//	credential.go   credentials of every kind, made when they are needed
+//	token.go        tokens of the installation's own authorization server
+//	forge.go        tokens of issuers for which nobody here can sign
+//	try.go          a request, and what the gateway made of it
+//	rules.go        what is wrong, and what mends it
+//	plan.go         the cases, in the order in which they disturb least
+//	row.go          rows of the catalogue that cannot be tried from outside
+//
+// and one file for each family: shield.go (what each kind's folder brings), rights.go, ended.go,
+// door.go, raw.go, http2.go, transport.go, origin.go, contract.go, injection.go, limit.go, upstream.go.
+//
+// What it does not do: it cannot see what a service was sent, so what is removed before the
+// service (headers that only the gateway may say) is shown by Pavise's own tests, not here.
+package own
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/attack/foreign"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/finding"
+	"pavise.dev/pavise/shield"
+)
+
+// Gateway is what is attacked, and what is known of it.
+type Gateway struct {
+	File  *config.File  // the policy that is to be in force
+	Kinds []shield.Kind // of shields
+	Admin *admin.Client // of the installation that runs
+
+	Address string         // host:port at which it is asked; empty: that of listen.https
+	Roots   *x509.CertPool // of its certificates; nil: the system's
+	Paste   string         // what a command to paste needs besides the request
+	From    netip.Prefix   // network from which the gateway sees the test; not valid: it is found out
+
+	Through   bool // accepted requests reach the services
+	PerSecond int  // requests at most; 0: 50
+
+	Now  func() time.Time                                 // nil: time.Now
+	Wait func(ctx context.Context, d time.Duration) error // nil: on the real clock
+}
+
+// Run is an attack that is ready. Close ends its credentials.
+type Run struct {
+	g       Gateway
+	a, b    string // the clients: a has every scope, b has none
+	hosts   []*host
+	places  []*place
+	sources *sources
+	holder  *holder
+	plan    *attack.Plan
+	said    []string // for the report, found out on the way
+
+	samples   map[*place]draft
+	documents map[string][]foreign.Sample
+}
+
+// host is a name of the gateway, with what sends to it.
+type host struct {
+	name   string
+	prober *attack.Prober
+	routes routes
+}
+
+// ErrNoPolicy is the error of a configuration in which there is nothing to attack.
+var ErrNoPolicy = errors.New("the configuration has no endpoint")
+
+// Open makes the clients of the test and plans the cases.
+func Open(ctx context.Context, g Gateway) (_ *Run, err error) {
+	if g.Now == nil {
+		g.Now = time.Now
+	}
+	r := &Run{g: g, a: client.TesterA, b: client.TesterB, samples: map[*place]draft{}, documents: map[string][]foreign.Sample{}}
+	if g.Through {
+		r.a, r.b = client.TesterThroughA, client.TesterThroughB
+	}
+	if err := r.reachable(); err != nil {
+		return nil, err
+	}
+	if r.sources, err = newSources(ctx, &r.g); err != nil {
+		return nil, err
+	}
+	if err := r.openHosts(ctx); err != nil {
+		return nil, err
+	}
+	if r.places, err = placesOf(&r.g, r.hosts); err != nil {
+		return nil, err
+	}
+	r.holder = newHolder(r)
+	if err := r.openClients(ctx); err != nil {
+		return nil, err
+	}
+	r.plan = r.planned()
+	return r, nil
+}
+
+// reachable settles where the gateway is asked.
+func (r *Run) reachable() error {
+	if r.g.Address == "" {
+		r.g.Address = r.g.File.Listen.HTTPS
+	}
+	name, port, err := net.SplitHostPort(r.g.Address)
+	if err != nil || port == "0" {
+		return fmt.Errorf("the gateway's address %q has no port: name its URL", r.g.Address)
+	}
+	if addr, err := netip.ParseAddr(name); name == "" || err == nil && addr.IsUnspecified() {
+		name = "127.0.0.1" // it listens everywhere
+	}
+	r.g.Address = net.JoinHostPort(name, port)
+	return nil
+}
+
+// openHosts makes a prober for each name that the configuration serves. All of them lead to the
+// gateway's address, whatever the names mean elsewhere.
+func (r *Run) openHosts(ctx context.Context) error {
+	at, port, err := net.SplitHostPort(r.g.Address)
+	if err != nil {
+		return fmt.Errorf("the gateway's address: %w", err)
+	}
+	lookup := func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		if addr, err := netip.ParseAddr(at); err == nil {
+			return []netip.Addr{addr}, nil
+		}
+		return net.DefaultResolver.LookupNetIP(ctx, "ip", at)
+	}
+	for _, name := range sortedNames(r.g.File.Hosts) {
+		p, err := attack.NewProber(ctx, attack.Settings{
+			Target: "https://" + net.JoinHostPort(name, port), Roots: r.g.Roots, Paste: r.paste(name, at, port), PerSecond: r.g.PerSecond,
+			HTTP1: true, From: r.sources.from, Lookup: lookup, Now: r.g.Now, Wait: r.g.Wait,
+		})
+		if err != nil {
+			return fmt.Errorf("host %s: %w", name, err)
+		}
+		r.hosts = append(r.hosts, &host{name: name, prober: p})
+	}
+	if len(r.hosts) == 0 {
+		return ErrNoPolicy
+	}
+	return nil
+}
+
+// paste is what curl needs to reach a host where the test does.
+func (r *Run) paste(name, at, port string) string {
+	words := []string{}
+	if r.g.Paste != "" {
+		words = append(words, r.g.Paste)
+	}
+	if name != at {
+		words = append(words, fmt.Sprintf("--connect-to '%s:%s:%s:%s'", name, port, at, port))
+	}
+	return strings.Join(words, " ")
+}
+
+func (r *Run) openClients(ctx context.Context) error {
+	if _, err := r.g.Admin.OpenTester(ctx, admin.OpenTester{ID: r.a, Scopes: sortedNames(r.g.File.Scopes)}); err != nil {
+		return fmt.Errorf("make the clients of the test: %w", err)
+	}
+	if _, err := r.g.Admin.OpenTester(ctx, admin.OpenTester{ID: r.b}); err != nil {
+		_, closed := r.g.Admin.CloseTester(ctx, r.a)
+		return errors.Join(fmt.Errorf("make the clients of the test: %w", err), closed)
+	}
+	return nil
+}
+
+// Close ends every credential of the test, and its connections.
+func (r *Run) Close(ctx context.Context) error {
+	for _, h := range r.hosts {
+		h.prober.Close()
+	}
+	var faults []error
+	for _, id := range []string{r.a, r.b} {
+		if _, err := r.g.Admin.CloseTester(ctx, id); err != nil {
+			faults = append(faults, fmt.Errorf("end the credentials of %s, which end by themselves within %s: %w", id, client.TesterLife, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Plan are the cases.
+func (r *Run) Plan() *attack.Plan { return r.plan }
+
+// Prober is that of the first host.
+func (r *Run) Prober() *attack.Prober { return r.hosts[0].prober }
+
+// Complete adds to a report what the run came to, and what could not be tried.
+func (r *Run) Complete(report *finding.Report) {
+	report.Subject = "https://" + r.g.Address
+	report.Notes = slices.Concat(r.summary(), r.said, report.Notes)
+}
+
+// timeout is how long a service may take to answer around the gateway.
+func (r *Run) timeout() time.Duration { return 3 * time.Second }

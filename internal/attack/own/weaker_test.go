@@ -1,0 +1,197 @@
+package own_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/attack/own"
+)
+
+const policy = `
+listen: {https: "127.0.0.1:{{port}}"}
+hosts: {127.0.0.1: {certificate: local, client_certificates: ask}, other.test: {certificate: local}}
+oauth: {issuer: "https://127.0.0.1:{{port}}"}
+fetch: {allow: [127.0.0.1]}
+apis:
+  orders:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    openapi: orders.openapi.yaml
+    responses: {contract: refuse}
+    injection: on
+    limit: 300/minute per client
+    endpoints:
+      GET /health: {shield: {public: load balancers ask whether we live}}
+      GET /v1/orders/{id}: {shield: {any: [jwt, {api_key: {header: X-Shop-Key, environment: live}}]}, scopes: [orders:read]}
+      POST /v1/orders: {shield: {hmac: {headers: [idempotency-key]}}, scopes: [orders:write], limit: 50/minute per client}
+      POST /v1/transfers: {shield: {all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, api_key]}, scopes: [orders:write]}
+  others:
+    host: other.test
+    upstream: "{{upstream}}"
+    shield: api_key
+    cors: [https://app.example.com]
+    endpoints:
+      GET /v2/things: {scopes: any}
+scopes: {orders:read: See orders, orders:write: Place orders}
+`
+
+const document = `
+openapi: 3.1.0
+info: {title: Orders, version: "1"}
+paths:
+  /health:
+    get: {responses: {"200": {description: fine}}}
+  /v1/orders/{id}:
+    get:
+      parameters:
+        - {name: id, in: path, required: true, schema: {type: string, maxLength: 20}}
+        - {name: lang, in: query, schema: {type: string, enum: [en, de]}}
+      responses:
+        "200": {description: an order, content: {application/json: {schema: {type: object, properties: {id: {type: string}}}}}}
+  /v1/orders:
+    post:
+      requestBody: &body
+        required: true
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [item, amount]
+              additionalProperties: false
+              properties: {item: {type: string, maxLength: 100}, amount: {type: integer, minimum: 1}}
+      responses: &made
+        "200": {description: made, content: {application/json: {schema: {type: object, properties: {id: {type: string}}}}}}
+  /v1/transfers:
+    post:
+      requestBody: *body
+      responses: *made
+`
+
+// files are those of the policy. The document is JSON for readers of YAML: anchors are written out.
+func files() map[string]string {
+	body := `
+        required: true
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [item, amount]
+              additionalProperties: false
+              properties: {item: {type: string, maxLength: 100}, amount: {type: integer, minimum: 1}}`
+	made := `
+        "200": {description: made, content: {application/json: {schema: {type: object, properties: {id: {type: string}}}}}}`
+	text := strings.NewReplacer("*body", body, "*made", made, "&body", "", "&made", "").Replace(document)
+	return map[string]string{"orders.openapi.yaml": text}
+}
+
+// TestAPolicyInForceHolds: a policy with every kind of shield, a contract, judged answers and
+// injections: nothing is found, no service is asked, and each act is in the log.
+func TestAPolicyInForceHolds(t *testing.T) {
+	i := install(t, policy, files())
+	report, outcomes := i.attack(t, "pavise.yaml", attack.Smuggles, nil)
+	if len(report.Findings) > 0 {
+		show(t, report)
+		t.Errorf("%d findings", len(report.Findings))
+	}
+	held := map[attack.Outcome]int{}
+	for id, outcome := range outcomes {
+		held[outcome]++
+		if outcome == attack.Unsure {
+			t.Logf("unsure: %s", id)
+		}
+		if strings.Contains(id, ": a good request") && outcome != attack.Held {
+			t.Errorf("%s: %s", id, outcome)
+		}
+	}
+	t.Log(report.About)
+	if held[attack.Held] < 300 {
+		t.Errorf("%d cases held", held[attack.Held])
+	}
+	for _, asked := range i.asked() {
+		if asked != "GET /health" {
+			t.Errorf("a service was asked %s", asked)
+		}
+	}
+	acts := map[string]int{}
+	if err := i.running.App().State.Log.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := i.admin.Events(t.Context(), audit.Query{Class: audit.Admin, Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range found.Records {
+		var one struct {
+			Action string `json:"action"`
+		}
+		if err := json.Unmarshal(e.Event, &one); err != nil {
+			t.Fatal(err)
+		}
+		acts[one.Action]++
+	}
+	for _, act := range []string{"client.test", "client.test_end", "credential.create", "credential.revoke"} {
+		if acts[act] == 0 {
+			t.Errorf("no event tells of %s: %v", act, acts)
+		}
+	}
+}
+
+// TestWhatIsAcceptedReachesTheServiceIfItMay: with Through the service answers.
+func TestWhatIsAcceptedReachesTheServiceIfItMay(t *testing.T) {
+	i := install(t, policy, files())
+	report, _ := i.attack(t, "pavise.yaml", attack.Writes, func(g *own.Gateway) { g.Through = true })
+	if len(report.Findings) > 0 {
+		show(t, report)
+		t.Errorf("%d findings", len(report.Findings))
+	}
+	if all := strings.Join(i.asked(), "\n"); !strings.Contains(all, "POST /v1/orders") || !strings.Contains(all, "GET /v1/orders/") {
+		t.Errorf("the service was asked:\n%s", all)
+	}
+}
+
+// TestAWeakerGatewayIsFound: the gateway runs with less than its operator believes.
+func TestAWeakerGatewayIsFound(t *testing.T) {
+	i := install(t, policy, files())
+	strict := i.read(t, "pavise.yaml")
+	i.write(t, "policy.yaml", strict)
+	for name, c := range map[string]struct {
+		old, new, rule string
+		allowed        attack.Demand
+	}{
+		"scopes removed":            {"scopes: [orders:read]}", "scopes: any}", "missing-scope", 0},
+		"a shield replaced":         {"{shield: {hmac: {headers: [idempotency-key]}}, scopes: [orders:write], limit: 50/minute per client}", "{shield: {public: it is only a test}}", "no-credential", 0},
+		"one proof of two":          {"{all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, api_key]}", "api_key", "incomplete-proof", 0},
+		"another proof of two":      {"{all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, api_key]}", "{all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, {api_key: {}, actor: true}]}", "mixed-identities", 0},
+		"a limit removed":           {", limit: 50/minute per client}", "}", "missing-limit", 0},
+		"a limit raised":            {"limit: 50/minute", "limit: 500/minute", "missing-limit", attack.Floods},
+		"the contract off":          {"    openapi: orders.openapi.yaml\n    responses: {contract: refuse}\n", "", "contract", 0},
+		"injections are not sought": {"    openapi: orders.openapi.yaml\n    responses: {contract: refuse}\n    injection: on\n", "", "injection-passes", 0},
+		"an endpoint more":          {"    endpoints:\n      GET /health:", "    endpoints:\n      GET /metrics: {shield: {public: it is only a test}, insecure_undescribed: it is only a test}\n      GET /health:", "undeclared-endpoint", 0},
+		"paths are taken":           {"    limit: 300/minute per client\n", "    limit: 300/minute per client\n    allow: [{what: semicolon, reason: it is only a test}]\n", "ambiguous-path", 0},
+		"an origin more":            {"cors: [https://app.example.com]", "cors: [https://app.example.com, https://pavise-attack.example]", "foreign-origin", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			weak := strings.Replace(strict, c.old, c.new, 1)
+			if weak == strict {
+				t.Fatal("the policy has no such line")
+			}
+			i.write(t, "pavise.yaml", weak)
+			if err := i.running.App().Reload(i.load(t, "pavise.yaml")); err != nil {
+				t.Fatal(err)
+			}
+			report, _ := i.attack(t, "policy.yaml", c.allowed, nil)
+			if found := rulesOf(report); !found[c.rule] {
+				show(t, report)
+				t.Errorf("%s is not found: %v", c.rule, found)
+			}
+			for _, f := range report.Findings {
+				if f.Rule == c.rule && f.Mend == "" {
+					t.Errorf("%s says not what mends it", f.Rule)
+				}
+			}
+		})
+	}
+}
