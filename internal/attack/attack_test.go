@@ -2,8 +2,11 @@ package attack_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -279,5 +282,60 @@ func TestALongBodyIsPastedAsWhatMakesIt(t *testing.T) {
 		if strings.HasPrefix(command, "(") && (err != nil || string(out) != body) {
 			t.Errorf("%.200s makes %d bytes, want %d: %v", command, len(out), len(body), err)
 		}
+	}
+}
+
+// TestAProberLeavesFromWhereItIsTold: each request has a connection of its own, from the address that
+// is in turn; a case may have another prober than the run.
+func TestAProberLeavesFromWhereItIsTold(t *testing.T) {
+	if l, err := net.Listen("tcp", "127.9.9.9:0"); err != nil {
+		t.Skip("this system has 127.0.0.1 alone")
+	} else if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			t.Error(err)
+		}
+		seen = append(seen, host+" "+r.Proto)
+	}))
+	defer server.Close()
+	turn := netip.MustParseAddr("127.9.9.8")
+	p := prober(t, server.URL, func(s *attack.Settings) {
+		s.HTTP1, s.From = true, func() netip.Addr { turn = turn.Next(); return turn }
+	})
+	other := prober(t, server.URL, nil)
+	first, second := open("first", "/"), open("second", "/")
+	first.Prober = p
+	report := run(t, other, attack.Options{}, first, first, second)
+	if got := strings.Join(seen, ", "); got != "127.9.9.9 HTTP/1.1, 127.9.9.10 HTTP/1.1, 127.0.0.1 HTTP/1.1" {
+		t.Errorf("requests came from %s", got)
+	}
+	if !strings.Contains(report.About, "3 requests") {
+		t.Errorf("%s", report.About)
+	}
+}
+
+// TestTalkHandsOverAConnection: for what is no exchange of HTTP/1.1, within the time of a request.
+func TestTalkHandsOverAConnection(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("here")) }))
+	defer server.Close()
+	p := prober(t, server.URL, nil)
+	err := p.Talk(t.Context(), []string{"http/1.1"}, nil, func(net.Conn) error { return nil })
+	if err == nil {
+		t.Error("a certificate that nobody knows was taken")
+	}
+	var answer []byte
+	err = p.Talk(t.Context(), []string{"http/1.1"}, func(c *tls.Config) { c.InsecureSkipVerify = true }, func(conn net.Conn) error {
+		if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")); err != nil {
+			return err
+		}
+		answer, err = io.ReadAll(conn)
+		return err
+	})
+	if err != nil || !strings.HasSuffix(string(answer), "here") {
+		t.Errorf("%q, %v", answer, err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // `pavise attack` has clients of its own, whose names nobody else can have: two, so that
-// credentials can be crossed. What they hold ends within [TesterLife] and is bound to a
+// credentials can be crossed, and one without any scope. What they hold ends within [TesterLife] and is bound to a
 // network. Requests of theirs that are accepted are answered by the gateway itself; those of
 // the pair that goes through reach the upstream, for whoever wants that.
 //
@@ -19,6 +19,7 @@ import (
 const (
 	TesterA        = "pavise-tester-a"
 	TesterB        = "pavise-tester-b"
+	TesterNone     = "pavise-tester-none"
 	TesterThroughA = "pavise-tester-through-a"
 	TesterThroughB = "pavise-tester-through-b"
 
@@ -31,7 +32,7 @@ func IsTester(id string) bool {
 }
 
 // IsAnswered reports whether the gateway itself answers what is accepted of a client.
-func IsAnswered(id string) bool { return id == TesterA || id == TesterB }
+func IsAnswered(id string) bool { return id == TesterA || id == TesterB || id == TesterNone }
 
 var errTester = errors.New("the name belongs to `pavise attack`; choose another")
 

@@ -66,3 +66,35 @@ func TestTestersAreBoundAndShort(t *testing.T) {
 		t.Errorf("%+v, %v", woken, err)
 	}
 }
+
+// TestATestersRegistrationFollowsOneThatHasEnded: its id is the client's name, in every run.
+func TestATestersRegistrationFollowsOneThatHasEnded(t *testing.T) {
+	c := newClock()
+	r := registry(t, memory.New(), c, "")
+	ctx := t.Context()
+	_, err := r.OpenTester(ctx, client.TesterA, shield.Scopes{"orders:read"})
+	must(t, err)
+	_, err = r.CreateClient(ctx, client.Client{ID: "shop"})
+	must(t, err)
+	register := func(owner, secret string) error {
+		_, _, err := r.AddCredential(ctx, client.Credential{
+			Kind: "oauth", Client: owner, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}, Expires: c.now.Add(10 * time.Minute),
+		}, shield.Issued{ID: owner, Material: []byte(secret), Keep: shield.KeepHash})
+		return err
+	}
+	must(t, register(client.TesterA, "first"))
+	if err := register(client.TesterA, "second"); err == nil {
+		t.Error("a registration in force was replaced")
+	}
+	_, err = r.Revoke(ctx, client.TesterA, "")
+	must(t, err)
+	must(t, register(client.TesterA, "third"))
+	c.now = c.now.Add(11 * time.Minute)
+	must(t, register(client.TesterA, "fourth"))
+	must(t, register("shop", "first of shop"))
+	_, err = r.Revoke(ctx, "shop", "")
+	must(t, err)
+	if err := register("shop", "second of shop"); err == nil {
+		t.Error("a registration of somebody else was replaced after it had ended")
+	}
+}

@@ -211,7 +211,6 @@ func (t *try) judged(at *place, by layer, d draft) (want, error) {
 	}
 	r.RequestURI, r.RemoteAddr = r.URL.RequestURI(), "192.0.2.7:1"
 	r.Body = shield.NewBody(io.NopCloser(bytes.NewReader(d.body)), max(at.MaxBody, int64(len(d.body))))
-	r.SetPathValue("pavise", "") // a request that has arrived
 	err = by.Check(r, &shield.Identity{})
 	refusal, ok := errors.AsType[*shield.Refusal](err)
 	switch {

@@ -57,7 +57,6 @@ type holder struct {
 	kept   map[string]*proof
 	secret map[string]string // of registrations at the authorization server, by client
 	tokens string            // path of its token endpoint; empty: not known yet
-	made   int
 }
 
 func newHolder(r *Run) *holder {

@@ -85,7 +85,7 @@ func TestTheDemoHolds(t *testing.T) {
 	for _, note := range report.Notes {
 		t.Log(note)
 	}
-	for _, id := range []string{client.TesterA, client.TesterB} {
+	for _, id := range []string{client.TesterA, client.TesterB, client.TesterNone} {
 		owner, err := gateway.Client(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)

@@ -132,7 +132,7 @@ func (p *planner) doors() {
 		}
 		for _, one := range paths(at.target) {
 			if !lenient[one.allowed] || one.allowed == "" {
-				p.door(h, "ambiguous-path", one.name, one.row, one.target, refused(shield.BadPath, shield.UnknownEndpoint, shield.PathTooLong))
+				p.door(h, "ambiguous-path", one.name, one.row, one.target, want{code: shield.BadPath, any: true})
 			}
 		}
 		for name, query := range queries() {

@@ -81,21 +81,18 @@ func (t *try) inject(at *place, where, payload string) error {
 }
 
 func (t *try) bodyWith(d draft, payload string) ([]byte, error) {
-	if len(d.members) == 0 {
-		return nil, attack.ErrNotHere
-	}
-	object := map[string]any{}
+	object, put := map[string]any{}, false
 	for name, v := range d.members {
 		if object[name] = v; isText(v) {
-			object[name] = payload
+			object[name], put = payload, true
 		}
+	}
+	if !put {
+		return nil, attack.ErrNotHere
 	}
 	text, err := json.Marshal(object)
 	if err != nil {
 		return nil, fmt.Errorf("write a body: %w", err)
-	}
-	if !strings.Contains(string(text), "pavise") && !hasText(d.members) {
-		return nil, attack.ErrNotHere
 	}
 	return text, nil
 }
@@ -103,15 +100,6 @@ func (t *try) bodyWith(d draft, payload string) ([]byte, error) {
 func isText(v any) bool {
 	_, ok := v.(string)
 	return ok
-}
-
-func hasText(object map[string]any) bool {
-	for _, v := range object {
-		if isText(v) {
-			return true
-		}
-	}
-	return false
 }
 
 // graphQL asks for more than one request may.

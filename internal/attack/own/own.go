@@ -1,8 +1,8 @@
 // Package own plans a penetration test of a gateway of ours: the configuration says which answer
 // every attack must get, and whatever else comes back is a finding.
 //
-// [Open] makes two clients of the test through the administration (internal/client, tester.go):
-// one that may everything that the configuration has scopes for, and one that may nothing. Their
+// [Open] makes the clients of the test through the administration (internal/client, tester.go):
+// two that may everything that the configuration has scopes for, and one that may nothing. Their
 // credentials live for a quarter of an hour, count only from where the test runs, and are ended by
 // [Run.Close]. What is accepted of them the gateway answers itself, so that no service is asked.
 //
@@ -65,7 +65,8 @@ type Gateway struct {
 // Run is an attack that is ready. Close ends its credentials.
 type Run struct {
 	g       Gateway
-	a, b    string // the clients: a has every scope, b has none
+	a, b    string // clients with every scope
+	none    string // one without any
 	hosts   []*host
 	places  []*place
 	sources *sources
@@ -92,7 +93,7 @@ func Open(ctx context.Context, g Gateway) (_ *Run, err error) {
 	if g.Now == nil {
 		g.Now = time.Now
 	}
-	r := &Run{g: g, a: client.TesterA, b: client.TesterB, samples: map[*place]draft{}, documents: map[string][]foreign.Sample{}}
+	r := &Run{g: g, a: client.TesterA, b: client.TesterB, none: client.TesterNone, samples: map[*place]draft{}, documents: map[string][]foreign.Sample{}}
 	if g.Through {
 		r.a, r.b = client.TesterThroughA, client.TesterThroughB
 	}
@@ -174,12 +175,11 @@ func (r *Run) paste(name, at, port string) string {
 }
 
 func (r *Run) openClients(ctx context.Context) error {
-	if _, err := r.g.Admin.OpenTester(ctx, admin.OpenTester{ID: r.a, Scopes: sortedNames(r.g.File.Scopes)}); err != nil {
-		return fmt.Errorf("make the clients of the test: %w", err)
-	}
-	if _, err := r.g.Admin.OpenTester(ctx, admin.OpenTester{ID: r.b}); err != nil {
-		_, closed := r.g.Admin.CloseTester(ctx, r.a)
-		return errors.Join(fmt.Errorf("make the clients of the test: %w", err), closed)
+	scopes := sortedNames(r.g.File.Scopes)
+	for _, one := range []admin.OpenTester{{ID: r.a, Scopes: scopes}, {ID: r.b, Scopes: scopes}, {ID: r.none}} {
+		if _, err := r.g.Admin.OpenTester(ctx, one); err != nil {
+			return errors.Join(fmt.Errorf("make the clients of the test: %w", err), r.Close(ctx))
+		}
 	}
 	return nil
 }
@@ -190,7 +190,7 @@ func (r *Run) Close(ctx context.Context) error {
 		h.prober.Close()
 	}
 	var faults []error
-	for _, id := range []string{r.a, r.b} {
+	for _, id := range []string{r.a, r.b, r.none} {
 		if _, err := r.g.Admin.CloseTester(ctx, id); err != nil {
 			faults = append(faults, fmt.Errorf("end the credentials of %s, which end by themselves within %s: %w", id, client.TesterLife, err))
 		}

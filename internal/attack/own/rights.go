@@ -114,7 +114,7 @@ func (p *planner) rights() {
 			}
 			if len(at.Scopes) > 0 {
 				p.add(at, "missing-scope", w.String()+": a client without scopes", 12, 0, func(t *try) error {
-					return t.lacking(at, w, t.r.b, nil, "a client without scopes")
+					return t.lacking(at, w, t.r.none, nil, "a client without scopes")
 				})
 			}
 			if len(at.Scopes) > 1 || len(p.r.g.File.Scopes) > 1 && len(at.Scopes) == 1 {

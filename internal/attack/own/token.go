@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/shield"
 )
 
@@ -59,7 +60,7 @@ func (h *holder) token(ctx context.Context, w wish) (*proof, error) {
 
 // asked are the scopes to ask for: those of the API's endpoints, where the wish names none.
 func (h *holder) asked(w wish) (all []string) {
-	if w.scopes != nil || w.client == h.run.b {
+	if w.scopes != nil || w.client == h.run.none {
 		return w.scopes
 	}
 	seen := map[string]bool{}
@@ -81,9 +82,16 @@ func (h *holder) registration(ctx context.Context, w wish) (string, error) {
 	}
 	only := w
 	only.scopes = nil
-	made, err := h.create(ctx, only, "oauth", map[string]string{"grants": "client_credentials"})
+	settings := map[string]string{"grants": "client_credentials"}
+	made, err := h.create(ctx, only, "oauth", settings)
 	if err != nil {
-		return "", err
+		// That of a run which did not come to its end may still be in force.
+		if _, ended := h.run.g.Admin.Revoke(ctx, admin.Revoke{ID: w.client, Reason: "the next test begins"}); ended != nil {
+			return "", err
+		}
+		if made, err = h.create(ctx, only, "oauth", settings); err != nil {
+			return "", err
+		}
 	}
 	h.secret[w.client] = made.Secret
 	return made.Secret, nil

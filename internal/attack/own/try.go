@@ -73,6 +73,9 @@ type want struct {
 }
 
 func (w want) String() string {
+	if w.any {
+		return "a refusal"
+	}
 	status := w.status
 	if status == 0 {
 		status = w.code.Status()
@@ -124,7 +127,7 @@ var errKept = errors.New("the gateway kept the test waiting for too long: run it
 
 // until sends what send sends until it is not kept waiting.
 func (t *try) until(w want, send func() (*reply, error)) (*reply, error) {
-	for n := 0; n < maxTries; n++ {
+	for range maxTries {
 		x, err := send()
 		if err != nil {
 			return nil, err
