@@ -75,7 +75,36 @@ func (t *try) written(bytes []byte) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readRaw(answer, closed)
+	x, err := readRaw(answer, closed)
+	if x != nil && len(bytes) < maxProof {
+		x.proof = fmt.Sprintf("printf '%s' | openssl s_client -quiet -connect %s -servername %s", spelled(bytes), t.r.g.Address, t.s.Prober().Scope().Base().Hostname())
+	}
+	return x, err
+}
+
+// maxProof is the longest message that is shown as a command, in bytes.
+const maxProof = 4 << 10
+
+// spelled writes bytes for printf, within single quotes.
+func spelled(text []byte) string {
+	var b strings.Builder
+	for _, c := range text {
+		switch {
+		case c == '\r':
+			b.WriteString(`\r`)
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c == '%':
+			b.WriteString("%%")
+		case c == '\\':
+			b.WriteString(`\\`)
+		case c == '\'' || c < ' ' || c > '~':
+			fmt.Fprintf(&b, `\%03o`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // silent stands for a connection that was closed without an answer.

@@ -48,3 +48,10 @@ func TestRangesAreShort(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// TestAMessageIsSpelledForPrintf: what is pasted sends the same bytes.
+func TestAMessageIsSpelledForPrintf(t *testing.T) {
+	if got := spelled([]byte("GET /%7e?a='b' HTTP/1.1\r\nX: \x00\xff\\n\r\n")); got != `GET /%%7e?a=\047b\047 HTTP/1.1\r\nX: \000\377\\n\r\n` {
+		t.Errorf("%s", got)
+	}
+}

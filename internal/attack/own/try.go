@@ -30,6 +30,7 @@ type reply struct {
 	status int
 	code   shield.Code    // of its refusal; empty: it refused nothing
 	answer *attack.Answer // nil: it was no exchange of a client's
+	proof  string         // a command that shows it, where answer does not
 	wait   time.Duration  // that it asks for
 	policy string         // RateLimit-Policy
 }
@@ -280,7 +281,7 @@ func (t *try) judge(where string, x *reply, w want, what string) {
 	switch {
 	case w.takes(x):
 	case x.passed():
-		t.s.Found(where, x.answer, "%s: it passes (%s), and the policy demands %s", what, x, w)
+		t.found(t.s, where, x, "%s: it passes (%s), and the policy demands %s", what, x, w)
 	case x.status >= 500:
 		t.under("unexpected-error", where, x, w, what)
 	default:
@@ -290,8 +291,17 @@ func (t *try) judge(where string, x *reply, w want, what string) {
 
 func (t *try) under(rule, where string, x *reply, w want, what string) {
 	t.s.Under(ruleOf(rule), func(s *attack.Session) {
-		s.Found(where, x.answer, "%s: it answers %s, and the policy demands %s", what, x, w)
+		t.found(s, where, x, "%s: it answers %s, and the policy demands %s", what, x, w)
 	})
+}
+
+// found reports with whatever there is to paste.
+func (t *try) found(s *attack.Session, where string, x *reply, format string, args ...any) {
+	if x.answer != nil {
+		s.Found(where, x.answer, format, args...)
+		return
+	}
+	s.FoundBy(where, x.proof, format, args...)
 }
 
 // hide has what is sent for an attack shown in words: a credential that was altered is one nearly.
