@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -70,16 +71,58 @@ func (t *try) raw(w want, target string, writes bool, h *host, more ...string) (
 }
 
 // written sends bytes.
-func (t *try) written(bytes []byte) (*reply, error) {
-	answer, closed, err := t.s.Prober().Raw(t.ctx, []string{"http/1.1"}, bytes)
-	if err != nil {
-		return nil, err
-	}
-	x, err := readRaw(answer, closed)
+func (t *try) written(bytes []byte) (x *reply, err error) {
+	err = t.s.Prober().Talk(t.ctx, []string{"http/1.1"}, nil, func(conn net.Conn) error {
+		x, err = talkOnce(conn, bytes)
+		return err
+	})
 	if x != nil && len(bytes) < maxProof {
 		x.proof = fmt.Sprintf("printf '%s' | openssl s_client -quiet -connect %s -servername %s", spelled(bytes), t.r.g.Address, t.s.Prober().Scope().Base().Hostname())
 	}
 	return x, err
+}
+
+// silent stands for a connection that was closed without an answer.
+const silent shield.Code = "connection closed"
+
+// talkOnce sends bytes over a connection, and reads one answer.
+func talkOnce(conn net.Conn, text []byte) (*reply, error) {
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		_, _ = conn.Write(text) // who does not read to the end answers all the same
+	}()
+	x, err := readReply(conn)
+	_ = conn.Close() // ends the write, if it still waits
+	<-sent
+	return x, err
+}
+
+// maxReply is the longest answer that is read, in bytes.
+const maxReply = 256 << 10
+
+// readReply reads one answer of HTTP/1.1. A connection that is closed without a word is a refusal.
+func readReply(from io.Reader) (*reply, error) {
+	in := bufio.NewReader(io.LimitReader(from, maxReply))
+	if _, err := in.Peek(1); err != nil {
+		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+			return nil, errors.New("the gateway neither answers nor closes the connection")
+		}
+		return &reply{status: http.StatusBadRequest, code: silent}, nil
+	}
+	response, err := http.ReadResponse(in, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read the gateway's answer: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return read(response.StatusCode, response.Header, nil), nil
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil && len(body) == 0 {
+		return nil, fmt.Errorf("read the gateway's answer: %w", err)
+	}
+	return read(response.StatusCode, response.Header, body), nil
 }
 
 // maxProof is the longest message that is shown as a command, in bytes.
@@ -105,28 +148,6 @@ func spelled(text []byte) string {
 		}
 	}
 	return b.String()
-}
-
-// silent stands for a connection that was closed without an answer.
-const silent shield.Code = "connection closed"
-
-func readRaw(answer []byte, closed bool) (*reply, error) {
-	if len(answer) == 0 {
-		if closed {
-			return &reply{status: http.StatusBadRequest, code: silent}, nil
-		}
-		return nil, errors.New("the gateway neither answers nor closes the connection")
-	}
-	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), nil)
-	if err != nil {
-		return nil, fmt.Errorf("read the gateway's answer: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil && len(body) == 0 {
-		return nil, fmt.Errorf("read the gateway's answer: %w", err)
-	}
-	return read(response.StatusCode, response.Header, body), nil
 }
 
 // door plans a case that sends a head as it is written.

@@ -218,13 +218,12 @@ func (t *try) h2c(h *host) error {
 		return err
 	}
 	carry(r, partsOf(proofs))
-	answer, _, err := t.s.Prober().Raw(t.ctx, []string{"http/1.1"},
-		append(text(r, r.URL.RequestURI(), "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), "\r\n"...))
+	x, err := t.written(append(text(r, r.URL.RequestURI(), "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), "\r\n"...))
 	if err != nil {
 		return err
 	}
-	if bytes.HasPrefix(answer, []byte("HTTP/1.1 101")) {
-		t.s.FoundBy(t.where(at), "", "an upgrade to h2c: it is granted (101)")
+	if x.status == http.StatusSwitchingProtocols {
+		t.found(t.s, t.where(at), x, "an upgrade to h2c: it is granted (101)")
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package own
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 
@@ -100,24 +99,4 @@ func (t *try) otherName(h *host, name string) error {
 	}
 	t.judge(t.where(at), x, demanded, "a connection for "+name+", a request for "+h.name)
 	return nil
-}
-
-// maxHead is the longest answer that is read of a connection, in bytes.
-const maxHead = 64 << 10
-
-func talkOnce(conn net.Conn, text []byte) (*reply, error) {
-	if _, err := conn.Write(text); err != nil {
-		return nil, fmt.Errorf("write a request: %w", err)
-	}
-	answer := make([]byte, maxHead)
-	n, closed := 0, false
-	for n < len(answer) {
-		more, err := conn.Read(answer[n:])
-		if n += more; err != nil {
-			timeout, ok := errors.AsType[net.Error](err)
-			closed = !ok || !timeout.Timeout()
-			break
-		}
-	}
-	return readRaw(answer[:n], closed)
 }

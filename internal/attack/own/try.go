@@ -138,6 +138,9 @@ func (t *try) until(w want, send func() (*reply, error)) (*reply, error) {
 				return nil, err
 			}
 		}
+		if x.code == shield.BlockedNetwork && !t.r.sources.turns {
+			return nil, errKept
+		}
 		pause, kept := t.kept(x, w)
 		if !kept {
 			return x, nil
