@@ -55,7 +55,7 @@ func (a *App) outgoing(f *config.File, g *generation, from config.Resolved) (pav
 	if j.Scanner == nil && j.Contract == answer.Off && (j.Answers == nil || !j.Answers.Sensitive()) {
 		return nil, nil
 	}
-	return judging{j}, nil
+	return judging{by: j}, nil
 }
 
 // answers are those that an endpoint may give, as the API's description has them; nil where

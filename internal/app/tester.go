@@ -37,12 +37,22 @@ func isTest(id *shield.Identity) (tests bool) {
 
 // judging judges the answers of services, and leaves alone those that the gateway itself gives
 // to `pavise attack`: no description has them.
-type judging struct{ *answer.Judge }
+type judging struct{ by *answer.Judge }
 
 // Hold implements pavise.Outgoing.
 func (j judging) Hold(r *http.Request, status int, h http.Header) int64 {
 	if isTest(pavise.IdentityOf(r.Context())) {
 		return 0
 	}
-	return j.Judge.Hold(r, status, h)
+	return j.by.Hold(r, status, h)
+}
+
+// TooLong implements pavise.Trying.
+func (j judging) TooLong(r *http.Request, status int, h http.Header) (would string, pass bool) {
+	return j.by.TooLong(r, status, h)
+}
+
+// Judge implements pavise.Outgoing.
+func (j judging) Judge(r *http.Request, id *shield.Identity, status int, h http.Header, body []byte) (pavise.Judged, error) {
+	return j.by.Judge(r, id, status, h, body)
 }

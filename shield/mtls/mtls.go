@@ -24,6 +24,7 @@ package mtls
 import (
 	_ "embed"
 	"fmt"
+	"strings"
 
 	"pavise.dev/pavise/shield"
 )

@@ -201,7 +201,7 @@ func exchange(conn net.Conn, fields []pair, body string) (*reply, error) {
 			content = append(content, f.Data()...)
 		}
 		if head := frame.Header(); head.StreamID == 1 && head.Flags.Has(http2.FlagDataEndStream) && status >= 200 || len(content) > 1<<20 {
-			return read(status, header, content), nil
+			return plainly(read(status, header, content)), nil
 		}
 	}
 }

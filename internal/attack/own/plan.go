@@ -2,6 +2,7 @@ package own
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,7 +58,13 @@ func (p *planner) addAt(h *host, rule, id string, row int, demands attack.Demand
 	}
 	p.cases = append(p.cases, attack.Case{
 		ID: id, Rule: ruleOf(rule), Row: row, Demands: demands, Prober: h.prober,
-		Try: func(ctx context.Context, s *attack.Session) error { return f(&try{ctx, s, p.r}) },
+		Try: func(ctx context.Context, s *attack.Session) error {
+			err := f(&try{ctx, s, p.r})
+			if errors.Is(err, errElsewhere) {
+				return attack.ErrNotHere // the good request says so
+			}
+			return err
+		},
 	})
 }
 

@@ -32,7 +32,7 @@ func (t *try) good(at *place, w *way) error {
 	if !w.isPublic() {
 		var err error
 		if proofs, err = t.proofs(at, w, t.r.a); err != nil {
-			return err
+			return errors.New("no good request: " + err.Error()) // other cases leave it out
 		}
 	}
 	x, err := t.ask(want{}, certificateOf(proofs), func() (*http.Request, error) {

@@ -1,9 +1,11 @@
 package own
 
 import (
+	"crypto/ecdsa"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
 	"pavise.dev/pavise/internal/attack"
@@ -125,8 +127,11 @@ func (t *try) attack(at *place, w *way, proofs []*proof, i int, a shield.Attack,
 		if err != nil {
 			return fmt.Errorf("make a certificate to show: %w", err)
 		}
-		if certificate = shown; shown == nil {
+		switch certificate = shown; {
+		case shown == nil:
 			certificate = &tls.Certificate{} // none
+		case !isShowable(shown):
+			return attack.ErrNotHere
 		}
 	}
 	demanded := want{code: a.Code, status: a.Status}
@@ -201,8 +206,14 @@ func (t *try) earlier(at *place, r *http.Request) (codes []shield.Code, here boo
 
 // atHandshake reports whether the gateway broke a handshake off.
 func atHandshake(err error) bool {
-	_, ok := errors.AsType[tls.AlertError](err)
-	return ok
+	remote, ok := errors.AsType[*net.OpError](err)
+	return ok && remote.Op == "remote error"
+}
+
+// isShowable reports whether a handshake of today can be signed with the key of a certificate.
+func isShowable(c *tls.Certificate) bool {
+	key, ok := c.PrivateKey.(*ecdsa.PrivateKey)
+	return !ok || key.Curve.Params().BitSize >= 256
 }
 
 // repeated sends one request several times: the first passes, and no other.
