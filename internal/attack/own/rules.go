@@ -66,11 +66,11 @@ func ofDoor() []finding.Rule {
 	return []finding.Rule{
 		rule("ambiguous-path", finding.High, "A path or query passes that two readers read differently",
 			"The gateway decides on one endpoint, and the service answers for another.",
-			"Compare allow of the API in force with this file: each exception there needs a reason.",
+			"Compare insecure_allow of the API in force with this file: each exception there needs a reason.",
 			finding.API8, "CWE-289", "8.3.1", "REC-API-11"),
 		rule("ambiguous-header", finding.High, "A header or method passes that two readers read differently",
 			"The service takes a header of the caller for one of the gateway's.",
-			"Compare allow of the API in force with this file.",
+			"Compare insecure_allow of the API in force with this file.",
 			finding.API8, "CWE-436", "4.1.3", "REC-API-11"),
 		rule("wrong-host", finding.High, "A request for one host passes on a connection for another",
 			"The rules for certificates of one host are gone around by the name of another.",

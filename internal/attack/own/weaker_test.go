@@ -22,11 +22,11 @@ apis:
     openapi: orders.openapi.yaml
     responses: {contract: refuse}
     injection: on
-    limit: 300/minute per client
+    limit: 30000/minute per client
     endpoints:
       GET /health: {shield: {public: load balancers ask whether we live}}
       GET /v1/orders/{id}: {shield: {any: [jwt, {api_key: {header: X-Shop-Key, environment: live}}]}, scopes: [orders:read]}
-      POST /v1/orders: {shield: {hmac: {headers: [idempotency-key]}}, scopes: [orders:write], limit: 50/minute per client}
+      POST /v1/orders: {shield: {hmac: {headers: [idempotency-key]}}, scopes: [orders:write], limit: 280/minute per client}
       POST /v1/transfers: {shield: {all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, api_key]}, scopes: [orders:write]}
   others:
     host: other.test
@@ -132,7 +132,7 @@ func TestAPolicyInForceHolds(t *testing.T) {
 		}
 		acts[one.Action]++
 	}
-	for _, act := range []string{"client.test", "client.test_end", "credential.create", "credential.revoke"} {
+	for _, act := range []string{"client.create", "client.test_end", "credential.create", "credential.revoke"} {
 		if acts[act] == 0 {
 			t.Errorf("no event tells of %s: %v", act, acts)
 		}
@@ -162,15 +162,15 @@ func TestAWeakerGatewayIsFound(t *testing.T) {
 		allowed        attack.Demand
 	}{
 		"scopes removed":            {"scopes: [orders:read]}", "scopes: any}", "missing-scope", 0},
-		"a shield replaced":         {"{shield: {hmac: {headers: [idempotency-key]}}, scopes: [orders:write], limit: 50/minute per client}", "{shield: {public: it is only a test}}", "no-credential", 0},
+		"a shield replaced":         {"{shield: {hmac: {headers: [idempotency-key]}}, scopes: [orders:write], limit: 280/minute per client}", "{shield: {public: it is only a test}}", "no-credential", 0},
 		"one proof of two":          {"{all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, api_key]}", "api_key", "incomplete-proof", 0},
 		"another proof of two":      {"{all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, api_key]}", "{all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, {api_key: {}, actor: true}]}", "mixed-identities", 0},
-		"a limit removed":           {", limit: 50/minute per client}", "}", "missing-limit", 0},
-		"a limit raised":            {"limit: 50/minute", "limit: 500/minute", "missing-limit", attack.Floods},
+		"a limit removed":           {", limit: 280/minute per client}", "}", "missing-limit", 0},
+		"a limit raised":            {"limit: 280/minute", "limit: 2800/minute", "missing-limit", attack.Floods},
 		"the contract off":          {"    openapi: orders.openapi.yaml\n    responses: {contract: refuse}\n", "", "contract", 0},
 		"injections are not sought": {"    openapi: orders.openapi.yaml\n    responses: {contract: refuse}\n    injection: on\n", "", "injection-passes", 0},
 		"an endpoint more":          {"    endpoints:\n      GET /health:", "    endpoints:\n      GET /metrics: {shield: {public: it is only a test}, insecure_undescribed: it is only a test}\n      GET /health:", "undeclared-endpoint", 0},
-		"paths are taken":           {"    limit: 300/minute per client\n", "    limit: 300/minute per client\n    allow: [{what: semicolon, reason: it is only a test}]\n", "ambiguous-path", 0},
+		"paths are taken":           {"    limit: 30000/minute per client\n", "    limit: 30000/minute per client\n    insecure_allow: [{what: semicolon, reason: it is only a test}]\n", "ambiguous-path", 0},
 		"an origin more":            {"cors: [https://app.example.com]", "cors: [https://app.example.com, https://pavise-attack.example]", "foreign-origin", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
