@@ -2,12 +2,18 @@ package own_test
 
 import (
 	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/internal/attack/own"
+	"pavise.dev/pavise/internal/finding"
 )
 
 const policy = `
@@ -182,7 +188,7 @@ func TestAWeakerGatewayIsFound(t *testing.T) {
 			if err := i.running.App().Reload(i.load(t, "pavise.yaml")); err != nil {
 				t.Fatal(err)
 			}
-			report, _ := i.attack(t, "policy.yaml", c.allowed, nil)
+			report := i.tryRule(t, "policy.yaml", c.rule, c.allowed)
 			if found := rulesOf(report); !found[c.rule] {
 				show(t, report)
 				t.Errorf("%s is not found: %v", c.rule, found)
@@ -194,4 +200,59 @@ func TestAWeakerGatewayIsFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAServiceBesideTheGatewayIsFound: it answers whoever goes around the gateway.
+func TestAServiceBesideTheGatewayIsFound(t *testing.T) {
+	address := outward(t)
+	l, err := net.Listen("tcp", net.JoinHostPort(address.String(), "0"))
+	if err != nil {
+		t.Skip("nothing can listen at the machine's own address")
+	}
+	status := http.StatusOK
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+	i := install(t, strings.Replace(policy, "{{upstream}}", "http://"+l.Addr().String(), 1), files())
+	report := i.tryRule(t, "pavise.yaml", "upstream-open", 0)
+	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Proof, l.Addr().String()) {
+		show(t, report)
+		t.Errorf("%d findings", len(report.Findings))
+	}
+	status = http.StatusUnauthorized // it asks who is there
+	if report = i.tryRule(t, "pavise.yaml", "upstream-open", 0); len(report.Findings) != 0 {
+		show(t, report)
+		t.Errorf("%d findings", len(report.Findings))
+	}
+}
+
+// outward is an address of this machine that others reach.
+func outward(t *testing.T) netip.Addr {
+	t.Helper()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range all {
+		if prefix, err := netip.ParsePrefix(one.String()); err == nil && prefix.Addr().Is4() && !prefix.Addr().IsLoopback() && !prefix.Addr().IsLinkLocalUnicast() {
+			return prefix.Addr()
+		}
+	}
+	t.Skip("this machine has no address but its own")
+	return netip.Addr{}
+}
+
+// tryRule runs the cases of one rule.
+func (i *installation) tryRule(t *testing.T, file, rule string, allowed attack.Demand) *finding.Report {
+	t.Helper()
+	f := i.load(t, file)
+	report, _ := attackWith(t, own.Gateway{File: f, Kinds: app.Kinds(), Admin: i.admin, Roots: localCA(t, f), PerSecond: 5000}, allowed,
+		func(c *attack.Case) bool { return c.Rule.ID == rule || strings.HasSuffix(c.ID, "a good request") })
+	return report
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -148,7 +149,7 @@ func (i *installation) attack(t *testing.T, file string, allowed attack.Demand, 
 	if change != nil {
 		change(&g)
 	}
-	return attackWith(t, g, allowed)
+	return attackWith(t, g, allowed, nil)
 }
 
 func localCA(t *testing.T, f *config.File) *x509.CertPool {
@@ -162,11 +163,16 @@ func localCA(t *testing.T, f *config.File) *x509.CertPool {
 	return roots
 }
 
-func attackWith(t *testing.T, g own.Gateway, allowed attack.Demand) (*finding.Report, map[string]attack.Outcome) {
+// attackWith runs the cases that are wanted; nil: all.
+func attackWith(t *testing.T, g own.Gateway, allowed attack.Demand, wanted func(*attack.Case) bool) (*finding.Report, map[string]attack.Outcome) {
 	t.Helper()
 	run, err := own.Open(t.Context(), g)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if wanted != nil {
+		plan := run.Plan()
+		plan.Cases = slices.DeleteFunc(plan.Cases, func(c attack.Case) bool { return !wanted(&c) })
 	}
 	outcomes := map[string]attack.Outcome{}
 	report, err := attack.Run(t.Context(), run.Prober(), run.Plan(), attack.Options{
