@@ -110,8 +110,9 @@ func (r *attackRun) attackOwn(command *cobra.Command, g own.Gateway) (err error)
 	if err = errors.Join(err, r.journal.Close()); err != nil {
 		return err
 	}
+	ended := report.Partial != ""
 	run.Complete(report)
-	return r.end(command, report, ctx.Err() != nil)
+	return r.end(command, report, ctx.Err() != nil, ended)
 }
 
 // endTime is how long the end of the credentials may take.
