@@ -83,9 +83,16 @@ type claim struct {
 // claims are headers by which others tell who calls.
 func claims() []claim {
 	return []claim{
-		{"Pavise-Client: admin", 121}, {"Pavise-Identity: eyJhbGciOiJub25lIn0.e30.", 161}, {"X-User-Id: 1", 121}, {"X-Forwarded-User: admin", 121},
-		{"Client-Cert: :MIIB:", 79}, {"X-Ssl-Client-Verify: SUCCESS", 79}, {"X-Forwarded-Client-Cert: Subject=\"CN=admin\"", 79},
-		{"X-Forwarded-For: 127.0.0.1", 122}, {"X-Original-Url: /", 112}, {"Authorization: Basic YWRtaW46YWRtaW4=", 36},
+		{"Pavise-Client: admin", 121},
+		{"Pavise-Identity: eyJhbGciOiJub25lIn0.e30.", 161},
+		{"X-User-Id: 1", 121},
+		{"X-Forwarded-User: admin", 121},
+		{"Client-Cert: :MIIB:", 79},
+		{"X-Ssl-Client-Verify: SUCCESS", 79},
+		{"X-Forwarded-Client-Cert: Subject=\"CN=admin\"", 79},
+		{"X-Forwarded-For: 127.0.0.1", 122},
+		{"X-Original-Url: /", 112},
+		{"Authorization: Basic YWRtaW46YWRtaW4=", 36},
 	}
 }
 
