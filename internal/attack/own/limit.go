@@ -155,21 +155,11 @@ func (t *try) guess(h *host) error {
 
 func (t *try) guessAt(at *place, good []*proof) error {
 	t.r.sources.hold(true)
-	tries := t.r.g.File.Limits.WrongTries + 10
-	var last *reply
-	for range tries {
-		r, err := t.request(at)
-		if err != nil {
-			return err
-		}
-		r.Header.Set(usual, "pvs_attack_pavise0attack0pavise0attack")
-		carry(r, partsOf(good))
-		if last, err = t.send(r, nil); err != nil {
-			return err
-		}
+	last, sent, err := t.guesses(at, good)
+	if err != nil {
+		return err
 	}
-	demanded := refused(shield.LockedOut)
-	t.judge(t.where(at), last, demanded, fmt.Sprintf("the wrong credential number %d of one address", tries))
+	t.judge(t.where(at), last, refused(shield.LockedOut), fmt.Sprintf("the wrong credential number %d of one address", sent))
 	t.r.sources.hold(false)
 	t.r.sources.shutOut()
 	x, err := t.ask(want{}, certificateOf(good), func() (*http.Request, error) {
@@ -183,4 +173,29 @@ func (t *try) guessAt(at *place, good []*proof) error {
 		t.under("other-refusal", t.where(at), x, want{}, "a good credential from another address, while one is kept out")
 	}
 	return err
+}
+
+// guesses sends wrong credentials until one is kept out, or as many as nobody may send: those of a
+// minute, and those that were given back meanwhile.
+func (t *try) guesses(at *place, good []*proof) (last *reply, sent int, err error) {
+	tries, began := t.r.g.File.Limits.WrongTries, t.r.g.Now()
+	for most := tries + 10; sent < most; {
+		r, err := t.request(at)
+		if err != nil {
+			return nil, sent, err
+		}
+		r.Header.Set(usual, "pvs_attack_pavise0attack0pavise0attack")
+		carry(r, partsOf(good))
+		if last, err = t.send(r, nil); err != nil {
+			return nil, sent, err
+		}
+		if sent++; last.code == shield.LockedOut {
+			break
+		}
+		most = tries + 10 + int(float64(tries)*t.r.g.Now().Sub(began).Minutes())
+		if sent > 3*tries+10 {
+			return nil, sent, fmt.Errorf("wrong credentials leave too slowly from here to use up %d in a minute", tries)
+		}
+	}
+	return last, sent, nil
 }
