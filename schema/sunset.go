@@ -77,3 +77,9 @@ func (o *Operation) Header() http.Header {
 	}
 	return h
 }
+
+// Sunset says whether the operation is deprecated, since when, and when it will be gone; zero
+// times are not known.
+func (o *Operation) Sunset() (since, over time.Time, deprecated bool) {
+	return o.sunset.since, o.sunset.over, o.sunset.isDeprecated
+}

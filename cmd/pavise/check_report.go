@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/check"
-	"pavise.dev/pavise/internal/check/openapi"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
 )
@@ -126,84 +124,20 @@ func audited(command *cobra.Command, file *config.File, f *reportFlags) (*findin
 		}
 		subject.Held = held
 	}
-	report, err := check.Run(subject)
+	report, err := app.Audit(subject)
 	if err != nil {
 		return nil, err
 	}
 	report.Notes = append(report.Notes, notes...)
-	return report, describedBy(file, report)
+	return report, nil
 }
 
 // holdings reads what the store holds: of the gateway that runs, or of the folder.
 func holdings(command *cobra.Command, file *config.File) (*check.Held, error) {
 	var held *check.Held
 	err := administer(command, func(ctx context.Context, c *admin.Client) (err error) {
-		held, err = heldBy(ctx, c)
+		held, err = app.Holdings(ctx, c)
 		return err
 	})
 	return held, err
-}
-
-func heldBy(ctx context.Context, c *admin.Client) (held *check.Held, err error) {
-	held = &check.Held{}
-	if held.Clients, err = c.Clients(ctx); err != nil {
-		return nil, err
-	}
-	if held.Credentials, err = c.Credentials(ctx, "", ""); err != nil {
-		return nil, err
-	}
-	authority, err := c.Authority(ctx)
-	if _, none := errors.AsType[*admin.Problem](err); none {
-		return held, nil // there is no authority
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range authority.Members {
-		held.Authority = append(held.Authority, check.Authority{
-			Subject: m.Subject, Role: m.Role, Active: m.State == "active", Offline: m.Offline, NotBefore: m.NotBefore, NotAfter: m.NotAfter,
-		})
-	}
-	return held, nil
-}
-
-// isTheGuards reports whether a rule about documents asks for what the configuration says
-// instead: who may call, and the answers that the gateway itself gives. An operation that no
-// endpoint can have is none of a configuration that is valid.
-func isTheGuards(rule string) bool {
-	switch rule {
-	case "no-security", "optional-security", "security-undefined", "security-without-scopes", "scope-undefined", "unusable",
-		"response-401-missing", "response-403-missing", "response-429-missing", "sensitive-flow":
-		return true
-	}
-	return false
-}
-
-// describedBy adds what is found in the documents that the configuration names.
-func describedBy(file *config.File, report *finding.Report) error {
-	seen := map[string]bool{}
-	for _, api := range file.APIs {
-		if api.OpenAPI == nil || seen[api.OpenAPI.File] {
-			continue
-		}
-		seen[api.OpenAPI.File] = true
-		text, err := readDocument(file.Abs(api.OpenAPI.File))
-		if err != nil {
-			return err
-		}
-		found, err := openapi.Check(api.OpenAPI.File, text, openapi.Options{Now: report.Time})
-		if err != nil {
-			return fmt.Errorf("check %s: %w", api.OpenAPI.File, err)
-		}
-		for _, f := range found.Common(report.Time).Findings {
-			if !isTheGuards(f.Rule) {
-				report.Findings = append(report.Findings, f)
-			}
-		}
-	}
-	if len(seen) > 0 {
-		report.Rules = append(report.Rules, openapi.Rules()...)
-		report.Sort()
-	}
-	return nil
 }

@@ -74,7 +74,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 	root.AddCommand(
 		demoCommand(), adviseCommand(), initCommand(), serveCommand(), checkCommand(), attackCommand(), schemaCommand(),
 		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), suspendCommand(), unsuspendCommand(), quotaCommand(), reloadCommand(), statusCommand(), metricsCommand(),
-		callCommand(), tokenCommand(), explainCommand(), reviewCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
+		callCommand(), tokenCommand(), explainCommand(), reviewCommand(), scheduleCommand(), findingsCommand(), apisCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
 	)
 	refuseUnknown(root)
 	root.SetHelpCommand(helpCommand(root))

@@ -65,6 +65,7 @@ type Service struct {
 	Quotas       Quotas                                         // what is used of quotas
 	QuotaOf      func(name string) int                          // how much a quota allows; 0: there is none of that name
 	Load         func() Load                                    // nil: nothing runs
+	Schedule     func(context.Context) (*Schedule, error)       // what runs again and again; nil: nothing is known of it
 	Alerts       func() (*Alerts, error)                        // who is told of what detections find, and of what nobody is; nil: nothing is known of them
 	Metrics      func(io.Writer) error                          // what a gateway counts; nil: none runs
 	Identity     []byte                                         // JWK Set of the keys that sign Pavise-Identity
@@ -192,6 +193,10 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/silences", serve(s.silences))
 	mux.HandleFunc("POST /v1/silences", act(s, "alert.silence", s.silence))
 	mux.HandleFunc("POST /v1/silences/end", act(s, "alert.unsilence", s.unsilence))
+	mux.HandleFunc("GET /v1/schedule", serve(s.schedule))
+	mux.HandleFunc("POST /v1/schedule/{id}/run", act(s, "schedule.run", s.runScheduled))
+	mux.HandleFunc("GET /v1/findings", serve(s.findings))
+	mux.HandleFunc("GET /v1/reports/{id}", serve(s.report))
 	mux.HandleFunc("GET /v1/metrics", serve(s.metrics))
 	mux.HandleFunc("GET /v1/explain/{id}", serve(s.explainRequest))
 	mux.HandleFunc("POST /v1/explain", serve(s.whatIf))

@@ -148,7 +148,7 @@ func (s *Service) silence(r *http.Request) (any, client.Change, error) {
 		return nil, change, err
 	}
 	if known := alerts.Known(); n.Detection != alert.AllDetections && !slices.Contains(known, n.Detection) {
-		return nil, change, problem(http.StatusNotFound, "unknown_detection", "there is no detection %.80q: there are %s", n.Detection, strings.Join(known, ", "))
+		return nil, change, problem(http.StatusNotFound, "unknown_detection", "there is no detection %.80q, and no rule", n.Detection)
 	}
 	done, err := alerts.Silences.Add(alert.Silence{
 		Detection: n.Detection, Subject: n.Subject, Until: s.Env.Now().UTC().Add(n.Life), Reason: n.Reason, By: named(actorOf(r.Context())),

@@ -111,9 +111,15 @@ func hintOf(code string) string {
 	case "not_silenced":
 		return "`pavise log silences` shows what is silenced"
 	case "unknown_detection":
-		return "`pavise log replay --list` tells of each"
+		return "`pavise log replay --list` tells of each detection, `pavise check --rules` of each rule"
 	case "no_notifier":
 		return "name one under alerts.notify, and start the gateway again; docs/guide/alerts.md shows how"
+	case "schedule_busy":
+		return "wait for its end: `pavise schedule` shows it"
+	case "unknown_task":
+		return "`pavise schedule` lists the tasks"
+	case "unknown_report":
+		return "`pavise schedule --runs 20` shows the runs whose reports are kept"
 	case "unknown_user":
 		return "`pavise user list` shows them"
 	case "no_authorization_server":

@@ -28,6 +28,17 @@ func lostEvents(thresholds) Rule {
 	}
 }
 
+// failedSchedule notices that nobody looks where somebody was to.
+func failedSchedule(thresholds) Rule {
+	return Rule{
+		Name: "schedule_failed", Severity: Medium, Quiet: 24 * time.Hour,
+		Means: "a check, an attack or a review that was to run failed, took too long, or was not made when it was due: what it would have found nobody knows of",
+		Do:    "pavise schedule --runs 5 says why; pavise schedule run TASK makes it up",
+		When:  When{Class: audit.System, Codes: []string{"schedule_failed", "schedule_missed"}}, Per: PerTarget,
+		What: "a run failed, or was missed",
+	}
+}
+
 // staleState notices that it is not known what has been revoked.
 func staleState(thresholds) Rule {
 	return Rule{

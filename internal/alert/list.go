@@ -35,7 +35,7 @@ func rules(t thresholds) []Rule {
 		scopeProbing(t), endpointScan(t),
 		refreshReuse(t), tampering(t), unbound(t), forgedCertificate(t),
 		injections(t), honeypots(t), flowAbuse(t), protocolAbuse(t),
-		endingCertificates(t), lostEvents(t), staleState(t),
+		endingCertificates(t), lostEvents(t), staleState(t), failedSchedule(t),
 	}
 }
 

@@ -198,6 +198,7 @@ func recordings() []recording {
 			a.system("sink_failing", "siem", 0)
 			a.system("sink_recovered", "siem", 29*minute)
 		}},
+		{"schedule_failed", "the nightly check failed", 180, 1, func(_ *world, a *attack) { a.system("schedule_failed", "schedule check", 0) }},
 		{"audit_failure", "the machine lost power", 540, 60, func(_ *world, a *attack) { a.system("log_tail_lost", "", 0) }},
 		{"state_unconfirmed", "the database is away", 540, 60, func(_ *world, a *attack) {
 			for i := range 10 {

@@ -37,10 +37,11 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		Inspect: func(ctx context.Context, q admin.Inspection) (admin.Inspected, error) {
 			return inspectResting(ctx, f, s, now, q)
 		},
-		Sinks:  func() ([]sink.Status, error) { return restingSinks(f) },
-		Trail:  s.Log,
-		Alerts: func() (*admin.Alerts, error) { return restingAlerts(f, s, now) },
-		LogDir: f.Log.Folder, KeptDir: f.Log.Kept,
+		Sinks:    func() ([]sink.Status, error) { return restingSinks(f) },
+		Trail:    s.Log,
+		Alerts:   func() (*admin.Alerts, error) { return restingAlerts(f, s, now) },
+		Schedule: func(ctx context.Context) (*admin.Schedule, error) { return restingSchedule(ctx, f, s, now) },
+		LogDir:   f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {
 			return admin.Foresee(context.Background(), f, s.Registry, now(), q)
@@ -150,6 +151,7 @@ func (a *App) live(service *admin.Service) {
 	service.Load, service.Metrics = a.loaded, a.observed.metrics.Write
 	service.Healthy, service.Certificates, service.Sinks = a.healthy, a.certificates, a.sinks.status
 	service.Alerts = func() (*admin.Alerts, error) { return a.alerts.administered(), nil }
+	service.Schedule = func(context.Context) (*admin.Schedule, error) { return a.onSchedule(), nil }
 }
 
 // healthy says how the parts are that can fail while the gateway runs.

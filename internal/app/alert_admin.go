@@ -24,7 +24,7 @@ const (
 
 // administered is what administration needs of alerts while the gateway runs.
 func (s *alerts) administered() *admin.Alerts {
-	return &admin.Alerts{Silences: s.silences, Known: func() []string { return detectionNames(s.app.current().file) }, Notifiers: s.status, Test: s.test}
+	return &admin.Alerts{Silences: s.silences, Known: func() []string { return append(detectionNames(s.app.current().file), s.app.scheduleRules()...) }, Notifiers: s.status, Test: s.test}
 }
 
 func detectionNames(f *config.File) (names []string) {
@@ -92,7 +92,7 @@ func restingAlerts(f *config.File, s *State, now clock) (*admin.Alerts, error) {
 		return nil, err
 	}
 	return &admin.Alerts{
-		Silences: silences, Known: func() []string { return detectionNames(f) },
+		Silences: silences, Known: func() []string { return append(detectionNames(f), (&App{}).scheduleRules()...) },
 		Notifiers: func() (all []sink.Status, err error) {
 			for _, name := range slices.Sorted(maps.Keys(f.Alerts.Notify)) {
 				status, fault := sink.Resting(noticeFeed(f, name))

@@ -74,13 +74,13 @@ func (a *App) openAlerts(f *config.File) (_ *alerts, err error) {
 	return s, nil
 }
 
-// open are the incidents that detections hold open.
+// open are the incidents that detections hold open, and the findings that are not mended.
 func (s *alerts) open() []alert.Incident {
-	watch := s.app.detecting.watch.Load()
-	if watch == nil {
-		return nil
+	all := s.app.schedule.open()
+	if watch := s.app.detecting.watch.Load(); watch != nil {
+		all = append(all, watch.Open()...)
 	}
-	return watch.Open()
+	return all
 }
 
 func (s *alerts) desk(f *config.File, name string) (*desk, error) {
@@ -93,7 +93,7 @@ func (s *alerts) desk(f *config.File, name string) (*desk, error) {
 	d.Desk, err = notify.New(notify.Settings{
 		Name: name, Node: nodeName(), Notifier: teller, File: filepath.Join(f.State.Folder, notifyFolder, name+".told.json"),
 		Least: alert.Severity(cmp.Or(settings.MinSeverity, f.Alerts.MinSeverity)), Recovery: settings.Recovery,
-		Silent: s.silences.Silent, Open: s.open, Explain: explain(kindsOf(f)), Now: a.now,
+		Silent: s.silences.Silent, Open: s.open, Explain: a.schedule.explain(explain(kindsOf(f))), Now: a.now,
 	})
 	if err != nil {
 		return nil, errors.Join(err, teller.Close())

@@ -23,6 +23,7 @@ import (
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/gateway"
+	"pavise.dev/pavise/internal/schedule"
 	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 	"pavise.dev/pavise/shield/all"
@@ -42,6 +43,10 @@ type Options struct {
 	Flood audit.Flood // when refusals of strangers are counted instead of written one by one
 
 	AcceptRestored bool // the store was put back on purpose: what was revoked since then is in force again
+
+	// Jobs are further ones that the schedule can run, by name: attack. They take the place of
+	// those that there are.
+	Jobs map[string]schedule.Job
 
 	Library bool // the guard stands before a handler of the program's own; upstreams are not asked
 }
@@ -70,6 +75,8 @@ type App struct {
 
 	detecting detecting
 	alerts    *alerts // as sinks
+	schedule  scheduled
+	more      map[string]schedule.Job // beside those that there are
 
 	signer  *gateway.Signer
 	oauth   *authserver.Base // nil: there is no authorization server
@@ -98,7 +105,7 @@ func Load(name string) (*config.File, error) { return config.Load(name, Kinds())
 // Open opens an installation: its state, and the policy of its configuration. It
 // listens to nothing yet.
 func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
-	a := &App{now: o.Now, rand: o.Rand, warn: o.Warn, library: o.Library, installed: f}
+	a := &App{now: o.Now, rand: o.Rand, warn: o.Warn, library: o.Library, installed: f, more: o.Jobs}
 	a.owned.app = a
 	if a.now == nil {
 		a.now = time.Now
@@ -140,6 +147,9 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 			a.alerts.end()
 		}
 	}()
+	if a.schedule.Scheduler, err = a.openSchedule(f, a.alerts.record); err != nil {
+		return nil, err
+	}
 	first, err := a.build(f, nil)
 	if err != nil {
 		return nil, err
@@ -159,6 +169,9 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	a.note("started", f.Path, "")
 	if a.State.Registry.Restored() {
 		a.note("restored", f.State.Folder, "the store was put back on purpose; credentials revoked since then are in force again")
+	}
+	if a.library {
+		a.startSchedule() // a gateway does when it listens
 	}
 	return a, nil
 }
@@ -220,6 +233,11 @@ func (a *App) reload(f *config.File) (waiting []config.Change, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	old := a.current()
+	plan, err := a.planOf(f)
+	if err != nil {
+		a.noteChange("reload_refused", f.Path, err.Error())
+		return nil, err
+	}
 	next, err := a.build(f, old)
 	if err != nil {
 		a.noteChange("reload_refused", f.Path, err.Error())
@@ -229,6 +247,7 @@ func (a *App) reload(f *config.File) (waiting []config.Change, err error) {
 	a.State.Authority.SetPolicy(pkiPolicy(f))
 	a.generation.Store(next)
 	a.watchAnew(f)
+	a.schedule.Set(plan)
 	a.countAnew(next)
 	waiting = a.waiting(f)
 	changes := config.Diff(old.file, f)
@@ -272,6 +291,7 @@ func (a *App) retire(old *generation) {
 func (a *App) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.stopSchedule()
 	a.note("stopped", "", "")
 	fault := a.State.Log.Flush()
 	a.sinks.close()

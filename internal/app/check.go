@@ -27,7 +27,8 @@ func Check(f *config.File) error {
 	if err == nil {
 		_, err = pavise.New(policy)
 	}
-	return errors.Join(err, checkCertificates(f, a.now()))
+	_, planned := a.planOf(f)
+	return errors.Join(err, planned, checkCertificates(f, a.now()))
 }
 
 // unopened is an installation of which nothing is opened, with the policy that it would

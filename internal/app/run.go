@@ -45,6 +45,7 @@ func (a *App) Serve(ctx context.Context) (_ *Running, err error) {
 	if r.server, err = a.Listen(); err != nil {
 		return nil, errors.Join(err, r.admin.Shutdown(ctx), a.Close())
 	}
+	a.startSchedule()
 	return r, nil
 }
 

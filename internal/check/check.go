@@ -49,6 +49,10 @@ type Subject struct {
 	Held    *Held        // what the store holds; nil: nobody looked
 	Waivers []finding.Waiver
 	Now     time.Time
+
+	// Others reports whether a rule is another tool's, whose findings are waived in the
+	// configuration, too. nil: none is.
+	Others func(rule string) bool
 }
 
 // Held is what the store of an installation holds, without any secret.
@@ -134,6 +138,9 @@ func (l *look) add(where finding.Place, format string, args ...any) {
 func (l *look) waive() {
 	waivers := slices.Clone(l.Waivers)
 	for i, w := range l.File.Waivers {
+		if l.Others != nil && l.Others(w.Rule) {
+			continue
+		}
 		path := fmt.Sprintf("waivers.%d", i)
 		pos := l.File.Where(path)
 		waivers = append(waivers, finding.Waiver{

@@ -304,6 +304,7 @@ func (l *loader) checkAPI(name string, api API) {
 		}
 	})
 	l.checkUpstream(path+".upstream", api.Upstream)
+	l.checkAbout(path, &api.About)
 	if api.Audit == "required" && len(l.file.Log.Sinks) == 0 {
 		l.at(path+".audit", "name one under log.sinks, or remove it: whatever is answered is in the local log first, or refused", "there is no other place to which events go, so that nothing more could be required")
 	}

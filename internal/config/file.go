@@ -50,6 +50,7 @@ type File struct {
 	Log       Log       `yaml:"log" doc:"The event log." restart:"yes"`
 	Alerts    Alerts    `yaml:"alerts" doc:"What is watched for, who is told of it, and what is done."`
 	Traces    Traces    `yaml:"traces" doc:"Which requests belong to a trace that is recorded (W3C Trace Context, OpenTelemetry)."`
+	Schedule  Schedule  `yaml:"schedule" doc:"What the gateway looks at again and again by itself; what is new then is an alert."`
 	Policies  []string  `yaml:"policies" doc:"Cedar policy files, relative to this file. Any error in one denies."`
 	Waivers   []Waiver  `yaml:"waivers" doc:"Findings of pavise check that are accepted, each for a reason and until a day."`
 	Upstream  Fetch     `yaml:"fetch" doc:"What Pavise itself may fetch: keys of issuers."`
@@ -138,6 +139,8 @@ const MetadataAPI = "resource-metadata"
 
 // API is a set of endpoints behind one upstream.
 type API struct {
+	About
+
 	Host        Words               `yaml:"host" doc:"One or more of hosts." required:"yes"`
 	Upstream    Upstream            `yaml:"upstream" doc:"Where accepted requests go: an address, several, or a block." required:"yes"`
 	Shield      *Shield             `yaml:"shield" doc:"Who may call: a kind, {kind: settings}, {any: […]} or {all: […]}. Inherited by endpoints."`

@@ -57,11 +57,8 @@ func WriteHTML(w io.Writer, reports ...*Report) error {
 	if err != nil {
 		return fmt.Errorf("read the page: %w", err)
 	}
-	sum := sha256.Sum256([]byte(style))
-	shown := htmlPage{
-		Title: "Findings", Style: template.CSS(style), //nolint:gosec // it is ours
-		Policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'",
-	}
+	css, policy := PageStyle()
+	shown := htmlPage{Title: "Findings", Style: template.CSS(css), Policy: policy} //nolint:gosec // it is ours
 	var tools []string
 	for _, r := range reports {
 		if tool := r.Tool + " " + r.Subject; !strings.Contains(strings.Join(tools, ", "), tool) {
@@ -78,6 +75,13 @@ func WriteHTML(w io.Writer, reports ...*Report) error {
 	}
 	_, err = w.Write(b.Bytes())
 	return err
+}
+
+// PageStyle is the style of pages about findings, and the policy under which a page has this
+// style alone, and nothing from anywhere.
+func PageStyle() (css, policy string) {
+	sum := sha256.Sum256([]byte(style))
+	return style, "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'"
 }
 
 func htmlOf(r *Report) htmlReport {

@@ -1,0 +1,123 @@
+package inventory
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/finding"
+)
+
+func rule(id string, severity finding.Severity, title, why, mend string) finding.Rule {
+	return finding.Rule{ID: id, Severity: severity, Title: title, Why: why, Mend: mend, Standards: finding.Standards{
+		OWASP: finding.API9, ASVS: []string{"13.1.1"}, NIST: []string{"REC-API-4"},
+	}}
+}
+
+func noOwner() finding.Rule {
+	return rule("api-without-owner", finding.Low, "An API that nobody owns", "When something is found in it, nobody is asked, and nobody mends it.", "owner: at the API: a team, or an address")
+}
+
+func noContract() finding.Rule {
+	return rule("api-without-contract", finding.Low, "An API that nothing describes", "Nobody knows what it should take, so that nobody notices what it should not.", "openapi: at the API; pavise init --learn begins one from the log")
+}
+
+func exposedWider() finding.Rule {
+	return rule("api-exposed-wider", finding.High, "An API that is more open than it is meant to be", "What was built for a few is reached by many, with the care that was taken for a few.", "demand mtls or hmac at its endpoints, listen on a private address, or state the exposure that is meant")
+}
+
+func shadow() finding.Rule {
+	return rule("api-undeclared", finding.Medium, "Traffic to an endpoint that there is not", "Clients know an endpoint that the gateway does not: an old version, or one that is served elsewhere without its shields.", "find out who asks (pavise log search --code unknown_endpoint); declare it, or tell its callers")
+}
+
+func zombie() finding.Rule {
+	return rule("endpoint-unused", finding.Info, "An endpoint that nobody calls", "What nobody uses nobody looks after, and it is open all the same.", "take it out of endpoints, or leave it if it is called rarely")
+}
+
+func unusedAPI() finding.Rule {
+	return rule("api-unused", finding.Low, "An API that nobody calls", "What nobody uses nobody looks after, and it is open all the same.", "take the API out of the configuration, or leave it if it is called rarely")
+}
+
+func stillCalled() finding.Rule {
+	return rule("deprecated-called", finding.Low, "A deprecated endpoint that clients still call", "On the day of its sunset they are refused.", "ask its callers to move (pavise log search --endpoint shows who they are)")
+}
+
+func pastSunset() finding.Rule {
+	return rule("sunset-over", finding.Low, "An endpoint whose sunset is over", "It is refused with 410; its handler still runs behind it.", "take it out of the configuration and out of the service")
+}
+
+// Rules are all rules of an inventory.
+func Rules() []finding.Rule {
+	return []finding.Rule{noOwner(), noContract(), exposedWider(), shadow(), unusedAPI(), zombie(), stillCalled(), pastSunset()}
+}
+
+// maxUnknown is how many undeclared endpoints become findings.
+const maxUnknown = 100
+
+// Report says what is wrong with an inventory; nothing of it is waived yet.
+func (v *Inventory) Report(f *config.File) *finding.Report {
+	r := &finding.Report{Tool: "pavise apis", Subject: f.Where("").File, Time: v.Time, Rules: Rules(), Findings: []finding.Finding{}}
+	r.About = fmt.Sprintf("%d APIs", len(v.APIs))
+	if len(v.APIs) == 1 {
+		r.About = "1 API"
+	}
+	for i := range v.APIs {
+		v.judge(f, &v.APIs[i], r)
+	}
+	for _, u := range v.Unknown[:min(len(v.Unknown), maxUnknown)] {
+		r.Findings = append(r.Findings, shadow().At(finding.Place{Path: u.Method + " " + u.Host + u.Path}, "%d requests from %d networks on %d days; the last %s", u.Requests, u.Networks, u.Days, u.Sample))
+	}
+	if v.uncovered {
+		r.Notes = append(r.Notes, "the log reaches back less than 7 days: what nobody calls is not told")
+	}
+	if v.Damage != "" {
+		r.Partial = "not all of the log can be read: " + v.Damage
+	}
+	r.Sort()
+	return r
+}
+
+func (v *Inventory) judge(f *config.File, api *API, r *finding.Report) {
+	path := "apis." + api.Name
+	found := func(rule finding.Rule, path, format string, args ...any) {
+		pos := f.Where(path)
+		r.Findings = append(r.Findings, rule.At(finding.Place{File: pos.File, Line: pos.Line, Column: pos.Column, Path: path}, format, args...))
+	}
+	if api.Owner == "" {
+		found(noOwner(), path, "%s has no owner", api.Name)
+	}
+	if !slices.ContainsFunc(api.Endpoints, func(e Endpoint) bool { return e.Contract != "" }) {
+		found(noContract(), path, "no endpoint of %s has a contract", api.Name)
+	}
+	if api.Stated != "" && wider(api.Exposure, api.Stated) {
+		found(exposedWider(), path, "stated is %s, but it is %s: %s", api.Stated, api.Exposure, api.Why)
+	}
+	if api.Calls == 0 && v.Damage == "" && !v.uncovered {
+		found(unusedAPI(), path, "not called since %s", v.Begins.UTC().Format(time.DateOnly))
+	}
+	for i := range api.Endpoints {
+		v.judgeEndpoint(api, &api.Endpoints[i], found)
+	}
+}
+
+func (v *Inventory) judgeEndpoint(api *API, e *Endpoint, found func(finding.Rule, string, string, ...any)) {
+	path := "apis." + api.Name + ".endpoints." + e.Pattern
+	switch {
+	case !e.Sunset.IsZero() && v.Time.After(e.Sunset):
+		found(pastSunset(), path, "its sunset was %s", e.Sunset.UTC().Format(time.DateOnly))
+	case (e.Deprecated != "" || !e.Sunset.IsZero()) && e.Calls > 0:
+		found(stillCalled(), path, "%s", calledText(e))
+	case e.Calls == 0 && api.Calls > 0 && v.Damage == "" && !v.uncovered:
+		found(zombie(), path, "not called since %s", v.Begins.UTC().Format(time.DateOnly))
+	}
+}
+
+func calledText(e *Endpoint) string {
+	text := []string{fmt.Sprintf("%d calls of %d clients", e.Calls, e.Clients)}
+	if !e.Sunset.IsZero() {
+		text = append(text, "its sunset is "+e.Sunset.UTC().Format(time.DateOnly))
+	}
+	return strings.Join(text, "; ")
+}

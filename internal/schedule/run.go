@@ -1,0 +1,168 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"pavise.dev/pavise/internal/finding"
+)
+
+// Outcomes of runs.
+const (
+	Done      = "done"
+	Failed    = "failed"
+	BrokenOff = "broken off" // the program ended meanwhile
+)
+
+// Run is one that has ended.
+type Run struct {
+	Task    string         `json:"task"`
+	Due     time.Time      `json:"due,omitzero"` // the moment that the plan named; zero: somebody asked
+	By      string         `json:"by,omitempty"` // who asked
+	Began   time.Time      `json:"began"`
+	Ended   time.Time      `json:"ended"`
+	Outcome string         `json:"outcome"`
+	Why     string         `json:"why,omitempty"`     // it failed, or did not look at everything
+	About   string         `json:"about,omitempty"`   // what was looked at
+	Open    map[string]int `json:"open,omitempty"`    // findings by severity, without those that are waived
+	New     int            `json:"new"`               // or back
+	Mended  int            `json:"mended"`            // or waived
+	LeftOut int            `json:"left_out,omitzero"` // findings for which there was no room
+	Report  string         `json:"report,omitempty"`  // name of the file in the folder of reports
+}
+
+// run carries out a run that was taken: k.busy is its task.
+func (k *Scheduler) run(ctx context.Context, t *Task, d due) {
+	defer func() {
+		k.mu.Lock()
+		k.busy = ""
+		k.mu.Unlock()
+	}()
+	began, ok := k.begin(t, &d)
+	if !ok {
+		k.deliver(ctx)
+		return
+	}
+	report, err := k.look(ctx, t)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		k.breakOff(t)
+		return
+	}
+	k.end(t, &d, began, report, err)
+	k.deliver(ctx)
+}
+
+// begin notes that a run is under way, before it is, so that one that ends the program is not
+// made up for ever.
+func (k *Scheduler) begin(t *Task, d *due) (began time.Time, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now, m := k.s.Now(), k.book.task(t.Name)
+	tries := 1
+	if d.again && m.Running != nil {
+		tries = m.Running.Tries + 1
+	}
+	if tries > maxTries {
+		m.Done, m.Running = later(m.Done, d.at), nil
+		k.fail(t, Run{Task: t.Name, Due: d.at, Began: now, Ended: now, Outcome: Failed, Why: fmt.Sprintf("the program ended during each of %d tries", maxTries)})
+		k.save()
+		return now, false
+	}
+	m.Running = &running{Due: d.at, By: d.by, Began: now, Tries: tries}
+	if late := now.Sub(d.at.Add(k.delay(t.Name, d.at))); d.by == "" && !d.again && (late > lateAfter || d.missed > 0) {
+		text := fmt.Sprintf("due at %s, it runs %s late", clock(d.at), late.Round(time.Minute))
+		if d.missed > 0 {
+			text += fmt.Sprintf("; %d runs before it were missed, and are made up with it", d.missed)
+		}
+		k.book.note("schedule_missed", t.Name, now, text)
+	}
+	k.save()
+	return now, true
+}
+
+// look runs the job, for as long as it may take. A job that panics has failed.
+func (k *Scheduler) look(ctx context.Context, t *Task) (report *finding.Report, err error) {
+	within, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	defer func() {
+		if fault := recover(); fault != nil {
+			report, err = nil, fmt.Errorf("it panicked: %v", fault)
+		}
+	}()
+	report, err = t.Job(within)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Canceled
+	case within.Err() != nil && (err != nil || report == nil || report.Partial != ""):
+		return nil, fmt.Errorf("it took longer than %s: schedule.%s.timeout may allow more", t.Timeout, t.Name)
+	case err == nil && report == nil:
+		return nil, errors.New("it reported nothing")
+	}
+	return report, err
+}
+
+// breakOff leaves a run to be made up after the next start: this end was orderly, and does not
+// count as a try. One that somebody asked for is not made up.
+func (k *Scheduler) breakOff(t *Task) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	m := k.book.task(t.Name)
+	if m.Running == nil {
+		return
+	}
+	m.Running.Tries--
+	if m.Running.By != "" {
+		k.book.ended(m, Run{Task: t.Name, By: m.Running.By, Began: m.Running.Began, Ended: k.s.Now(), Outcome: BrokenOff, Why: "the gateway ended"})
+		m.Running = nil
+	}
+	k.save()
+}
+
+// end keeps what a run found, and decides what is told, in one step.
+func (k *Scheduler) end(t *Task, d *due, began time.Time, report *finding.Report, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now, m := k.s.Now(), k.book.task(t.Name)
+	m.Running = nil
+	if d.by == "" {
+		m.Done = later(m.Done, d.at)
+	}
+	r := Run{Task: t.Name, Due: d.at, By: d.by, Began: began, Ended: now}
+	if err != nil {
+		r.Outcome, r.Why = Failed, shorten(err.Error(), maxWhy)
+		k.fail(t, r)
+		k.save()
+		return
+	}
+	if r.Report, err = k.store.keepReport(t.Name, began, report); err != nil {
+		k.complain(err) // the findings themselves are kept all the same
+	}
+	r.Outcome, r.About, r.Why = Done, report.About, report.Partial
+	k.book.lay(t.Name, report, now, k.plan.Least, &r)
+	k.book.ended(m, r)
+	k.book.count(now.In(k.plan.Zone), &r)
+	k.book.forget(now, k.plan.Keep)
+	k.save()
+	k.complain(k.store.sweep(k.book))
+}
+
+// fail keeps a run that did not work, and tells of it.
+func (k *Scheduler) fail(t *Task, r Run) {
+	k.book.ended(k.book.task(t.Name), r)
+	k.book.note("schedule_failed", t.Name, r.Ended, r.Why)
+}
+
+// save keeps the book. What cannot be kept is told; it stays in memory, and is kept with the
+// next save.
+func (k *Scheduler) save() { k.complain(k.store.write(k.book)) }
+
+const maxWhy = 400 // bytes
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
