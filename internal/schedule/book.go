@@ -126,10 +126,15 @@ func (s store) read() (*book, error) {
 	return b, nil
 }
 
-func (s store) write(b *book) error {
+// write keeps the book. Firm is what a loss of power must not undo: what a run found, and what is to
+// be told of it. That it has begun, or that all was told, is found out again.
+func (s store) write(b *book, firm bool) error {
 	text, err := json.Marshal(b)
 	if err == nil {
 		err = s.replace(filepath.Join(s.folder, bookFile), append(text, '\n'))
+	}
+	if err == nil && firm {
+		err = syncFolder(s.folder)
 	}
 	if err != nil {
 		return fmt.Errorf("keep what was found: %w", err)
@@ -137,7 +142,7 @@ func (s store) write(b *book) error {
 	return nil
 }
 
-// replace writes a file in one step, which a loss of power does not undo.
+// replace writes a file in one step: whoever reads finds the one before, or this one, whole.
 func (s store) replace(name string, text []byte) error {
 	folder := filepath.Dir(name)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -151,10 +156,7 @@ func (s store) replace(name string, text []byte) error {
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(name+".new", name); err != nil {
-		return err
-	}
-	return syncFolder(folder)
+	return os.Rename(name+".new", name)
 }
 
 func syncFolder(name string) error {

@@ -17,7 +17,7 @@ type due struct {
 
 // Bounds of what is made up.
 const (
-	lateAfter = 15 * time.Minute     // a run that begins so much later than it was due is told of
+	lateAfter = time.Hour            // a run that begins so much later than it was due is told of
 	maxBack   = 25 * time.Hour       // a clock that goes back further was wrong before
 	maxCount  = 400 * 24 * time.Hour // moments further back are not counted; each task has many within it
 	maxTries  = 3                    // runs during which the program ends, of one moment

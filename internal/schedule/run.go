@@ -133,7 +133,7 @@ func (k *Scheduler) end(t *Task, d *due, began time.Time, report *finding.Report
 	if err != nil {
 		r.Outcome, r.Why = Failed, shorten(err.Error(), maxWhy)
 		k.fail(t, r)
-		k.save()
+		k.keep()
 		return
 	}
 	if r.Report, err = k.store.keepReport(t.Name, began, report); err != nil {
@@ -144,7 +144,7 @@ func (k *Scheduler) end(t *Task, d *due, began time.Time, report *finding.Report
 	k.book.ended(m, r)
 	k.book.count(now.In(k.plan.Zone), &r)
 	k.book.forget(now, k.plan.Keep)
-	k.save()
+	k.keep()
 	k.complain(k.store.sweep(k.book))
 }
 
@@ -156,7 +156,10 @@ func (k *Scheduler) fail(t *Task, r Run) {
 
 // save keeps the book. What cannot be kept is told; it stays in memory, and is kept with the
 // next save.
-func (k *Scheduler) save() { k.complain(k.store.write(k.book)) }
+func (k *Scheduler) save() { k.complain(k.store.write(k.book, false)) }
+
+// keep is save, for what a loss of power must not undo.
+func (k *Scheduler) keep() { k.complain(k.store.write(k.book, true)) }
 
 const maxWhy = 400 // bytes
 
