@@ -39,6 +39,7 @@ func (l *loader) check() {
 	l.checkDetecting("alerts", &l.file.Alerts.Detecting)
 	l.checkTraces()
 	l.checkWaivers()
+	l.checkSchedule()
 	l.checkTelling()
 	l.checkResources()
 	l.checkLoad()

@@ -300,7 +300,7 @@ func changes() []change {
 }
 
 func TestEveryRefusalHasItsPlaceAndHint(t *testing.T) {
-	for _, c := range slices.Concat(changes(), floodChanges(), traceChanges()) {
+	for _, c := range slices.Concat(changes(), floodChanges(), scheduleChanges(), traceChanges()) {
 		t.Run(c.name, func(t *testing.T) {
 			if !strings.Contains(base, c.old) {
 				t.Fatalf("the base does not hold %q", c.old)
