@@ -94,7 +94,7 @@ func (l *loader) checkSchedule() {
 type About struct {
 	Owner    string `yaml:"owner" doc:"Whom to ask: a team, or an address." min:"2" max:"120"`
 	Version  string `yaml:"version" doc:"Its version. Default: that of its description." min:"1" max:"40"`
-	Exposure string `yaml:"exposure" doc:"For whom it is meant. pavise check tells when shields and listeners let more in." enum:"public,partner,internal"`
+	Exposure string `yaml:"exposure" doc:"For whom it is meant. pavise apis tells when shields and listeners let more in." enum:"public,partner,internal"`
 	Data     Words  `yaml:"data" doc:"What it carries." enum:"personal,health,payment,location,credentials,business,none"`
 }
 
