@@ -156,10 +156,16 @@ func (k *Scheduler) fail(t *Task, r Run) {
 
 // save keeps the book. What cannot be kept is told; it stays in memory, and is kept with the
 // next save.
-func (k *Scheduler) save() { k.complain(k.store.write(k.book, false)) }
+func (k *Scheduler) save() { k.write(false) }
 
 // keep is save, for what a loss of power must not undo.
-func (k *Scheduler) keep() { k.complain(k.store.write(k.book, true)) }
+func (k *Scheduler) keep() { k.write(true) }
+
+func (k *Scheduler) write(firm bool) {
+	err := k.store.write(k.book, firm)
+	k.unkept = err != nil
+	k.complain(err)
+}
 
 const maxWhy = 400 // bytes
 

@@ -84,6 +84,7 @@ type Scheduler struct {
 	since    time.Time
 	verified bool // it is known which of the events that wait are in the log
 	life     context.Context
+	unkept   bool // the book could not be written
 	warned   time.Time
 }
 

@@ -489,6 +489,26 @@ func TestALogThatTakesNothingIsWaitedFor(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeKeptIsNotToldYet(t *testing.T) {
+	w := newWorld(t, map[string]string{"check": "daily 03:00"})
+	w.live(time.Hour)
+	w.wrong["check"] = []finding.Finding{fault("a", finding.High, "x")}
+	book := filepath.Join(w.folder, "book.json.new")
+	if err := os.MkdirAll(filepath.Join(book, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.live(4 * time.Hour)
+	w.want()
+	if len(w.warned) == 0 || !strings.Contains(w.warned[0], "keep what was found") {
+		t.Errorf("warned %q", w.warned)
+	}
+	if err := os.RemoveAll(book); err != nil {
+		t.Fatal(err)
+	}
+	w.live(time.Hour)
+	w.want("+a x")
+}
+
 func TestOfMoreThanAnybodyReadsOnlyTheWorstAreToldOneByOne(t *testing.T) {
 	w := newWorld(t, nil)
 	for i := range 700 {

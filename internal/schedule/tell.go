@@ -55,7 +55,13 @@ func (b *book) note(code, target string, now time.Time, detail string) {
 func (k *Scheduler) deliver(ctx context.Context) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.book.Waiting) == 0 || !k.verify(ctx) {
+	if len(k.book.Waiting) == 0 {
+		return
+	}
+	if k.unkept { // what is told before it is kept would be told again after the next start
+		k.keep()
+	}
+	if k.unkept || !k.verify(ctx) {
 		return
 	}
 	for i := range k.book.Waiting {
