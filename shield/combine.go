@@ -38,6 +38,7 @@ func (a anyOf) Verify(r *http.Request) (*Identity, error) {
 		return nil, refusal
 	}
 	var final Refusal
+	var tried []attempt
 	for i, s := range a {
 		id, err := s.Verify(r)
 		if err == nil {
@@ -45,14 +46,15 @@ func (a anyOf) Verify(r *http.Request) (*Identity, error) {
 		}
 		refusal, ok := passes(err)
 		if !ok {
-			return nil, err
+			return nil, inPart(i, err)
 		}
+		tried = append(tried, attemptsOf(i, refusal)...)
 		if i == 0 || (final.Code == Absent && refusal.Code == Foreign) {
 			final.Code, final.Detail, final.Header = refusal.Code, refusal.Detail, refusal.Header
 		}
 		final.Challenge = mergeChallenges(final.Challenge, refusal.Challenge)
 	}
-	return nil, &final
+	return nil, final.tell(tried)
 }
 
 // Exposed implements [Exposer] for all of them.
@@ -112,20 +114,23 @@ func (a allOf) Verify(r *http.Request) (*Identity, error) {
 	}
 	proofs := make([]*Identity, 0, len(a))
 	var lacking *Refusal
-	for _, part := range a {
+	var tried []attempt
+	for i, part := range a {
 		id, err := part.Shield.Verify(r)
 		if err == nil {
 			proofs = append(proofs, id)
+			tried = append(tried, attempt{way: wayOf(i, ""), what: "proved"})
 			continue
 		}
 		refusal, ok := passes(err)
 		if !ok {
-			return nil, err
+			return nil, inPart(i, err)
 		}
 		lacking = lacking.join(refusal)
+		tried = append(tried, attemptsOf(i, refusal)...)
 	}
 	if lacking != nil {
-		return nil, lacking
+		return nil, lacking.tell(tried)
 	}
 	return a.join(proofs)
 }

@@ -32,6 +32,10 @@ type Refusal struct {
 	// Fields say what of the input is wrong, for the caller. They hold names and rules,
 	// never a value.
 	Fields []Field
+
+	// Of a combination: what became of each part, or in which one the search ended.
+	tried []attempt
+	ended attempt
 }
 
 // Field is a part of a request that breaks a rule of the API's description.

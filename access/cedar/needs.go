@@ -8,6 +8,15 @@ import (
 // nothing of it.
 type needs struct {
 	body, query, attributes *strictjson.Want
+
+	address, scopes bool
+}
+
+// Names says which parts of a request policies name, beside those that every request has: somebody
+// who explains a request of which not all is known does not ask about the rest.
+func (d *Decider) Names() (body, query, address, attributes bool) {
+	n := &d.needs
+	return n.body != nil, n.query != nil, n.address, n.attributes != nil || n.scopes
 }
 
 // learn finds every context.body…, context.query… and principal.attributes… in
@@ -35,12 +44,16 @@ func (n *needs) learnChain(tree map[string]any) bool {
 	if tree["Var"] == "context" && len(tree) == 1 {
 		add(&n.body, nil, true)
 		add(&n.query, nil, true)
+		n.address = true
 		return true
 	}
 	c, ok := chainOf(tree)
 	if !ok {
-		if last, _ := lastName(tree); last == "attributes" {
-			add(&n.attributes, nil, true) // of an entity that is reached otherwise
+		switch last, _ := lastName(tree); last { // of an entity that is reached otherwise
+		case "attributes":
+			add(&n.attributes, nil, true)
+		case "scopes":
+			n.scopes = true
 		}
 		return false
 	}
@@ -49,6 +62,10 @@ func (n *needs) learnChain(tree map[string]any) bool {
 		add(&n.body, c.names[1:], c.value)
 	case c.variable == "context" && c.names[0] == "query":
 		add(&n.query, c.names[1:], c.value)
+	case c.variable == "context" && c.names[0] == "address":
+		n.address = true
+	case c.variable == "principal" && c.names[0] == "scopes":
+		n.scopes = true
 	case c.variable == "principal" && c.names[0] == "attributes":
 		add(&n.attributes, c.names[1:], c.value)
 	}

@@ -1,99 +1,106 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"pavise.dev/pavise/audit"
-	"pavise.dev/pavise/internal/admin"
 )
 
+// explainFlags are what a question is made of.
+type explainFlags struct {
+	whatIf    whatIfFlags
+	signature signatureFlags
+	diff      diffFlags
+	log       string
+	asJSON    bool
+}
+
 func explainCommand() *cobra.Command {
-	var q admin.WhatIf
-	var asJSON bool
+	f := &explainFlags{}
 	command := &cobra.Command{
-		Use: "explain REQUEST-ID | explain --as CLIENT METHOD /path", Short: "Why was a request refused, or why would it be?",
-		Args: cobra.RangeArgs(1, 2),
+		Use:   "explain REQUEST-ID | explain --as CLIENT METHOD /path | explain --signature REQUEST-ID --string FILE | explain --diff FILE",
+		Short: "Why was a request refused, why would it be, and which would be after a change?",
+		Args:  cobra.MaximumNArgs(2),
+		Long: `Why was a request refused, why would it be, and which would be after a change?
+
+REQUEST-ID draws the path of a recorded request, or of a connection that failed, step by step: who it was, which part of
+the shield refused, how long each part took, what holds for the endpoint, and the command that comes next.
+
+--as CLIENT METHOD /path asks what would become of a request that is not sent: every step of the guard judges it, and nothing
+is counted, used up or recorded. What cannot be judged is named. Exit code 3: it would be refused.
+
+--signature REQUEST-ID --string FILE compares the text that the caller signed (of 'pavise call --debug', or of its own
+log) with what the gateway computed, line by line, and names the usual mistakes.
+
+--diff FILE asks, of the requests of the log, which ones that configuration would newly refuse or newly let pass. Exit code 1 if
+there are any; --fail-on says which count.`,
 		Example: `  pavise explain 4bf92f3577b34da6
-  pavise explain --as shop GET /v1/orders/7`,
-		RunE: func(command *cobra.Command, args []string) error {
-			switch {
-			case q.Client == "" && len(args) == 1:
-				return explainRequest(command, args[0], asJSON)
-			case q.Client != "" && len(args) == 2:
-				q.Method, q.Path = strings.ToUpper(args[0]), args[1]
-				return foresee(command, q, asJSON)
-			}
-			return &usageError{"want a request id, or --as CLIENT with a method and a path", "pavise explain --as shop GET /v1/orders/7"}
-		},
+  pavise explain --as shop GET /v1/orders/7
+  pavise explain --as shop POST /v1/orders --body @order.json --from 192.0.2.7 --at 2026-12-01T10:00
+  pavise call POST https://api.example.com/v1/orders --debug … 2> signed.txt; pavise explain --signature 4bf92f3577b34da6 --string signed.txt
+  pavise explain --diff new.yaml --since 24h`,
+		RunE: func(command *cobra.Command, args []string) error { return f.run(command, args) },
 	}
-	command.Flags().StringVar(&q.Client, "as", "", "client that would call; nothing is sent")
-	command.Flags().StringVar(&q.Credential, "credential", "", "with this credential of the client; default: any")
-	command.Flags().StringVar(&q.Host, "host", "", "host that would be called; default: the one that has the path")
-	jsonFlag(command, &asJSON)
+	flags := command.Flags()
+	f.whatIf.register(flags)
+	f.signature.register(flags)
+	f.diff.register(flags)
+	flags.StringVar(&f.log, "log", "", "with REQUEST-ID: read this folder of a log, of an installation that is not here")
+	jsonFlag(command, &f.asJSON)
 	return command
 }
 
-func explainRequest(command *cobra.Command, id string, asJSON bool) error {
-	return administer(command, func(ctx context.Context, a *admin.Client) error {
-		x, err := a.Explain(ctx, id)
-		if err != nil {
-			return err
+// run finds out which of the four questions is asked.
+func (f *explainFlags) run(command *cobra.Command, args []string) error {
+	asked := 0
+	for _, one := range []bool{f.whatIf.q.Client != "", f.signature.id != "", f.diff.file != "", f.log != ""} {
+		if one {
+			asked++
 		}
-		out := command.OutOrStdout()
-		if asJSON {
-			return writeJSON(out, x)
-		}
-		e, err := audit.ParseJSON(x.Event)
-		if err != nil {
-			return fmt.Errorf("read the event: %w", err)
-		}
-		if _, err := fmt.Fprintln(out, eventLine(&e, isTerminal(out))); err != nil {
-			return err
-		}
-		return pairs(out, [][2]string{{"decision", x.Decision}, {"step", x.Step}, {"code", x.Code}, {"why", x.Why}, {"remedy", x.Remedy}})
-	})
-}
-
-func foresee(command *cobra.Command, q admin.WhatIf, asJSON bool) error {
-	return administer(command, func(ctx context.Context, a *admin.Client) error {
-		answer, err := a.WhatIf(ctx, q)
-		if err != nil {
-			return err
-		}
-		out := command.OutOrStdout()
-		if asJSON {
-			err = writeJSON(out, answer)
-		} else {
-			err = showForeseen(out, answer)
-		}
-		if err == nil && !answer.Allowed {
-			return &refusedError{fmt.Sprintf("%s %s as %s would be refused", q.Method, q.Path, q.Client)}
-		}
-		return err
-	})
-}
-
-func showForeseen(out io.Writer, a admin.Answer) error {
-	decision := "accepted"
-	if !a.Allowed {
-		decision = fmt.Sprintf("refused with %d", a.Status)
 	}
-	return pairs(out, [][2]string{
-		{"decision", decision},
-		{"api", a.API},
-		{"endpoint", a.Endpoint},
-		{"shield", a.Shield},
-		{"step", a.Step},
-		{"code", a.Code},
-		{"why", a.Why},
-		{"remedy", a.Remedy},
-		{"not judged", strings.Join(a.Unknown, "; ")},
-	})
+	wrong := &usageError{"want a request id, or --as CLIENT with a method and a path, or --signature, or --diff, one of them", "pavise explain --as shop GET /v1/orders/7"}
+	if asked > 1 {
+		return wrong
+	}
+	if err := f.misplaced(command); err != nil {
+		return err
+	}
+	switch {
+	case f.diff.file != "" && len(args) == 0:
+		return f.diff.run(command, f.asJSON)
+	case f.signature.id != "" && len(args) == 0:
+		return f.signature.run(command, f.asJSON)
+	case f.whatIf.q.Client != "" && len(args) == 2:
+		return f.whatIf.run(command, args[0], args[1], f.asJSON)
+	case f.log != "" && len(args) == 1:
+		return explainFrom(command, f.log, args[0], f.asJSON)
+	case asked == 0 && len(args) == 1:
+		return explainRequest(command, args[0], f.asJSON)
+	}
+	return wrong
+}
+
+// misplaced refuses flags of another question than the one that is asked: they would do nothing.
+func (f *explainFlags) misplaced(command *cobra.Command) error {
+	for _, of := range []struct {
+		asked bool
+		flags []string
+		to    string
+	}{
+		{f.whatIf.q.Client != "", []string{"credential", "host", "header", "from", "at"}, "--as CLIENT"},
+		{f.whatIf.q.Client != "" || f.signature.id != "", []string{"body"}, "--as CLIENT or --signature"},
+		{f.signature.id != "", []string{"string"}, "--signature"},
+		{f.diff.file != "", []string{"since", "until", "api", "fail-on"}, "--diff"},
+	} {
+		for _, name := range of.flags {
+			if !of.asked && command.Flags().Changed(name) {
+				return &usageError{"--" + name + " belongs to " + of.to, "pavise help explain"}
+			}
+		}
+	}
+	return nil
 }
 
 // pairs writes names and values, without those that are empty.
@@ -102,9 +109,12 @@ func pairs(out io.Writer, list [][2]string) error {
 		if pair[1] == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(out, "%-11s %s\n", pair[0], strings.ReplaceAll(printable(pair[1]), "\n", " ")); err != nil {
+		if _, err := fmt.Fprintf(out, "%-11s %s\n", pair[0], oneLine(pair[1])); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// oneLine keeps what others wrote on its line.
+func oneLine(text string) string { return strings.ReplaceAll(printable(text), "\n", " ") }

@@ -57,6 +57,7 @@ type Service struct {
 	Flush        func() error                                   // before the log is read; nil: nothing is under way
 	Reload       func(context.Context) ([]config.Change, error) // what waits for the next start; nil: nothing runs that could
 	Explain      func(WhatIf) (Answer, error)                   // nil: nothing runs that could
+	File         func() *config.File                            // the configuration in force; nil: it is not known
 	Running      bool                                           // a gateway serves, not just this call
 	Healthy      func() map[string]error                        // parts by name, nil when well; may be nil
 	Certificates func() []CertificateEnd                        // those that may end; nil: nothing runs that has any
@@ -101,7 +102,11 @@ func actorOf(ctx context.Context) Actor {
 
 // ServeHTTP implements http.Handler.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	most := int64(maxBody)
+	if r.Method == http.MethodPost && r.URL.Path == explainPath {
+		most = maxImagined
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, most)
 	if err := s.admit(r); err != nil {
 		s.note(r, "request", r.Method+" "+r.URL.Path, "", err)
 		reply(w, nil, err)
@@ -199,7 +204,7 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/reports/{id}", serve(s.report))
 	mux.HandleFunc("GET /v1/metrics", serve(s.metrics))
 	mux.HandleFunc("GET /v1/explain/{id}", serve(s.explainRequest))
-	mux.HandleFunc("POST /v1/explain", serve(s.whatIf))
+	mux.HandleFunc("POST "+explainPath, serve(s.whatIf))
 	mux.HandleFunc("POST /v1/store/rotate", act(s, "keys.rotate", s.rotateStore))
 	mux.HandleFunc("GET /v1/keys", serve(s.publicKeys))
 	mux.HandleFunc("POST /v1/keys/chain", act(s, "log.export_chain_key", s.chainKey))

@@ -1,17 +1,29 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
+	"slices"
 	"strconv"
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/explain"
 	"pavise.dev/pavise/shield"
 )
+
+// explainPath takes questions about requests that are not sent.
+const explainPath = "/v1/explain"
+
+// maxImagined is the longest body of a question about a request that is not sent, in bytes: it
+// holds that request's body.
+const maxImagined = 2 << 20
 
 // maxEvents bounds one answer.
 const maxEvents = 10_000
@@ -202,7 +214,7 @@ func (s *Service) verify(r *http.Request) (any, error) {
 	return v, nil
 }
 
-// Explanation is what happened to a request, and what would mend it.
+// Explanation is what happened to a request, or to a connection, and what would mend it.
 type Explanation struct {
 	Event    json.RawMessage `json:"event"`
 	Decision string          `json:"decision"`
@@ -210,6 +222,8 @@ type Explanation struct {
 	Code     string          `json:"code,omitempty"`
 	Why      string          `json:"why,omitempty"`
 	Remedy   string          `json:"remedy,omitempty"`
+
+	explain.Story
 }
 
 func (s *Service) explainRequest(r *http.Request) (any, error) {
@@ -221,12 +235,62 @@ func (s *Service) explainRequest(r *http.Request) (any, error) {
 	default:
 		return nil, fmt.Errorf("request %.80q: %w", r.PathValue("id"), errNoRecord)
 	}
-	e := found[0].Event
-	x := Explanation{Event: found[0].JSON, Decision: string(e.Decision), Step: e.Step, Code: e.Code, Why: e.Detail}
-	if e.Code != "" {
+	e := &found[0].Event
+	known := explain.Known{}
+	if s.File != nil {
+		known.File = s.File()
+	}
+	if known.Changes, err = changes(r.Context(), s.LogDir, known.File, e.Time); err != nil {
+		return nil, err
+	}
+	if owner, err := s.Registry.Client(r.Context(), e.Client); e.Client != "" && err == nil { // it may be gone, or another issuer's
+		known.Scopes = append(shield.Scopes{}, owner.Scopes...)
+	}
+	return Explain(&found[0], known), nil
+}
+
+// Explain tells the story of an event that was found.
+func Explain(found *audit.Found, known explain.Known) Explanation {
+	e := &found.Event
+	x := Explanation{Event: found.JSON, Decision: string(e.Decision), Step: e.Step, Code: e.Code, Why: e.Detail, Story: explain.Tell(e, known)}
+	switch {
+	case e.Code == "":
+	case e.Class == audit.Connection && explain.ConnectionRemedy(e.Code) != "":
+		x.Remedy = explain.ConnectionRemedy(e.Code)
+	default:
 		x.Remedy = Remedy(shield.Code(e.Code))
 	}
-	return x, nil
+	return x
+}
+
+// changes are those of the configuration since a moment, as the log tells of them.
+func changes(ctx context.Context, dir string, f *config.File, since time.Time) ([]explain.Change, error) {
+	var all []audit.Event
+	for _, q := range []audit.Query{{Class: audit.Admin}, {Class: audit.System, Code: "started"}} {
+		q.Since, q.Limit = since, maxEvents
+		found, err := audit.Search(ctx, dir, q)
+		if err != nil && len(found) == 0 {
+			return nil, wrapped("log_unreadable", err, "search the event log")
+		}
+		for i := range found {
+			all = append(all, found[i].Event)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b audit.Event) int { return a.Time.Compare(b.Time) })
+	return explain.Changes(all, written(f), since), nil
+}
+
+// written is when a configuration's files were last written; zero where that is not known.
+func written(f *config.File) (last time.Time) {
+	if f == nil {
+		return last
+	}
+	for _, name := range f.Paths {
+		if info, err := os.Stat(name); err == nil && info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+	}
+	return last
 }
 
 // WhatIf is a request that is not sent.
@@ -235,7 +299,13 @@ type WhatIf struct {
 	Credential string `json:"credential,omitempty"` // id; empty: any that the client has
 	Method     string `json:"method"`
 	Host       string `json:"host,omitempty"` // empty: the only one, or the first that has the path
-	Path       string `json:"path"`
+	Path       string `json:"path"`           // with the query
+
+	Header  http.Header `json:"header,omitempty"`
+	Body    []byte      `json:"body,omitempty"`
+	HasBody bool        `json:"has_body,omitempty"` // false: which body it has is not known, where its method has one
+	From    string      `json:"from,omitempty"`     // the caller's address; empty: not known
+	At      time.Time   `json:"at,omitzero"`        // when it is sent; zero: now
 }
 
 // Answer is what would happen to it.
@@ -250,6 +320,21 @@ type Answer struct {
 	Why      string   `json:"why"`
 	Remedy   string   `json:"remedy,omitempty"`
 	Unknown  []string `json:"unknown,omitempty"` // what cannot be judged without sending it
+
+	Path        []Foreseen `json:"path,omitempty"`        // step by step, to the one that refuses
+	Credentials []string   `json:"credentials,omitempty"` // that it would be sent with
+	Scopes      []string   `json:"scopes,omitempty"`      // that the caller would have
+	Fields      []string   `json:"fields,omitempty"`      // what of the input is wrong: where, the pointer and the rule
+	Would       string     `json:"would,omitempty"`       // what rules on trial would refuse
+	Changed     string     `json:"changed,omitempty"`     // what would be cleaned out of the input
+	At          time.Time  `json:"at,omitzero"`           // the time that was taken, where it is not now
+}
+
+// Foreseen is a step of the path that a request would take.
+type Foreseen struct {
+	Step    string `json:"step"`
+	Outcome string `json:"outcome"` // passed, refused, not judged, told
+	Why     string `json:"why,omitempty"`
 }
 
 func (s *Service) whatIf(r *http.Request) (any, error) {

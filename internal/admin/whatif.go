@@ -15,66 +15,101 @@ import (
 	"pavise.dev/pavise/shield"
 )
 
+// Prospect is what configuration and registry know of a request that is not sent, before any
+// guard is asked.
+type Prospect struct {
+	Host, API, Endpoint string        // Endpoint empty: there is none; Host is then the one that would be asked
+	Shield              config.Shield // of the endpoint
+	Owner               client.Client
+	Ways                [][]client.Credential // the credentials that would satisfy the shield, each way one
+	Why                 string                // there is no way
+	Refused             *Answer               // there is no endpoint
+}
+
+// Prospective finds the endpoint of a request that is not sent, and with which credentials of its
+// client it could be.
+func Prospective(ctx context.Context, f *config.File, registry *client.Registry, now time.Time, q WhatIf) (p Prospect, err error) {
+	if p.Owner, err = registry.Client(ctx, q.Client); err != nil {
+		return p, err
+	}
+	credentials, err := registry.Credentials(ctx, p.Owner.ID, "")
+	if err != nil {
+		return p, err
+	}
+	at, refused, err := locate(f, q)
+	if err != nil {
+		return p, err
+	}
+	p.Host, p.API, p.Endpoint, p.Refused = at.host, at.api, at.pattern, refused
+	if refused != nil {
+		return p, nil
+	}
+	api := f.APIs[p.API]
+	s, _, _ := api.Effective(api.Endpoints[p.Endpoint])
+	p.Shield = *s
+	if s.Kind != "public" {
+		p.Ways, p.Why = satisfied(*s, usable(credentials, q.Credential, now))
+	}
+	return p, nil
+}
+
 // Foresee answers what would happen to a request, out of the configuration and
-// the registry, without sending it. It follows the steps of the guard: route,
+// the registry, without sending it and without a guard. It follows its steps: route,
 // shield, access. What depends on the request's bytes, on rates, or on a Cedar
 // condition is named as unknown, never taken as granted.
 func Foresee(ctx context.Context, f *config.File, registry *client.Registry, now time.Time, q WhatIf) (Answer, error) {
-	owner, err := registry.Client(ctx, q.Client)
-	if err != nil {
-		return Answer{}, err
+	p, err := Prospective(ctx, f, registry, now, q)
+	if err != nil || p.Refused != nil {
+		return deref(p.Refused), err
 	}
-	credentials, err := registry.Credentials(ctx, owner.ID, "")
-	if err != nil {
-		return Answer{}, err
-	}
-	name, pattern, refused, err := locate(f, q)
-	if err != nil || refused != nil {
-		return deref(refused), err
-	}
-	api := f.APIs[name]
-	endpoint := api.Endpoints[pattern]
-	s, scopes, anyScope := api.Effective(endpoint)
-	a := Answer{API: name, Endpoint: pattern, Shield: describe(*s)}
+	api := f.APIs[p.API]
+	endpoint := api.Endpoints[p.Endpoint]
+	_, scopes, anyScope := api.Effective(endpoint)
+	a := Answer{API: p.API, Endpoint: p.Endpoint, Shield: describe(p.Shield)}
 	if endpoint.When != "" || len(f.Policies) > 0 {
 		a.Unknown = append(a.Unknown, "conditions, which may look at the request itself")
 	}
 	if len(endpoint.Limit)+len(api.Limit) > 0 {
 		a.Unknown = append(a.Unknown, "rates, which depend on what was sent before")
 	}
-	if s.Kind == "public" {
+	if p.Shield.Kind == "public" {
 		a.Allowed, a.Why = true, "anybody may call this endpoint"
 		return a, nil
 	}
-	if owner.Disabled {
-		return a.refuse("shield", shield.DisabledClient, "client "+owner.ID+" is disabled"), nil
+	if p.Owner.Disabled {
+		return a.Refuse("shield", shield.DisabledClient, "client "+p.Owner.ID+" is disabled"), nil
 	}
-	a.Unknown = append(a.Unknown, actors(*s)...)
-	ways, why := satisfied(*s, usable(credentials, q.Credential, now))
-	if len(ways) == 0 {
-		return a.refuse("shield", shield.MissingCredential, why), nil
+	a.Unknown = append(a.Unknown, actors(p.Shield)...)
+	if len(p.Ways) == 0 {
+		return a.Refuse("shield", shield.MissingCredential, p.Why), nil
 	}
-	held := ways[0]
+	held := p.Ways[0]
 	if !anyScope {
-		enough := slices.IndexFunc(ways, func(way []client.Credential) bool { return len(granted(owner, way).Missing(scopes)) == 0 })
+		enough := slices.IndexFunc(p.Ways, func(way []client.Credential) bool { return len(granted(p.Owner, way).Missing(scopes)) == 0 })
 		if enough < 0 {
-			missing := granted(owner, held).Missing(scopes)
-			return a.refuse("access", shield.InsufficientScope, "scopes missing: "+strings.Join(missing, ", ")), nil
+			missing := granted(p.Owner, held).Missing(scopes)
+			return a.Refuse("access", shield.InsufficientScope, "scopes missing: "+strings.Join(missing, ", ")), nil
 		}
-		held = ways[enough]
+		held = p.Ways[enough]
 	}
 	for _, c := range held {
 		if len(c.Networks) > 0 {
 			a.Unknown = append(a.Unknown, "that the caller's address is in the networks of "+c.ID)
 		}
 	}
-	a.Allowed, a.Why = true, "with "+strings.Join(names(held), " and ")
-	a.Unknown = append(a.Unknown, "that the credential is sent, and sent correctly")
-	for _, c := range held {
-		a.Unknown = append(a.Unknown, proofOf(c.Kind)...)
-	}
+	a.Allowed, a.Why = true, "with "+strings.Join(Names(held), " and ")
 	a.Unknown = append(a.Unknown, "lock-outs, bodies and how many requests are under way")
+	a.Unknown = append(a.Unknown, Proofs(p.Shield, held)...)
 	return a, nil
+}
+
+// Proofs names what of the credentials only shows in the request itself.
+func Proofs(s config.Shield, held []client.Credential) []string {
+	unknown := append(actors(s), "that the credential is sent, and sent correctly")
+	for _, c := range held {
+		unknown = append(unknown, proofOf(c.Kind)...)
+	}
+	return unknown
 }
 
 func deref(a *Answer) Answer {
@@ -84,39 +119,43 @@ func deref(a *Answer) Answer {
 	return *a
 }
 
-func (a Answer) refuse(step string, code shield.Code, why string) Answer {
+// Refuse is the answer of a step that refuses.
+func (a Answer) Refuse(step string, code shield.Code, why string) Answer {
 	a.Allowed, a.Step, a.Code, a.Status, a.Why, a.Remedy = false, step, string(code), code.Status(), why, Remedy(code)
 	return a
 }
 
-type place struct{ api, pattern string }
+type place struct{ host, api, pattern string }
 
 // locate finds the endpoint, or says why there is none.
-func locate(f *config.File, q WhatIf) (api, pattern string, refused *Answer, err error) {
+func locate(f *config.File, q WhatIf) (at place, refused *Answer, err error) {
 	r, err := http.NewRequest(q.Method, q.Path, http.NoBody)
 	if err != nil || !strings.HasPrefix(q.Path, "/") || q.Method == "" {
-		return "", "", nil, problem(http.StatusBadRequest, "malformed", "want a method and a path that begins with /, not %.20q %.80q", q.Method, q.Path)
+		return at, nil, problem(http.StatusBadRequest, "malformed", "want a method and a path that begins with /, not %.20q %.80q", q.Method, q.Path)
 	}
-	refusal := Answer{}.refuse("route", shield.UnknownEndpoint, "no API has an endpoint for it")
+	refusal := Answer{}.Refuse("route", shield.UnknownEndpoint, "no API has an endpoint for it")
 	for _, host := range slices.Sorted(maps.Keys(f.Hosts)) {
 		if q.Host != "" && q.Host != host {
 			continue
 		}
-		at, err := match(f, host, r)
+		if at.host == "" {
+			at.host = host
+		}
+		found, err := match(f, host, r)
 		var wrong *route.MethodError
 		switch {
 		case err == nil:
-			return at.api, at.pattern, nil, nil
+			return found, nil, nil
 		case errors.As(err, &wrong):
-			refusal = Answer{}.refuse("route", shield.MethodNotAllowed, wrong.Error())
+			refusal, at.host = Answer{}.Refuse("route", shield.MethodNotAllowed, wrong.Error()), host
 		case !errors.Is(err, route.ErrNotFound):
-			return "", "", nil, err
+			return at, nil, err
 		}
 	}
 	if _, ok := f.Hosts[q.Host]; q.Host != "" && !ok {
-		refusal = Answer{}.refuse("door", shield.UnknownHost, "no host of this name is configured")
+		at.host, refusal = q.Host, Answer{}.Refuse("door", shield.UnknownHost, "no host of this name is configured")
 	}
-	return "", "", &refusal, nil
+	return at, &refusal, nil
 }
 
 func match(f *config.File, host string, r *http.Request) (place, error) {
@@ -126,7 +165,7 @@ func match(f *config.File, host string, r *http.Request) (place, error) {
 			continue
 		}
 		for _, pattern := range slices.Sorted(maps.Keys(f.APIs[name].Endpoints)) {
-			if err := table.Add(pattern, place{name, pattern}); err != nil {
+			if err := table.Add(pattern, place{host, name, pattern}); err != nil {
 				return place{}, err
 			}
 		}
@@ -239,7 +278,8 @@ func proofOf(kind string) []string {
 	return nil
 }
 
-func names(held []client.Credential) []string {
+// Names lists credentials by kind and id.
+func Names(held []client.Credential) []string {
 	var list []string
 	for _, c := range held {
 		list = append(list, c.Kind+" "+c.ID)

@@ -43,8 +43,9 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		Schedule: func(ctx context.Context) (*admin.Schedule, error) { return restingSchedule(ctx, f, s, now) },
 		LogDir:   f.Log.Folder, KeptDir: f.Log.Kept,
 		ChainKey: s.ChainKey, Public: public, Flush: s.Log.Flush, Installed: f.Path,
+		File: func() *config.File { return f },
 		Explain: func(q admin.WhatIf) (admin.Answer, error) {
-			return admin.Foresee(context.Background(), f, s.Registry, now(), q)
+			return foreseeResting(context.Background(), f, s, now, q)
 		},
 	}
 }
@@ -135,9 +136,10 @@ func (a *App) live(service *admin.Service) {
 	}
 	service.OAuth = func(context.Context) (*admin.OAuth, error) { return a.server(), nil }
 	service.Inspect = a.Inspect
+	service.File = func() *config.File { return a.current().file }
 	service.Env.Issuers = named{func() *config.File { return a.current().file }}
 	service.Explain = func(q admin.WhatIf) (admin.Answer, error) {
-		return admin.Foresee(context.Background(), a.current().file, a.State.Registry, a.now(), q)
+		return a.Foresee(context.Background(), q)
 	}
 	service.Reload = func(context.Context) ([]config.Change, error) {
 		next, err := Load(a.installed.Path)

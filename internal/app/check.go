@@ -33,12 +33,15 @@ func Check(f *config.File) error {
 
 // unopened is an installation of which nothing is opened, with the policy that it would
 // have.
-func unopened(f *config.File) (a *App, p pavise.Policy, err error) {
-	a = &App{now: time.Now, rand: rand.Reader, library: true, sink: &audit.Memory{}, lookup: nobody{}, revoked: nobody{}, once: nobody{}}
+func unopened(f *config.File) (a *App, p pavise.Policy, err error) { return unopenedAt(f, time.Now) }
+
+// unopenedAt is unopened with another clock.
+func unopenedAt(f *config.File, now clock) (a *App, p pavise.Policy, err error) {
+	a = &App{now: now, rand: rand.Reader, library: true, sink: &audit.Memory{}, lookup: nobody{}, revoked: nobody{}, once: nobody{}}
 	if err = a.openLimits(f); err != nil {
 		return a, p, err
 	}
-	g := &generation{file: f, files: &files{dir: f.Dir}, trusts: named{func() *config.File { return f }}}
+	g := &generation{file: f, files: &files{dir: f.Dir}, trusts: named{func() *config.File { return f }}, now: now}
 	p, err = a.policy(f, g)
 	return a, p, err
 }

@@ -234,6 +234,17 @@ func (r *recorded) Check(q *http.Request, id *shield.Identity) error {
 	return r.layer.Check(q, id)
 }
 
+// Reads implements pavise.Reader.
+func (r *recorded) Reads() pavise.Reads {
+	switch layer := r.layer.(type) {
+	case nil:
+		return 0
+	case pavise.Reader:
+		return layer.Reads()
+	}
+	return pavise.ReadsAll
+}
+
 // Body implements pavise.BodyReader.
 func (r *recorded) Body() int64 {
 	if reader, ok := r.layer.(pavise.BodyReader); ok {

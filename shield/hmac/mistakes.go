@@ -246,20 +246,27 @@ func (s *signed) examineBody(content []byte, want digest) string {
 	if len(content) > maxBodyHashed || !s.examined.take(s.now().Unix()) {
 		return ""
 	}
-	for _, v := range []struct {
-		says    string
-		content []byte
-	}{
+	for _, v := range bodyMistakes(content) {
+		if want.matches(v.content) {
+			return "; its digest would match with " + v.says
+		}
+	}
+	return ""
+}
+
+// bodyVariant is a body as it might have been hashed by mistake.
+type bodyVariant struct {
+	says    string
+	content []byte
+}
+
+func bodyMistakes(content []byte) []bodyVariant {
+	return []bodyVariant{
 		{"a line feed at its end", append(slices.Clone(content), '\n')},
 		{"no line feed at its end", bytes.TrimSuffix(content, []byte("\n"))},
 		{"line feeds instead of carriage returns and line feeds", bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n"))},
 		{"no blanks around it", bytes.TrimSpace(content)},
 		{"a byte order mark before it", append([]byte("\xef\xbb\xbf"), content...)},
 		{"nothing in it", nil},
-	} {
-		if want.matches(v.content) {
-			return "; its digest would match with " + v.says
-		}
 	}
-	return ""
 }
