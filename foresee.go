@@ -26,35 +26,9 @@ type Imagined struct {
 	Unknown Reads
 }
 
-// Reads are parts of a request that a layer looks at.
-type Reads uint8
-
-// The parts. Path, method and host are always known.
-const (
-	ReadsBody Reads = 1 << iota
-	ReadsQuery
-	ReadsHeader
-	ReadsAddress // the caller's
-	ReadsToken   // what only the credential itself tells: attributes, scopes, the person behind it
-	ReadsAll     = ReadsBody | ReadsQuery | ReadsHeader | ReadsAddress | ReadsToken
-)
-
-// String names the parts.
-func (r Reads) String() string {
-	var names []string
-	for i, name := range [...]string{"the body", "the query", "headers", "the caller's address", "what the credential says"} {
-		if r&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, ", ")
-}
-
-// Reader is a [Layer] that says what of a request it looks at, so that it can be asked of one
-// of which the rest is not known. Of a layer that does not say, all is taken to be needed.
-type Reader interface {
-	Reads() Reads
-}
+// Reads are parts of a request that a layer looks at. A [Layer] that has a method Reads() Reads can be asked of a
+// request of which the rest is not known; of one that does not say, all is taken to be needed.
+type Reads = shield.Reads
 
 // Unknowable is the error of an imagined shield that cannot say, from what is known, whether
 // the caller would be let in. The request is then neither refused nor let pass.
@@ -336,7 +310,7 @@ func (s *foresight) clean() (string, error) {
 	if s.endpoint.Sanitise == nil {
 		return "", errNotThere
 	}
-	if unknown := s.given.Unknown & (ReadsBody | ReadsQuery | ReadsHeader); unknown != 0 {
+	if unknown := s.given.Unknown & shield.ReadsInput; unknown != 0 {
 		return "", &Unknowable{unknown.String() + " would have to be known"}
 	}
 	return "", s.sanitise()
@@ -377,10 +351,10 @@ func readsOf(l Layer) Reads {
 	if trial, ok := l.(*Trial); ok {
 		l = trial.Layer
 	}
-	if reader, ok := l.(Reader); ok {
+	if reader, ok := l.(interface{ Reads() Reads }); ok {
 		return reader.Reads()
 	}
-	return ReadsAll
+	return shield.ReadsAll
 }
 
 // claimed names what would be used up.

@@ -131,12 +131,12 @@ func TestForeseeJudgesEveryLayerAndLeavesNothing(t *testing.T) {
 		"too large": {nil, pavise.Imagined{Body: make([]byte, 101)}, "route", shield.TooLarge, "route refused"},
 		"a body that is not known": {
 			func(e *pavise.Endpoint) {
-				e.Validate, e.Policy = expects{body: "x", reads: pavise.ReadsBody}, expects{reads: pavise.ReadsQuery}
+				e.Validate, e.Policy = expects{body: "x", reads: shield.ReadsBody}, expects{reads: shield.ReadsQuery}
 			},
-			pavise.Imagined{Unknown: pavise.ReadsBody}, "", "", "validate not judged, policy passed",
+			pavise.Imagined{Unknown: shield.ReadsBody}, "", "", "validate not judged, policy passed",
 		},
 		"a layer that does not say what it reads": {
-			func(e *pavise.Endpoint) { e.Harm = refuses(shield.Injection) }, pavise.Imagined{Unknown: pavise.ReadsHeader}, "", "", "harm not judged",
+			func(e *pavise.Endpoint) { e.Harm = refuses(shield.Injection) }, pavise.Imagined{Unknown: shield.ReadsHeader}, "", "", "harm not judged",
 		},
 		"a layer that panics": {
 			func(e *pavise.Endpoint) {

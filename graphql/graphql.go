@@ -105,6 +105,9 @@ func New(s Settings) (*Layer, error) {
 // Body is how much of a body is read: the guard bounds it by the endpoint's own limit.
 func (l *Layer) Body() int64 { return 1 << 40 }
 
+// Reads says that the input is looked at, and scopes.
+func (*Layer) Reads() shield.Reads { return shield.ReadsInput | shield.ReadsToken }
+
 // Check implements pavise.Layer.
 func (l *Layer) Check(r *http.Request, id *shield.Identity) error {
 	requests, fault := l.read(r)

@@ -1,7 +1,7 @@
 package limit_test
 
 import (
-	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -42,7 +42,9 @@ func TestPeekKnowsWhatIsFolded(t *testing.T) {
 	clock := newHand()
 	m := memory(t, limit.MemoryOptions{Now: clock.now, MaxKeys: 8})
 	rate := perMinute(2)
-	key := func(i int) string { return fmt.Sprintf("address\x00%c%c%c%c%c", 4, 192, 0, 2, i) }
+	key := func(i int) string {
+		return "address\x00" + limit.AddressKey(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}))
+	}
 	for i := range 20 {
 		peeked, err := m.Peek(key(i), rate, 1)
 		if err != nil {

@@ -22,6 +22,9 @@ func (b *body) most() int64 {
 	return 1 << 40
 }
 
+// Reads says that path, query, headers and body are looked at.
+func (*Operation) Reads() shield.Reads { return shield.ReadsInput }
+
 // Check implements pavise.Layer.
 func (o *Operation) Check(r *http.Request, _ *shield.Identity) error {
 	if o.sunset.isOver(o.options.Now()) {

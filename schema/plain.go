@@ -44,6 +44,9 @@ func OpenBody(name string, text []byte, o Options) (*Body, error) {
 // Body is how much of a body is read: the guard bounds it by the endpoint's own limit.
 func (b *Body) Body() int64 { return b.body.most() }
 
+// Reads says that the body and its kind are looked at.
+func (*Body) Reads() shield.Reads { return shield.ReadsBody | shield.ReadsHeader }
+
 // Check implements pavise.Layer.
 func (b *Body) Check(r *http.Request, _ *shield.Identity) error {
 	var f faults

@@ -175,6 +175,9 @@ const maxFound = 16
 // maxPointer is how much of a pointer is told, in bytes: names are the caller's.
 const maxPointer = 256
 
+// Reads says that all of the input is looked at.
+func (*Layer) Reads() shield.Reads { return shield.ReadsInput }
+
 // Check implements pavise.Layer.
 func (l *Layer) Check(r *http.Request, _ *shield.Identity) error {
 	f := finding{layer: l, left: l.maxText, text: text{tables: l.tables}}

@@ -2,6 +2,7 @@ package cedar
 
 import (
 	"pavise.dev/pavise/internal/strictjson"
+	"pavise.dev/pavise/shield"
 )
 
 // needs are the parts of body, query and attributes that policies name. nil:
@@ -12,11 +13,22 @@ type needs struct {
 	address, scopes bool
 }
 
-// Names says which parts of a request policies name, beside those that every request has: somebody
-// who explains a request of which not all is known does not ask about the rest.
-func (d *Decider) Names() (body, query, address, attributes bool) {
+// Reads says which parts of a request policies name, beside those that every request has.
+func (d *Decider) Reads() (reads shield.Reads) {
 	n := &d.needs
-	return n.body != nil, n.query != nil, n.address, n.attributes != nil || n.scopes
+	if n.body != nil {
+		reads |= shield.ReadsBody | shield.ReadsHeader // the kind of the body
+	}
+	if n.query != nil {
+		reads |= shield.ReadsQuery
+	}
+	if n.address {
+		reads |= shield.ReadsAddress
+	}
+	if n.attributes != nil || n.scopes {
+		reads |= shield.ReadsToken
+	}
+	return reads
 }
 
 // learn finds every context.body…, context.query… and principal.attributes… in

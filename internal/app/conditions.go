@@ -21,31 +21,5 @@ func (a *App) conditions(f *config.File, g *generation, from config.Resolved) (p
 		}
 		s.Policies = append(s.Policies, cedar.File{Name: name, Text: string(text)})
 	}
-	decider, err := cedar.New(s)
-	if err != nil {
-		return nil, err
-	}
-	return &condition{Decider: decider, reads: readsOf(decider)}, nil
-}
-
-// condition is a decider that says what it looks at.
-type condition struct {
-	*cedar.Decider
-
-	reads pavise.Reads
-}
-
-// Reads implements pavise.Reader.
-func (c *condition) Reads() pavise.Reads { return c.reads }
-
-func readsOf(d *cedar.Decider) (reads pavise.Reads) {
-	body, query, address, attributes := d.Names()
-	for part, named := range map[pavise.Reads]bool{
-		pavise.ReadsBody: body, pavise.ReadsQuery: query, pavise.ReadsAddress: address, pavise.ReadsToken: attributes,
-	} {
-		if named {
-			reads |= part
-		}
-	}
-	return reads
+	return cedar.New(s)
 }

@@ -23,6 +23,22 @@ func (o inOrder) Check(r *http.Request, id *shield.Identity) error {
 	return nil
 }
 
+// Reads says what any of them looks at.
+func (o inOrder) Reads() (reads pavise.Reads) {
+	for _, layer := range o {
+		reads |= readsOf(layer)
+	}
+	return reads
+}
+
+// readsOf says what a layer looks at; of one that does not say, everything.
+func readsOf(layer pavise.Layer) pavise.Reads {
+	if reader, ok := layer.(interface{ Reads() pavise.Reads }); ok {
+		return reader.Reads()
+	}
+	return shield.ReadsAll
+}
+
 // Body implements pavise.BodyReader.
 func (o inOrder) Body() (most int64) {
 	for _, layer := range o {

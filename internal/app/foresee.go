@@ -107,7 +107,7 @@ func isBetter(a, b *pavise.Foreseen) bool {
 func tokenReads(way []client.Credential) pavise.Reads {
 	for _, c := range way {
 		if c.Kind != "api_key" && c.Kind != "hmac" {
-			return pavise.ReadsToken
+			return shield.ReadsToken
 		}
 	}
 	return 0
@@ -117,7 +117,7 @@ func tokenReads(way []client.Credential) pavise.Reads {
 func (f foreseer) request(ctx context.Context, p *admin.Prospect, q admin.WhatIf) (*http.Request, pavise.Imagined, error) {
 	given := pavise.Imagined{Body: q.Body}
 	if !q.HasBody && slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, q.Method) {
-		given.Unknown |= pavise.ReadsBody
+		given.Unknown |= shield.ReadsBody
 	}
 	u, err := url.ParseRequestURI(q.Path)
 	if err != nil {
@@ -136,7 +136,7 @@ func (f foreseer) request(ctx context.Context, p *admin.Prospect, q admin.WhatIf
 		r.Host = "[" + p.Host + "]"
 	}
 	if q.From == "" {
-		given.Unknown |= pavise.ReadsAddress
+		given.Unknown |= shield.ReadsAddress
 		return r, given, nil
 	}
 	addr, err := netip.ParseAddr(q.From)
@@ -160,7 +160,7 @@ func (f foreseer) pretend(p *admin.Prospect, way []client.Credential, unknown pa
 	case len(way) == 0:
 		return says{err: shield.Refuse(shield.MissingCredential, "%s", p.Why)}
 	}
-	held := holding{f, way, unknown&pavise.ReadsAddress != 0}
+	held := holding{f, way, unknown&shield.ReadsAddress != 0}
 	s, err := pretended(p.Shield, false, held.leaf)
 	if err != nil {
 		return says{err: err}

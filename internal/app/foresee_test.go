@@ -47,7 +47,7 @@ apis:
     upstream: http://127.0.0.1:9
     openapi: api.yaml
     shield: {any: [hmac, api_key]}
-    injection: {level: strict}
+    injection: {level: default}
     endpoints:
       POST /v1/orders:      {scopes: [orders:write], when: 'context.body.tenant == principal.tenant', limit: 100/minute per client}
       GET /v1/orders/{id}:  {scopes: [orders:read]}

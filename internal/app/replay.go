@@ -115,9 +115,9 @@ func (r *Replay) Judge(e *audit.Event) explained.Judgement {
 		return explained.Judgement{Open: why}
 	}
 	c := &caller{replay: r, event: e, base: r.base.endpoints[[2]string{e.API, e.Endpoint}]}
-	given := pavise.Imagined{Unknown: pavise.ReadsBody | pavise.ReadsQuery | pavise.ReadsHeader, Shield: c.shield}
+	given := pavise.Imagined{Unknown: shield.ReadsInput, Shield: c.shield}
 	if e.Shield != "api_key" && e.Shield != "hmac" && e.Shield != "public" {
-		given.Unknown |= pavise.ReadsToken
+		given.Unknown |= shield.ReadsToken
 	}
 	f := r.guard.Foresee(request, given)
 	j := explained.Judgement{Passes: f.Refusal == nil, API: f.API, Endpoint: f.Endpoint}

@@ -61,8 +61,8 @@ func endless() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }
 // demands is a layer that demands scopes.
 type demands shield.Scopes
 
-// Reads implements pavise.Reader.
-func (d demands) Reads() pavise.Reads { return pavise.ReadsToken }
+// Reads says that scopes are looked at.
+func (d demands) Reads() pavise.Reads { return shield.ReadsToken }
 
 // Check implements pavise.Layer.
 func (d demands) Check(_ *http.Request, id *shield.Identity) error {

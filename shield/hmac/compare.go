@@ -344,6 +344,7 @@ func (j *judged) body(signed string) Line {
 	for _, v := range bodyMistakes(j.Body) {
 		if d.matches(v.content) {
 			l.Note = "it is the digest of that body with " + v.says
+			break
 		}
 	}
 	return l

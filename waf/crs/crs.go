@@ -144,6 +144,9 @@ type Layer struct {
 // the guard bounds it by the endpoint's own limit.
 func (l *Layer) Body() int64 { return 1 << 40 }
 
+// Reads says that all of the input is looked at.
+func (*Layer) Reads() shield.Reads { return shield.ReadsInput }
+
 // Check implements pavise.Layer.
 func (l *Layer) Check(r *http.Request, _ *shield.Identity) error {
 	b, err := l.readBody(r)
