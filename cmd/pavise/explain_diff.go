@@ -70,7 +70,7 @@ func (f *diffFlags) verdict(found *explain.Compared) error {
 	if !fails && !passes {
 		return nil
 	}
-	return &hinted{fmt.Errorf("with %s, %d requests newly fail and %d newly pass", f.file, found.NewlyFails, found.NewlyPasses), "--fail-on none if it is meant"}
+	return &hinted{fmt.Errorf("with %s, %s newly refused and %s newly let pass", f.file, counted(found.NewlyFails, "request"), counted(found.NewlyPasses, "request")), "--fail-on none if it is meant"}
 }
 
 // replay asks both configurations about the requests of the log. The administration says who the

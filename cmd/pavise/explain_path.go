@@ -105,12 +105,13 @@ func (d *drawing) path(steps []explain.Step) {
 	d.title("The path")
 	for _, s := range steps {
 		text := oneLine(s.What)
+		if text == "" && s.Outcome == explain.None {
+			continue // the endpoint does not have it
+		}
 		switch {
 		case s.Why != "":
 			text = strings.TrimPrefix(text+"; ", "; ") + oneLine(s.Why)
 		case s.Outcome == explain.Skipped:
-			text = string(s.Outcome)
-		case text == "" && s.Outcome == explain.None:
 			text = string(s.Outcome)
 		}
 		took := ""

@@ -46,19 +46,30 @@ func path(e *audit.Event, f *config.File, r *config.Resolved) []Step {
 		switch {
 		case i == at && e.Decision != audit.Accepted:
 			s.Outcome, s.Why = Refused, because(e)
-		case i > at:
-			s.Outcome = Skipped
 		case s.What == "" && r != nil:
 			s.Outcome = None
-		}
-		if last := i+1 == len(guard) || guard[i+1].part != one.part; last || i == at {
-			if i <= at {
-				s.Took = microseconds(e.Took[one.part].Nanoseconds())
-			}
+		case i > at:
+			s.Outcome = Skipped
 		}
 		all = append(all, s)
 	}
+	clocked(all[1:], e)
 	return append(all, behind(e, at < len(guard))...)
+}
+
+// clocked writes the time of each part to the last of its steps that did something.
+func clocked(steps []Step, e *audit.Event) {
+	for part := range audit.Part(audit.Parts) {
+		last := -1
+		for i, s := range steps {
+			if s.Part == part.String() && (s.Outcome == Passed || s.Outcome == Refused) {
+				last = i
+			}
+		}
+		if last >= 0 {
+			steps[last].Took = microseconds(e.Took[part].Nanoseconds())
+		}
+	}
 }
 
 // stepIndex is the place of a step of the guard; behind the last for any other.
