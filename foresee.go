@@ -69,9 +69,11 @@ type Foreseen struct {
 // that judges those that are. Nothing is counted, used up, recorded, answered or changed:
 // of rates, quotas and places the present state is told, claims and flows are named.
 func (g *Guard) Foresee(r *http.Request, given Imagined) (f Foreseen) {
-	x := &exchange{guard: g, request: r.Clone(r.Context()), path: r.URL.EscapedPath(), passage: &passage{}}
-	x.passage.answer.exchange = x
-	x.started = g.now()
+	x, ok := g.exchanges.Get().(*exchange)
+	if !ok {
+		x = new(exchange)
+	}
+	x.guard, x.request, x.path, x.passage, x.started = g, r.Clone(r.Context()), r.URL.EscapedPath(), &passage{}, g.now()
 	x.event.Time, x.event.Peer = x.started, addrPort(r.RemoteAddr)
 	x.event.Remote = x.event.Peer
 	x.request.Body = http.NoBody
@@ -83,6 +85,8 @@ func (g *Guard) Foresee(r *http.Request, given Imagined) (f Foreseen) {
 			s.refuse(s.step, &shield.Refusal{Code: shield.Internal, Detail: fmt.Sprintf("panic (%T) at %s", fault, panicSite())})
 		}
 		f.Would, f.Changed = x.event.Would, x.event.Changed
+		*x = exchange{release: x.release[:0]} // as end leaves it
+		g.exchanges.Put(x)
 	}()
 	s.run()
 	return f

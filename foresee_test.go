@@ -119,7 +119,9 @@ func TestForeseeJudgesEveryLayerAndLeavesNothing(t *testing.T) {
 		told   string // outcomes
 	}{
 		"lets it pass": {
-			func(e *pavise.Endpoint) { e.Sanitise, e.Validate = cleans{}, expects{body: `{"a":1}`} }, pavise.Imagined{Body: []byte(`{"a": 1}`)}, "", "",
+			func(e *pavise.Endpoint) { e.Sanitise, e.Validate = cleans{}, expects{body: `{"a":1}`} },
+			pavise.Imagined{Body: []byte(`{"a": 1}`)},
+			"", "",
 			"door passed, limit told, route passed, cors passed, shield passed, access passed, admit told, sanitise passed, validate passed, consume told, flow not judged",
 		},
 		"a contract": {func(e *pavise.Endpoint) { e.Validate = expects{body: "x"} }, pavise.Imagined{Body: []byte("y")}, "validate", shield.InvalidInput, "validate refused"},
@@ -133,7 +135,8 @@ func TestForeseeJudgesEveryLayerAndLeavesNothing(t *testing.T) {
 			func(e *pavise.Endpoint) {
 				e.Validate, e.Policy = expects{body: "x", reads: shield.ReadsBody}, expects{reads: shield.ReadsQuery}
 			},
-			pavise.Imagined{Unknown: shield.ReadsBody}, "", "", "validate not judged, policy passed",
+			pavise.Imagined{Unknown: shield.ReadsBody},
+			"", "", "validate not judged, policy passed",
 		},
 		"a layer that does not say what it reads": {
 			func(e *pavise.Endpoint) { e.Harm = refuses(shield.Injection) }, pavise.Imagined{Unknown: shield.ReadsHeader}, "", "", "harm not judged",

@@ -54,6 +54,8 @@ type Replay struct {
 	issued bool // issuers, or keys of ours, are set otherwise than in base
 	known  *Known
 	pairs  map[[2]*config.Resolved]*pair
+
+	connections map[string]*tls.ConnectionState // by the server's name; nobody changes them
 }
 
 // replayed is a configuration with its endpoints.
@@ -76,7 +78,7 @@ func endpointsIn(f *config.File) (*replayed, error) {
 
 // OpenReplay makes the judge of a configuration. base is the one that events were judged by.
 func OpenReplay(f, base *config.File, known *Known) (*Replay, error) {
-	r := &Replay{now: time.Now(), known: known, pairs: map[[2]*config.Resolved]*pair{}}
+	r := &Replay{now: time.Now(), known: known, pairs: map[[2]*config.Resolved]*pair{}, connections: map[string]*tls.ConnectionState{}}
 	var err error
 	if r.own, err = endpointsIn(f); err != nil {
 		return nil, err
@@ -110,7 +112,7 @@ func uncounted(p *pavise.Policy) {
 // Judge implements explained.Judge.
 func (r *Replay) Judge(e *audit.Event) explained.Judgement {
 	r.now = e.Time
-	request, why := recordedRequest(e)
+	request, why := r.recorded(e)
 	if why != "" {
 		return explained.Judgement{Open: why}
 	}
@@ -148,8 +150,8 @@ func (r *Replay) Judge(e *audit.Event) explained.Judgement {
 	return j
 }
 
-// recordedRequest is the request of an event, as far as it is recorded; why it cannot be one.
-func recordedRequest(e *audit.Event) (r *http.Request, why string) {
+// recorded is the request of an event, as far as it is recorded; why it cannot be one.
+func (r *Replay) recorded(e *audit.Event) (q *http.Request, why string) {
 	switch {
 	case strings.Contains(e.Path, "…") || strings.Contains(e.Host, "…"):
 		return nil, "its path or host was too long to be recorded whole"
@@ -160,11 +162,26 @@ func recordedRequest(e *audit.Event) (r *http.Request, why string) {
 	if err != nil || e.Method == "" {
 		return nil, "its path cannot be read"
 	}
-	r = &http.Request{Method: e.Method, URL: u, Host: e.Host, Header: http.Header{}, Proto: e.Proto, RequestURI: e.Path, RemoteAddr: netip.AddrPortFrom(e.Remote.Addr(), e.Remote.Port()).String()}
+	q = &http.Request{Method: e.Method, URL: u, Host: e.Host, Header: http.Header{}, Proto: e.Proto, RequestURI: e.Path, RemoteAddr: netip.AddrPortFrom(e.Remote.Addr(), e.Remote.Port()).String()}
 	if e.TLS != "" {
-		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: e.SNI}
+		q.TLS = r.connection(e.SNI)
 	}
-	return r, ""
+	return q, ""
+}
+
+// maxConnections bounds how many names of servers are kept.
+const maxConnections = 1024
+
+func (r *Replay) connection(name string) *tls.ConnectionState {
+	known := r.connections[name]
+	if known == nil {
+		if len(r.connections) >= maxConnections {
+			clear(r.connections)
+		}
+		known = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: name}
+		r.connections[name] = known
+	}
+	return known
 }
 
 // pair is an endpoint of a configuration beside the one that a request was judged by.

@@ -171,7 +171,8 @@ func TestAStoryOfAConnection(t *testing.T) {
 func TestChangesTellWhatMayHaveChangedTheJudgement(t *testing.T) {
 	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	since := []audit.Event{
-		{Class: audit.Admin, Action: "client.create", Time: at}, {Class: audit.Admin, Action: "reload", Change: "+ apis.orders.limit: 60/minute", Time: at.Add(time.Hour)},
+		{Class: audit.Admin, Action: "client.create", Time: at},
+		{Class: audit.Admin, Action: "reload", Change: "+ apis.orders.limit: 60/minute", Time: at.Add(time.Hour)},
 		{Class: audit.System, Code: "started", Time: at.Add(2 * time.Hour)},
 	}
 	all := explain.Changes(since, at.Add(time.Minute), at)
