@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -23,6 +24,7 @@ type Query struct {
 	User, Subject, Tenant                   string
 	Decision                                Decision
 	Class                                   Class
+	About                                   []string // one of these is named anywhere: as who asked, beside him, or as what an act was about
 	Address                                 netip.Prefix
 	Since, Until                            time.Time
 	Limit                                   int // the newest so many; 0: all
@@ -38,9 +40,27 @@ type Found struct {
 // Matches reports whether the query selects the event.
 func (q *Query) Matches(e *Event) bool {
 	return is(q.ID, e.ID) && is(q.Trace, e.Trace) && is(q.Client, e.Client) && is(q.User, e.User) && is(q.Subject, e.Subject) && is(q.Tenant, e.Tenant) && is(q.Credential, e.CredentialID) && is(q.Endpoint, e.Endpoint) &&
-		is(q.API, e.API) && is(q.Code, e.Code) && is(string(q.Decision), string(e.Decision)) && is(string(q.Class), string(e.Class)) &&
+		q.about(e) && is(q.API, e.API) && is(q.Code, e.Code) && is(string(q.Decision), string(e.Decision)) && is(string(q.Class), string(e.Class)) &&
 		(!q.Address.IsValid() || q.Address.Contains(e.Remote.Addr().Unmap())) &&
 		(q.Since.IsZero() || !e.Time.Before(q.Since)) && (q.Until.IsZero() || e.Time.Before(q.Until))
+}
+
+// about reports whether an event names one of those that are asked for.
+func (q *Query) about(e *Event) bool {
+	if len(q.About) == 0 {
+		return true
+	}
+	for _, named := range [...]string{e.CredentialID, e.Target, e.Client, e.User, e.Subject} {
+		if named != "" && slices.Contains(q.About, named) {
+			return true
+		}
+	}
+	for one := range strings.FieldsSeq(e.With) {
+		if _, id, _ := strings.Cut(one, ":"); slices.Contains(q.About, id) {
+			return true
+		}
+	}
+	return false
 }
 
 func is(want, got string) bool { return want == "" || want == got }
@@ -153,6 +173,9 @@ func searchIn(dir string, q Query) *search {
 	s := &search{dir: dir, query: q, needles: q.needles()}
 	for _, needle := range s.needles {
 		s.values = append(s.values, hashOf(needle))
+	}
+	if len(q.About) == 1 { // an index knows whole fields; this may stand within one, or be the target
+		s.needles = append(s.needles, appendEscaped(nil, q.About[0], maxName))
 	}
 	if q.Address.IsValid() {
 		for _, bits := range networkSizes(q.Address.Addr()) {

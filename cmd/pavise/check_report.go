@@ -25,33 +25,28 @@ type reportFlags struct {
 }
 
 func (f *reportFlags) register(command *cobra.Command) {
+	f.registerForms(command)
+	flags := command.Flags()
+	flags.StringVar(&f.waivers, "waivers", "", "a file of waivers, beside those of the configuration or the documents")
+	flags.BoolVar(&f.noStore, "no-store", false, "leave the store alone: look at files only")
+}
+
+// registerForms registers the flags that every report has.
+func (f *reportFlags) registerForms(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&f.failOn, "fail-on", "high", "end with 1 if something of this severity or above is found: critical, high, medium, low, info or none")
-	flags.StringVar(&f.waivers, "waivers", "", "a file of waivers, beside those of the configuration or the documents")
 	flags.BoolVar(&f.asSARIF, "sarif", false, "write SARIF 2.1.0, for code scanners")
 	flags.BoolVar(&f.asJUnit, "junit", false, "write JUnit XML, for CI")
 	flags.BoolVar(&f.asHTML, "html", false, "write one page, for people")
 	flags.BoolVar(&f.all, "all", false, "show every place, hints, and what is waived")
 	flags.BoolVar(&f.rules, "rules", false, "list the rules")
-	flags.BoolVar(&f.noStore, "no-store", false, "leave the store alone: look at files only")
 	jsonFlag(command, &f.asJSON)
 }
 
 // valid refuses flags that contradict each other.
-func (f *reportFlags) valid(command *cobra.Command, names []string, calls, against, leaking string) (err error) {
-	if f.fails = f.failOn != "none"; f.fails {
-		if f.least, err = finding.ParseSeverity(f.failOn); err != nil {
-			return &usageError{"--fail-on: " + err.Error(), "critical, high, medium, low, info or none"}
-		}
-	}
-	forms := 0
-	for _, is := range []bool{f.asJSON, f.asSARIF, f.asJUnit, f.asHTML} {
-		if is {
-			forms++
-		}
-	}
-	if forms > 1 {
-		return &usageError{"--json, --sarif, --junit and --html are forms of one report", "choose one"}
+func (f *reportFlags) valid(command *cobra.Command, names []string, calls, against, leaking string) error {
+	if err := f.forms(); err != nil {
+		return err
 	}
 	subjects := 0
 	for flag, is := range map[string]bool{"documents": len(names) > 0, "--outbound": calls != "", "--against": against != "", "--leaks": leaking != ""} {
@@ -65,6 +60,25 @@ func (f *reportFlags) valid(command *cobra.Command, names []string, calls, again
 	}
 	if command.Flags().Changed("waivers") && (calls != "" || against != "" || leaking != "") {
 		return &usageError{"--waivers is for findings of rules", "leave it out: what was opened or leaked is not waived"}
+	}
+	return nil
+}
+
+// forms refuses a severity that there is not, and two forms at once.
+func (f *reportFlags) forms() (err error) {
+	if f.fails = f.failOn != "none"; f.fails {
+		if f.least, err = finding.ParseSeverity(f.failOn); err != nil {
+			return &usageError{"--fail-on: " + err.Error(), "critical, high, medium, low, info or none"}
+		}
+	}
+	forms := 0
+	for _, is := range []bool{f.asJSON, f.asSARIF, f.asJUnit, f.asHTML} {
+		if is {
+			forms++
+		}
+	}
+	if forms > 1 {
+		return &usageError{"--json, --sarif, --junit and --html are forms of one report", "choose one"}
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ import (
 )
 
 func keyCommand() *cobra.Command {
-	command := &cobra.Command{Use: "key", Short: "Credentials: create, import, list, rotate, revoke"}
-	command.AddCommand(keyCreate(), keyImport(), keyList(), keyRotate(), keyRevoke())
+	command := &cobra.Command{Use: "key", Short: "Credentials: create, import, list, rotate, narrow, revoke"}
+	command.AddCommand(keyCreate(), keyImport(), keyList(), keyRotate(), keyNarrow(), keyRevoke())
 	return command
 }
 
@@ -239,6 +239,24 @@ func keyRotate() *cobra.Command {
 	command.Flags().StringVar(&n.Kind, "kind", "", "kind, where several have the id")
 	command.Flags().BoolVarP(&quiet, "quiet", "q", false, "write the secret alone")
 	jsonFlag(command, &asJSON)
+	return command
+}
+
+func keyNarrow() *cobra.Command {
+	var n admin.Narrow
+	command := &cobra.Command{
+		Use: "narrow ID", Short: "Take scopes away from a credential: it keeps those that are named", Args: cobra.ExactArgs(1),
+		Example: "  pavise key narrow 7K2Q9M4XWT --scope orders:read",
+		RunE: func(command *cobra.Command, args []string) error {
+			n.ID = args[0]
+			return administer(command, func(ctx context.Context, a *admin.Client) error {
+				done, err := a.Narrow(ctx, n)
+				return showDone(command, done, err)
+			})
+		},
+	}
+	command.Flags().StringSliceVar(&n.Scopes, "scope", nil, "what it keeps; may be repeated")
+	command.Flags().StringVar(&n.Kind, "kind", "", "kind, where several have the id")
 	return command
 }
 

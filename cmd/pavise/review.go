@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,50 +17,132 @@ import (
 	"pavise.dev/pavise/internal/review"
 )
 
-func reviewCommand() *cobra.Command {
-	var would, asJSON bool
-	var since, api string
-	var enough int
-	command := &cobra.Command{
-		Use: "review --would-block", Short: "What would trials and candidates have refused, and is it safe to enforce them?", Args: cobra.NoArgs,
-		Long: `What would trials and candidates have refused, and is it safe to enforce them?
+// reviewFlags say what `pavise review` is asked for: one thing at a time.
+type reviewFlags struct {
+	would, yes            bool
+	since, api            string
+	enough                int
+	propose, trial, apply string
 
-Read from the event log: for each endpoint and layer whom it would have refused, for what, and a verdict. Counted are requests
+	use   useFlags
+	lost  lostFlags
+	shown reportFlags
+}
+
+func reviewCommand() *cobra.Command {
+	f := &reviewFlags{}
+	command := &cobra.Command{
+		Use: "review", Short: "Who uses what he was granted, and who does not? A smaller policy; a lost credential; whether a trial is safe to enforce", Args: cobra.NoArgs,
+		Long: `Which scopes, endpoints, credentials and policies were used, by whom and when; what was granted and not used; credentials that
+are old, shared, about to end, or never rotated. Read from the event log; what the log does not cover is said.
+
+--propose FOLDER writes a smaller policy: scopes to take away, credentials to revoke, clients to disable, and a patch for endpoints
+without a caller. --trial FOLDER says who would have been refused since then, and --apply FOLDER makes the changes.
+
+--lost CREDENTIAL says what whoever has it reaches, and what was done with it; --end ends it and all that came of it.
+
+--would-block sums up what trials and candidates would have refused, and whether they are safe to enforce: counted are requests
 since the gateway last read what is tried; without a refusal among n of them, the share is below 3/n at 95 % confidence.`,
-		Example: "  pavise review --would-block --since 14d",
-		RunE: func(command *cobra.Command, _ []string) error {
-			now := time.Now()
-			begin, err := parseMoment(since, now)
-			switch {
-			case !would:
-				return &usageError{"say what to review", "pavise review --would-block"}
-			case err != nil:
-				return err
-			case enough < 1:
-				return &usageError{fmt.Sprintf("--enough %d is no number of requests", enough), "300 say that fewer than 1 in 100 would be refused"}
-			}
-			found, err := reviewed(command, review.Options{Since: begin, Until: now, API: api, Enough: enough})
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				err = writeJSON(command.OutOrStdout(), found)
-			} else {
-				err = showReview(command.OutOrStdout(), &found)
-			}
-			if err == nil && found.Damage != "" {
-				return &hinted{errors.New("what could be read is counted, but not all could: " + found.Damage), "`pavise log verify` names the first bad record"}
-			}
-			return err
-		},
+		Example: `  pavise review --since 90d
+  pavise review --propose smaller
+  pavise review --trial smaller
+  pavise review --apply smaller
+  pavise review --lost 7K2Q9M4XWT --end --reason "laptop stolen"
+  pavise review --would-block --since 14d`,
+		RunE: func(command *cobra.Command, _ []string) error { return f.run(command) },
 	}
 	flags := command.Flags()
-	flags.BoolVar(&would, "would-block", false, "sum up what is only recorded")
-	flags.StringVar(&since, "since", "7d", "not before: a time, or how long ago, like 2h")
-	flags.StringVar(&api, "api", "", "of this API alone")
-	flags.IntVar(&enough, "enough", review.DefaultEnough, "how many requests make a verdict")
-	jsonFlag(command, &asJSON)
+	flags.BoolVar(&f.would, "would-block", false, "sum up what is only recorded")
+	flags.StringVar(&f.since, "since", "", "not before: a time, or how long ago; 90d, with --would-block 7d, with --trial since it was made")
+	flags.StringVar(&f.api, "api", "", "with --would-block: of this API alone")
+	flags.IntVar(&f.enough, "enough", review.DefaultEnough, "with --would-block: how many requests make a verdict")
+	flags.StringVar(&f.propose, "propose", "", "write a smaller policy into a new `FOLDER`")
+	flags.StringVar(&f.trial, "trial", "", "who would have been refused by the proposal in this `FOLDER`?")
+	flags.StringVar(&f.apply, "apply", "", "make the changes of the proposal in this `FOLDER`")
+	flags.BoolVar(&f.yes, "yes", false, "with --apply and --end: do not ask")
+	f.use.register(command)
+	f.lost.register(command)
+	f.shown.registerForms(command)
 	return command
+}
+
+func (f *reviewFlags) run(command *cobra.Command) error {
+	if err := f.valid(command); err != nil {
+		return err
+	}
+	now := time.Now()
+	switch {
+	case f.shown.rules:
+		return listReviewRules(command, f.shown.asJSON)
+	case f.would:
+		return reviewWould(command, cmp.Or(f.since, "7d"), f.api, f.enough, f.shown.asJSON)
+	case f.trial != "":
+		return tryProposal(command, &f.use, f.trial, f.since, f.shown.asJSON)
+	case f.apply != "":
+		return applyProposal(command, &f.use, f.apply, f.yes)
+	case f.lost.id != "":
+		return reviewLost(command, &f.lost, f.use.logs, cmp.Or(f.since, "90d"), f.shown.asJSON, f.yes)
+	}
+	if err := f.use.read(cmp.Or(f.since, "90d"), now); err != nil {
+		return err
+	}
+	return reviewUse(command, &f.use, &f.shown, f.propose)
+}
+
+// valid refuses flags that contradict each other.
+func (f *reviewFlags) valid(command *cobra.Command) error {
+	asked := 0
+	for _, is := range []bool{f.would, f.propose != "", f.trial != "", f.apply != "", f.lost.id != ""} {
+		if is {
+			asked++
+		}
+	}
+	changed := command.Flags().Changed
+	switch {
+	case asked > 1:
+		return &usageError{"--would-block, --propose, --trial, --apply and --lost are things of their own", "run one command for each"}
+	case f.enough < 1:
+		return &usageError{fmt.Sprintf("--enough %d is no number of requests", f.enough), "300 say that fewer than 1 in 100 would be refused"}
+	case !f.would && (changed("api") || changed("enough")):
+		return &usageError{"--api and --enough are for --would-block", "pavise review --would-block"}
+	case f.lost.id == "" && (f.lost.end || f.lost.kind != "" || f.lost.reason != "" || f.lost.evidence != ""):
+		return &usageError{"--end, --kind, --reason and --evidence are for --lost", "pavise review --lost CREDENTIAL --end --reason WHY"}
+	}
+	return f.shown.forms()
+}
+
+// reviewWould says what would have been refused.
+func reviewWould(command *cobra.Command, since, api string, enough int, asJSON bool) error {
+	now := time.Now()
+	begin, err := parseMoment(since, now)
+	if err != nil {
+		return err
+	}
+	found, err := reviewed(command, review.Options{Since: begin, Until: now, API: api, Enough: enough})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = writeJSON(command.OutOrStdout(), found)
+	} else {
+		err = showReview(command.OutOrStdout(), &found)
+	}
+	if err == nil && found.Damage != "" {
+		return &hinted{errors.New("what could be read is counted, but not all could: " + found.Damage), "`pavise log verify` names the first bad record"}
+	}
+	return err
+}
+
+// listReviewRules lists what is looked for.
+func listReviewRules(command *cobra.Command, asJSON bool) error {
+	if asJSON {
+		return writeJSON(command.OutOrStdout(), review.Rules())
+	}
+	rows := [][]string{}
+	for _, r := range review.Rules() {
+		rows = append(rows, []string{r.ID, r.Severity.String(), r.Risk(), strings.Join(r.ASVS, " "), strings.Join(r.NIST, " "), r.Title})
+	}
+	return table(command.OutOrStdout(), []string{"RULE", "SEVERITY", "OWASP", "ASVS", "NIST", "WHAT"}, rows)
 }
 
 // reviewed reads the log. The administration is asked first, so that what has happened is in

@@ -183,6 +183,9 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/quotas/reset", act(s, "quota.reset", s.resetQuotas))
 	mux.HandleFunc("GET /v1/credentials", serve(s.credentials))
 	mux.HandleFunc("POST /v1/credentials", act(s, "credential.create", s.createCredential))
+	mux.HandleFunc("POST /v1/credentials/narrow", act(s, "credential.narrow", s.narrow))
+	mux.HandleFunc("POST /v1/credentials/end", s.end)
+	mux.HandleFunc("POST /v1/reports", serve(s.sealReport))
 	mux.HandleFunc("POST /v1/rotate", act(s, "credential.rotate", s.rotate))
 	mux.HandleFunc("POST /v1/revoke", act(s, "revoke", s.revoke))
 	mux.HandleFunc("GET /v1/events", serve(s.events))
@@ -261,6 +264,16 @@ func (s *Service) ready() error {
 
 // note records an act.
 func (s *Service) note(r *http.Request, action, target, change string, err error) error {
+	return s.Record(s.event(r, action, target, change, err))
+}
+
+// noteAs records an act that was done, and returns the id of its event.
+func (s *Service) noteAs(r *http.Request, action, target, change string) (id string, err error) {
+	e := s.event(r, action, target, change, nil)
+	return e.ID, s.Record(e)
+}
+
+func (s *Service) event(r *http.Request, action, target, change string, err error) audit.Event {
 	e := audit.Event{
 		Class: audit.Admin, Decision: audit.Accepted, Time: s.Env.Now(), ID: s.newID(),
 		Actor: named(actorOf(r.Context())), Action: action, Target: target, Change: change,
@@ -269,7 +282,7 @@ func (s *Service) note(r *http.Request, action, target, change string, err error
 		p := problemOf(err)
 		e.Decision, e.Code, e.Detail, e.Status = audit.Refused, p.Code, p.Detail, p.Status
 	}
-	return s.Record(e)
+	return e
 }
 
 // newID names an event; without randomness it stays without a name.

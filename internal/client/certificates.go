@@ -195,6 +195,22 @@ func (r *Registry) RevokeWithRenewals(ctx context.Context, id, reason string) (C
 	return change, err
 }
 
+// Renewals are the ids of the certificates in force that came of one by renewal.
+func Renewals(known []Credential, id string) (names []string) {
+	rows := make([]stored, 0, len(known))
+	for _, c := range known {
+		if isRemovable(tableCredential, credentialRow(c.Kind, c.ID)) {
+			rows = append(rows, stored{Credential: c})
+		}
+	}
+	for _, s := range descendants(rows, id) {
+		if s.ID != id && s.Revoked.IsZero() {
+			names = append(names, s.ID)
+		}
+	}
+	return names
+}
+
 // descendants are a credential and all that came of it by renewal: those that replaced it,
 // and those that replaced them. What stands between may be forgotten: of what came of the
 // same first certificate, later, by a way that is not known any more, it is assumed that it

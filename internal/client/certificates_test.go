@@ -92,3 +92,19 @@ func TestManyCertificatesAreForgottenInBatches(t *testing.T) {
 		t.Errorf("%d forgotten in %d commits, %v", got, s.removals, err)
 	}
 }
+
+func TestRenewalsAreWhatCameOfACertificate(t *testing.T) {
+	cert := func(id, replaces, line string) client.Credential {
+		return client.Credential{Kind: client.CertificateKind, ID: client.CertificatePrefix + id, Replaces: replaces, Settings: map[string]string{client.SettingCA: "pin", client.SettingLine: line}}
+	}
+	first := cert("01", "", "")
+	second, third := cert("02", first.ID, first.ID), cert("03", client.CertificatePrefix+"02", first.ID)
+	third.Revoked = time.Unix(1, 0)
+	known := []client.Credential{first, second, third, cert("04", "", ""), {Kind: "api_key", ID: "k1", Replaces: first.ID}}
+	if got := client.Renewals(known, first.ID); !slices.Equal(got, []string{second.ID}) {
+		t.Errorf("%v", got)
+	}
+	if got := client.Renewals(known, second.ID); len(got) != 0 {
+		t.Errorf("of the second, whose successor is revoked: %v", got)
+	}
+}

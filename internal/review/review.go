@@ -1,11 +1,24 @@
-// Package review says what the event log tells of a configuration. [Block] sums up what
-// layers on trial, and candidates, would have refused, and says of each whether it is safe
-// to enforce.
+// Package review says what the event log tells of a configuration, and of what was granted.
 //
-//	review.go   what is counted
+// [Block] sums up what layers on trial, and candidates, would have refused, and says of each
+// whether it is safe to enforce. [Look] says which of what is [Granted] was used; [Used.Propose] makes
+// a smaller policy of it, and [Proposal.Judge] says whom that would have hit. [Lost] is what a
+// credential opens, and what was done with it.
+//
+//	review.go   trials: what is counted
 //	would.go    the event's field would, read
 //	verdict.go  is it safe to enforce, and how sure is that?
 //	sketch.go   how many different ones, in bounded memory
+//
+//	granted.go  what configuration and store allow
+//	quick.go    the few fields of an event that matter, read out of its bytes
+//	use.go      one pass over the log, by all cores
+//	used.go     what was used of it, and what was not
+//	policy.go   Cedar policies: what they can have decided
+//	rules.go    findings
+//	proposal.go a smaller policy, and its trial
+//	patch.go    endpoints, taken out of the configuration's files
+//	lost.go     a credential that was lost
 //
 // A log may be long: a [Block] is told one event after the other, and keeps counts alone. What
 // callers can name (a parameter that nobody declared) makes at most [MaxGroups] rows of one

@@ -16,8 +16,18 @@ type sketch struct {
 	least []uint64 // sorted
 }
 
-func (s *sketch) add(name string) {
-	d := digest(name)
+func (s *sketch) add(name string) { s.take(digest(name)) }
+
+func (s *sketch) addBytes(name []byte) { s.take(digest(name)) }
+
+// merge adds what another one has seen.
+func (s *sketch) merge(o *sketch) {
+	for _, d := range o.least {
+		s.take(d)
+	}
+}
+
+func (s *sketch) take(d uint64) {
 	i, known := slices.BinarySearch(s.least, d)
 	if known || i == sketchSize {
 		return
@@ -37,7 +47,7 @@ func (s *sketch) count() (n int, exact bool) {
 }
 
 // digest spreads names evenly: FNV-1a, and the last step of SplitMix64.
-func digest(name string) uint64 {
+func digest[T string | []byte](name T) uint64 {
 	d := uint64(14695981039346656037)
 	for i := range len(name) {
 		d = (d ^ uint64(name[i])) * 1099511628211

@@ -32,7 +32,7 @@ var notDue = []struct {
 	{116, 116, "shown where Go's HTTP/2 allows"},
 	{124, 124, "shown with responses"},
 	{135, 137, "administrators' roles"},
-	{141, 142, "administrators' roles and review"},
+	{141, 141, "administrators' roles"},
 	{146, 148, "sinks (watching)"},
 	{167, 167, "backups of many nodes"},
 }

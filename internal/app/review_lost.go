@@ -1,0 +1,174 @@
+package app
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"pavise.dev/pavise/internal/authserver/registration"
+	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/review"
+	"pavise.dev/pavise/shield/apikey"
+	"pavise.dev/pavise/shield/jwt"
+)
+
+// Lost says what whoever has a credential reaches with it, through every combination of shields.
+func Lost(f *config.File, c *client.Credential, owner *client.Client, known []client.Credential, now time.Time) (*review.Lost, error) {
+	resolved, err := f.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	l := review.Describe(c, owner, now)
+	l.Derived = derived(c, known)
+	if !l.InForce {
+		return l, nil
+	}
+	for i := range resolved {
+		if r, ok := reach(f, &resolved[i], c, l.Scopes); ok {
+			l.Reach = append(l.Reach, r)
+		}
+	}
+	return l, nil
+}
+
+// reach is whether, and with what beside it, a credential opens an endpoint. Of several ways the one
+// that needs least.
+func reach(f *config.File, e *config.Resolved, c *client.Credential, scopes []string) (r review.Reach, ok bool) {
+	best := -1
+	for _, way := range waysOf(*e.Shield) {
+		at := slices.IndexFunc(way, func(p config.Part) bool { return takes(p.Shield, c) })
+		if at < 0 {
+			continue
+		}
+		var with []string
+		for i, p := range way {
+			if i == at {
+				continue
+			}
+			name := p.Shield.Kind
+			if p.Actor {
+				name += " of an actor"
+			}
+			with = append(with, name)
+		}
+		if best >= 0 && len(with) >= best {
+			continue
+		}
+		best = len(with)
+		r = review.Reach{API: e.API, Endpoint: e.Pattern, Hosts: e.Hosts, With: with, Asks: asks(f, e, way[at].Shield)}
+	}
+	if best < 0 {
+		return r, false
+	}
+	if !e.Any {
+		for _, scope := range e.Scopes {
+			if !slices.Contains(scopes, scope) && !(c.Kind == registration.KindName && covered(scopes, scope)) {
+				r.Lacks = append(r.Lacks, scope)
+			}
+		}
+	}
+	return r, true
+}
+
+// covered reports whether an entry that ends in a star stands for a scope.
+func covered(scopes []string, scope string) bool {
+	return slices.ContainsFunc(scopes, func(entry string) bool {
+		prefix, star := strings.CutSuffix(entry, "*")
+		return star && strings.HasPrefix(scope, prefix)
+	})
+}
+
+// maxReachWays bounds the combinations that are looked at.
+const maxReachWays = 256
+
+// waysOf are the sets of shields each of which is enough.
+func waysOf(s config.Shield) (ways [][]config.Part) {
+	for _, part := range s.Any {
+		ways = append(ways, waysOf(part)...)
+	}
+	if len(s.Any) > 0 {
+		return ways[:min(len(ways), maxReachWays)]
+	}
+	if len(s.All) == 0 {
+		return [][]config.Part{{{Shield: s}}}
+	}
+	ways = [][]config.Part{nil}
+	for _, part := range s.All {
+		var longer [][]config.Part
+		for _, way := range ways {
+			for _, more := range waysOf(part.Shield) {
+				if len(longer) == maxReachWays {
+					break
+				}
+				for i := range more {
+					more[i].Actor = more[i].Actor || part.Actor
+				}
+				longer = append(longer, slices.Concat(way, more))
+			}
+		}
+		ways = longer
+	}
+	return ways
+}
+
+// takes reports whether a shield takes a credential, or the tokens that are got by it.
+func takes(s config.Shield, c *client.Credential) bool {
+	switch c.Kind {
+	case registration.KindName:
+		return takesOwn(s)
+	case "jwt":
+		return takesFrom(s, c.Settings["issuer"])
+	}
+	if s.Kind != c.Kind {
+		return false
+	}
+	if settings, ok := s.Config.(*apikey.Config); ok && settings.Environment != "" {
+		return settings.Environment == c.Environment
+	}
+	return true
+}
+
+func takesOwn(s config.Shield) bool {
+	if settings, ok := s.Config.(*jwt.Config); ok {
+		return len(settings.Issuer) == 0 || slices.Contains(settings.Issuer, config.OwnIssuer)
+	}
+	return s.Kind == "introspect"
+}
+
+func takesFrom(s config.Shield, issuer string) bool {
+	if settings, ok := s.Config.(*jwt.Config); ok {
+		return slices.Contains(settings.Issuer, issuer)
+	}
+	return s.Kind == "introspect"
+}
+
+// asks is what only a request shows.
+func asks(f *config.File, e *config.Resolved, s config.Shield) (all []string) {
+	if e.When != "" {
+		all = append(all, "its condition")
+	}
+	if len(f.Policies) > 0 {
+		all = append(all, "policies")
+	}
+	switch s.Kind {
+	case "mtls":
+		all = append(all, "that the certificate chains to the endpoint's authorities and meets its rules")
+	case "jwt", "introspect":
+		all = append(all, "what the token says")
+	}
+	return all
+}
+
+// derived is what came of a credential, as far as the store tells: certificates by renewal. What the
+// authorization server gave out it tells itself.
+func derived(c *client.Credential, known []client.Credential) []review.Derived {
+	all := []review.Derived{}
+	if c.Kind != client.CertificateKind || c.Settings[client.SettingCA] == "" {
+		return all
+	}
+	for _, name := range client.Renewals(known, c.ID) {
+		all = append(all, review.Derived{What: "certificate", ID: name, About: "by renewal"})
+	}
+	return all
+}
