@@ -73,7 +73,7 @@ func propose(command *cobra.Command, f *useFlags, h *holding, used *review.Used,
 func showProposal(w io.Writer, p *review.Proposal) error {
 	if len(p.Changes)+len(p.Endpoints) == 0 {
 		_, err := fmt.Fprintln(w, "there is nothing to take away")
-		return errors.Join(err, showAdvice(w, p))
+		return errors.Join(err, showRest(w, p))
 	}
 	for i := range p.Changes {
 		if _, err := fmt.Fprintf(w, "%s  (%s)\n", printable(p.Changes[i].Words()), printable(p.Changes[i].Why)); err != nil {
@@ -85,10 +85,10 @@ func showProposal(w io.Writer, p *review.Proposal) error {
 			return err
 		}
 	}
-	return showAdvice(w, p)
+	return showRest(w, p)
 }
 
-func showAdvice(w io.Writer, p *review.Proposal) error {
+func showRest(w io.Writer, p *review.Proposal) error {
 	for _, one := range p.Advice {
 		if _, err := fmt.Fprintf(w, "advice: %s\n", printable(one)); err != nil {
 			return err

@@ -115,7 +115,7 @@ func (f *useFlags) used(command *cobra.Command) (*holding, *review.Used, error) 
 }
 
 func (f *useFlags) look(ctx context.Context, h *holding, w review.Window) (*review.Used, error) {
-	return review.Look(ctx, append([]string{h.file.Log.Folder}, f.logs...), h.granted, w)
+	return review.Read(ctx, append([]string{h.file.Log.Folder}, f.logs...), h.granted, w)
 }
 
 // reviewedUse is the form for programs.

@@ -37,7 +37,7 @@ func Lost(f *config.File, c *client.Credential, owner *client.Client, known []cl
 func reach(f *config.File, e *config.Resolved, c *client.Credential, scopes []string) (r review.Reach, ok bool) {
 	best := -1
 	for _, way := range waysOf(*e.Shield) {
-		at := slices.IndexFunc(way, func(p config.Part) bool { return takes(p.Shield, c) })
+		at := slices.IndexFunc(way, func(p config.Part) bool { return takesCredential(p.Shield, c) })
 		if at < 0 {
 			continue
 		}
@@ -112,8 +112,8 @@ func waysOf(s config.Shield) (ways [][]config.Part) {
 	return ways
 }
 
-// takes reports whether a shield takes a credential, or the tokens that are got by it.
-func takes(s config.Shield, c *client.Credential) bool {
+// takesCredential reports whether a shield takes a credential, or the tokens that are got by it.
+func takesCredential(s config.Shield, c *client.Credential) bool {
 	switch c.Kind {
 	case registration.KindName:
 		return takesOwn(s)

@@ -42,7 +42,7 @@ func (w *tokens) reached(t *testing.T, kind, id string) map[string]string {
 
 func TestALostCredentialReachesWhatItsShieldsSay(t *testing.T) {
 	w := withServer(t)
-	made, err := w.administered().CreateCredential(t.Context(), admin.NewCredential{Kind: "api_key", Client: "shop"})
+	made, err := w.administered().CreateCredential(t.Context(), admin.NewCredential{Kind: "api_key", Client: "shop", Environment: "live"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func (m *month) addCaller(i int) {
 		m.t.Fatal(err)
 	}
 	for k := range 1 + m.chance.IntN(3) {
-		made, err := m.admin.CreateCredential(m.t.Context(), admin.NewCredential{Kind: "api_key", Client: c.id})
+		made, err := m.admin.CreateCredential(m.t.Context(), admin.NewCredential{Kind: "api_key", Client: c.id, Environment: "live"})
 		if err != nil {
 			m.t.Fatal(err)
 		}
@@ -237,14 +237,14 @@ func (m *month) look() (*review.Granted, *review.Used) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	used, err := review.Look(ctx, []string{f.Log.Folder}, g, review.Window{Since: m.now.AddDate(0, 0, -30), Until: m.now.Add(time.Second)})
+	used, err := review.Read(ctx, []string{f.Log.Folder}, g, review.Window{Since: m.now.AddDate(0, 0, -30), Until: m.now.Add(time.Second)})
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	return g, used
 }
 
-func sorted(set map[string]bool) []string {
+func membersOf(set map[string]bool) []string {
 	all := []string{}
 	for s := range set {
 		all = append(all, s)
@@ -306,10 +306,10 @@ func (m *month) compare(p *review.Proposal) {
 		if c.dead {
 			continue
 		}
-		kept := sorted(c.used)
+		kept := membersOf(c.used)
 		expect(review.NarrowClient+" "+c.id+" ", len(kept) < len(c.scopes), kept)
 		for k, id := range c.ids {
-			own := sorted(c.byKey[k])
+			own := membersOf(c.byKey[k])
 			expect(review.RevokeCredential+" "+c.id+" "+id, c.idle[k], nil)
 			expect(review.NarrowCredential+" "+c.id+" "+id, !c.idle[k] && len(own) > 0 && len(own) < len(c.scopes), own)
 		}
@@ -374,13 +374,13 @@ func (m *month) refuses() {
 			if !m.called[pattern] || scopes == nil {
 				continue
 			}
-			may := !c.dead && len(shield.Scopes(sorted(c.byKey[0])).Missing(scopes)) == 0
+			may := !c.dead && len(shield.Scopes(membersOf(c.byKey[0])).Missing(scopes)) == 0
 			if len(c.byKey[0]) == 0 && !c.dead {
 				continue // a key that is used where no scope is demanded keeps those of its client
 			}
 			code := m.send(call{method, fmt.Sprintf(path, 1), c.keys[0], c.addresses[0]})
 			if got := code == http.StatusOK || code == http.StatusInternalServerError; got != may {
-				m.t.Errorf("%s at %s is answered %d, after it was left %v", c.id, pattern, code, sorted(c.byKey[0]))
+				m.t.Errorf("%s at %s is answered %d, after it was left %v", c.id, pattern, code, membersOf(c.byKey[0]))
 			}
 			if !may {
 				refused++

@@ -103,7 +103,7 @@ func BenchmarkLook(b *testing.B) {
 	g := big()
 	b.ReportAllocs()
 	for b.Loop() {
-		used, err := review.Look(b.Context(), []string{dir}, g, review.Window{Since: ago(90), Until: now()})
+		used, err := review.Read(b.Context(), []string{dir}, g, review.Window{Since: ago(90), Until: now()})
 		if err != nil || used.Records != n || used.Accepted == 0 {
 			b.Fatalf("%d of %d records: %v", used.Records, n, err)
 		}

@@ -1,7 +1,7 @@
 // Package review says what the event log tells of a configuration, and of what was granted.
 //
 // [Block] sums up what layers on trial, and candidates, would have refused, and says of each
-// whether it is safe to enforce. [Look] says which of what is [Granted] was used; [Used.Propose] makes
+// whether it is safe to enforce. [Read] says which of what is [Granted] was used; [Used.Propose] makes
 // a smaller policy of it, and [Proposal.Judge] says whom that would have hit. [Lost] is what a
 // credential opens, and what was done with it.
 //

@@ -124,8 +124,8 @@ type GrantUse struct {
 	Activity
 }
 
-// Look reads logs, and says what of what is granted was used within a time.
-func Look(ctx context.Context, folders []string, g *Granted, w Window) (*Used, error) {
+// Read reads logs, and says what of what is granted was used within a time.
+func Read(ctx context.Context, folders []string, g *Granted, w Window) (*Used, error) {
 	x := newIndex(g)
 	u, damage, err := look(ctx, folders, x, w)
 	if err != nil {
