@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,7 +162,8 @@ func reviewUse(command *cobra.Command, f *useFlags, shown *reportFlags, folder s
 
 // showUse writes for people who used what.
 func showUse(w io.Writer, u *review.Used, only, partial string) error {
-	head := fmt.Sprintf("%d requests were accepted from %s to %s.", u.Accepted, shortTime(u.Since), shortTime(u.Until))
+	were := map[bool]string{true: "was"}[u.Accepted == 1]
+	head := fmt.Sprintf("%s %s accepted from %s to %s.", counted(u.Accepted, "request"), cmp.Or(were, "were"), shortTime(u.Since), shortTime(u.Until))
 	if _, err := fmt.Fprintln(w, strings.TrimSpace(head+" "+printable(partial))); err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func (f *finder) proposeClient(p *Proposal, c *ClientUse) {
 	default:
 		p.Changes = append(p.Changes, Change{
 			What: NarrowClient, Client: c.Client, From: scopesOf(c.Scopes), To: kept,
-			Why: fmt.Sprintf("%d accepted requests %s needed no other", c.Requests, f.since(c.Created)),
+			Why: needed(c.Requests, f.since(c.Created)),
 		})
 	}
 	for i := range f.used.Grants {
@@ -101,6 +101,13 @@ func (f *finder) proposeClient(p *Proposal, c *ClientUse) {
 			p.Changes = append(p.Changes, Change{What: RevokeGrant, Client: c.Client, ID: g.ID, Why: "not used " + f.since(g.Created)})
 		}
 	}
+}
+
+func needed(requests int, since string) string {
+	if requests == 1 {
+		return "1 accepted request " + since + " needed no other"
+	}
+	return fmt.Sprintf("%d accepted requests %s needed no other", requests, since)
 }
 
 // proposeCredentials goes first: no credential may name scopes that its client has not.
@@ -132,7 +139,7 @@ func (f *finder) proposeCredentials(p *Proposal, owner *ClientUse, kept *[]strin
 		default:
 			p.Changes = append(p.Changes, Change{
 				What: NarrowCredential, Client: c.Client, Kind: c.Kind, ID: c.ID, From: has, To: to,
-				Why: fmt.Sprintf("%d accepted requests %s needed no other", c.Requests, f.since(c.born)),
+				Why: needed(c.Requests, f.since(c.born)),
 			})
 		}
 	}
