@@ -259,8 +259,13 @@ func showLost(w io.Writer, l *review.Lost) error {
 		from = "from " + strings.Join(l.Networks, ", ")
 	}
 	rows := [][]string{
-		{"client", l.Client}, {"contact", l.Contact}, {"state", l.State}, {"made", shortTime(l.Created)}, {"good", until + ", " + from},
-		{"scopes", strings.Join(l.Scopes, " ")}, {"last used", shortTime(l.LastUsed)},
+		{"client", l.Client},
+		{"contact", l.Contact},
+		{"state", l.State},
+		{"made", shortTime(l.Created)},
+		{"good", until + ", " + from},
+		{"scopes", strings.Join(l.Scopes, " ")},
+		{"last used", shortTime(l.LastUsed)},
 	}
 	if err := table(w, []string{l.Kind, l.ID}, rows); err != nil {
 		return err

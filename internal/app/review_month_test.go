@@ -311,7 +311,7 @@ func (m *month) compare(p *review.Proposal) {
 		for k, id := range c.ids {
 			own := membersOf(c.byKey[k])
 			expect(review.RevokeCredential+" "+c.id+" "+id, c.idle[k], nil)
-			expect(review.NarrowCredential+" "+c.id+" "+id, !c.idle[k] && len(own) > 0 && len(own) < len(c.scopes), own)
+			expect(review.NarrowCredential+" "+c.id+" "+id, !c.idle[k] && len(own) > 0 && len(own) < len(kept), own)
 		}
 	}
 	if want != len(p.Changes) {

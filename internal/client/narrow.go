@@ -29,9 +29,9 @@ func (r *Registry) NarrowCredential(ctx context.Context, kind, id string, scopes
 		if _, err := r.must(ctx, s.Client, &owner); err != nil {
 			return err
 		}
-		has := s.Scopes
-		if len(has) == 0 {
-			has = owner.Scopes
+		has := owner.Scopes
+		if len(s.Scopes) > 0 {
+			has = owner.Scopes.Within(s.Scopes)
 		}
 		if more := has.Missing(scopes); len(more) > 0 {
 			return fmt.Errorf("%s credential %s does not have %v; it has %v", kind, id, more, has)

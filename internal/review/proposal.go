@@ -112,16 +112,20 @@ func needed(requests int, since string) string {
 
 // proposeCredentials goes first: no credential may name scopes that its client has not.
 func (f *finder) proposeCredentials(p *Proposal, owner *ClientUse, kept *[]string) {
+	var judged []*CredentialUse
 	for i := range f.used.Credentials {
 		c := &f.used.Credentials[i]
 		if c.Client != owner.Client || !shownBy(c.Kind) || c.short || !c.Ends.IsZero() && !f.Now.Before(c.Ends) {
 			continue
 		}
-		has := scopesOf(c.Scopes)
 		if f.young(c.born) { // what it will be used for is not known: what it has stays
-			*kept = append(*kept, without(has, *kept)...)
+			*kept = append(*kept, without(scopesOf(c.Scopes), *kept)...)
 			continue
 		}
+		judged = append(judged, c)
+	}
+	for _, c := range judged {
+		has := scopesOf(c.Scopes)
 		if c.Requests == 0 {
 			if !f.young(c.Created) && !f.familyAtWork(c) {
 				p.Changes = append(p.Changes, Change{What: RevokeCredential, Client: c.Client, Kind: c.Kind, ID: c.ID, Why: "no request was accepted with it " + f.since(c.Created)})
@@ -132,6 +136,7 @@ func (f *finder) proposeCredentials(p *Proposal, owner *ClientUse, kept *[]strin
 		to := without(has, c.Unused)
 		switch {
 		case len(to) == len(has):
+		case !owner.Registered && !f.namesScopes(c) && len(without(*kept, to)) == 0: // it has those of its client, who is left no other
 		case len(to) == 0:
 			if f.namesScopes(c) {
 				p.Advice = append(p.Advice, fmt.Sprintf("%s %s of %s is used only where no scope is demanded; a credential without scopes has those of its client, so that it keeps its own", c.Kind, c.ID, c.Client))
@@ -294,6 +299,11 @@ func (p *Proposal) Judge(u *Used) []Struck {
 				if g := &at.x.granted.Grants[n]; g.ID == c.ID && at.grants[n].accepted > 0 {
 					struck = append(struck, Struck{c, "of the authorization server's tokens", at.grants[n].activity()})
 				}
+			}
+		}
+		if c.What == DisableClient {
+			if n, known := at.x.clients[c.Client]; known && at.tokens[n] != nil {
+				struck = append(struck, Struck{c, "at the authorization server", at.tokens[n].activity()})
 			}
 		}
 		for n, one := range hit {

@@ -133,6 +133,50 @@ func TestAGrantIsUsedByARequestThatNeededItAndWasAccepted(t *testing.T) {
 	}
 }
 
+func TestWhatSomebodyOnlyNamedIsNotHis(t *testing.T) {
+	used := looked(t, granted(), old(), asked(ago(1), read, func(e *audit.Event) { e.Decision, e.Step, e.Proved = audit.Refused, "shield", false }),
+		asked(ago(1), write, func(e *audit.Event) { e.Decision, e.Step = audit.Refused, "access" }))
+	if c := shop(t, used); c.Refused != 1 || c.Requests != 0 {
+		t.Errorf("%+v", c.Activity)
+	}
+	for _, c := range used.Credentials {
+		if want := map[string]int{"K1": 1}[c.ID]; c.Refused != want {
+			t.Errorf("%s: %d refused, want %d", c.ID, c.Refused, want)
+		}
+	}
+}
+
+// What the old one of a rotation was used for the new one will be.
+func TestCredentialsThatCameOfOneAnotherCountTogether(t *testing.T) {
+	g := granted()
+	g.Credentials[1].Replaces, g.Credentials[0].ReplacedBy = "K1", "K2"
+	used := looked(t, g, old(), asked(ago(30), write, nil), asked(ago(1), read, func(e *audit.Event) { e.CredentialID = "K2" }))
+	for _, c := range used.Credentials {
+		if c.Client == "shop" && !slices.Equal(c.Unused, []string{"orders:all"}) {
+			t.Errorf("%s did not use %v", c.ID, c.Unused)
+		}
+	}
+}
+
+func TestAScopeWithAStarIsUsedByWhatItStandsFor(t *testing.T) {
+	g := granted()
+	g.Clients[0].Scopes = []string{"orders:*", "bills:*"}
+	used := looked(t, g, old(), asked(ago(1), read, func(e *audit.Event) { e.Shield, e.CredentialID = "jwt", "j" }))
+	if c := shop(t, used); !slices.Equal(c.Unused, []string{"bills:*"}) {
+		t.Errorf("not used %v", c.Unused)
+	}
+}
+
+func TestADisabledClientWouldMissItsTokens(t *testing.T) {
+	g := granted()
+	p := looked(t, g, old()).Propose(aim())
+	used := looked(t, g, audit.Event{Time: ago(1), Class: audit.Grant, Decision: audit.Noted, Action: "token.issue", Client: "idle"})
+	struck := p.Judge(used)
+	if len(struck) != 1 || struck[0].Change == nil || struck[0].Change.Client != "idle" {
+		t.Errorf("%+v", struck)
+	}
+}
+
 // rules are those of what was found, with their places.
 func rules(all []finding.Finding) (names []string) {
 	for _, f := range all {
