@@ -9,8 +9,9 @@ import (
 
 // Flood says when refusals of strangers are counted instead of written one by one:
 // beyond Rate per second for one class, code and network (IPv4 address, IPv6 /64).
-// Never what proved or exposed a credential. The count is kept in the ring, so that
-// it survives the death of the process like every other event.
+// Never what proved a credential. What exposed one and proved none, which anybody can write into
+// a request, is counted apart. The count is kept in the ring, so that it survives the death of the
+// process like every other event.
 type Flood struct {
 	Rate   int           // per second; 0: 20
 	Window time.Duration // after which the count is written; 0: 10 s
@@ -30,6 +31,7 @@ type flood struct {
 type floodKey struct {
 	class   Class
 	code    string
+	exposed bool
 	network netip.Prefix // invalid: all that are not watched on their own
 }
 
@@ -40,6 +42,10 @@ type floodCount struct {
 	slot    uint32 // where it is
 }
 
+// late is by how many seconds an event may be older than the one before it, as a slow request
+// is: it counts as of now. One that is older still says that the clock was put back.
+const late = 60
+
 func newFlood(f Flood, r *ring) *flood {
 	f.Rate = cmp.Or(max(f.Rate, 0), 20)
 	f.Window = cmp.Or(max(f.Window, 0), 10*time.Second)
@@ -49,7 +55,7 @@ func newFlood(f Flood, r *ring) *flood {
 
 // applies reports whether the rule is about such events at all.
 func (f *flood) applies(e *Event) bool {
-	return e.Decision == Refused && !e.Proved && !e.Exposed && (e.Class == Request || e.Class == Connection)
+	return e.Decision == Refused && !e.Proved && (e.Class == Request || e.Class == Connection)
 }
 
 // count reports whether the event is counted, and does it. When a count cannot be
@@ -57,8 +63,8 @@ func (f *flood) applies(e *Event) bool {
 func (f *flood) count(e *Event) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	k, c := f.find(floodKey{e.Class, e.Code, networkOf(e.Remote.Addr())})
-	if second := e.Time.Unix(); c.second != second {
+	k, c := f.find(floodKey{e.Class, e.Code, e.Exposed, networkOf(e.Remote.Addr())})
+	if second := e.Time.Unix(); second > c.second || c.second-second > late {
 		c.second, c.written = second, 0
 	}
 	if c.written < f.Rate {
@@ -106,7 +112,7 @@ func (f *flood) shared(k floodKey) (floodKey, *floodCount) {
 func (k floodKey) event(first *Event) *Event {
 	e := &Event{
 		ID: first.ID, Time: first.Time, Class: k.class, Decision: Refused, Code: k.code, Step: first.Step,
-		Status: first.Status, Note: noteCounted, Detail: "more refusals like this, from many networks",
+		Status: first.Status, Exposed: k.exposed, Note: noteCounted, Detail: "more refusals like this, from many networks",
 	}
 	if k.network.IsValid() {
 		e.Remote = netip.AddrPortFrom(k.network.Addr(), 0)

@@ -68,21 +68,21 @@ func TestFloodOfStrangersIsCountedNeverOfTheProved(t *testing.T) {
 		}
 		written[found.Event.ID[0]]++
 	}
-	for _, c := range "bcdefghi" {
+	for _, c := range "bcefghi" {
 		if written[byte(c)] != 50 {
 			t.Errorf("%c: %d of 50 were written", c, written[byte(c)])
 		}
 	}
-	for _, c := range "am" {
+	for _, c := range "adm" {
 		e := counted[byte(c)]
-		if written[byte(c)] != 20 || e.Count != 30 || e.Code != "missing_credential" || e.Class != audit.Request || e.Status != 401 || e.Step != "proxy" || e.Duration != 11*time.Second {
+		if written[byte(c)] != 20 || e.Count != 30 || e.Code != "missing_credential" || e.Class != audit.Request || e.Status != 401 || e.Step != "proxy" || e.Duration != 11*time.Second || e.Exposed != (c == 'd') {
 			t.Errorf("%c: %d were written, and counted %+v", c, written[byte(c)], e)
 		}
 	}
 	if got := counted['a'].Remote.Addr().String(); got != "2001:db8::" {
 		t.Errorf("network %s", got)
 	}
-	if len(counted) != 2 {
+	if len(counted) != 3 {
 		t.Errorf("counted events %v", counted)
 	}
 }
@@ -178,5 +178,26 @@ func BenchmarkFlood(b *testing.B) {
 			b.Fatal(err)
 		}
 		l.Complete(e)
+	}
+}
+
+// TestSlowRequestsDoNotBeginASecondAnew: a request is recorded with the time at which it began, so
+// that those that are refused late come between those that are refused at once.
+func TestSlowRequestsDoNotBeginASecondAnew(t *testing.T) {
+	attacktest.Rows(t, 148)
+	dir, now := t.TempDir(), newClock()
+	l := open(t, dir, now.set)
+	for i := range 50 {
+		record(t, l, now.refusal(fmt.Sprint("quick", i), "192.0.2.1"))
+		slow := now.refusal(fmt.Sprint("slow", i), "192.0.2.1")
+		slow.Time = slow.Time.Add(-5 * time.Second)
+		record(t, l, slow)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	found := search(t, dir, audit.Query{Class: audit.Request})
+	if len(found) != 21 || found[20].Event.Count != 80 {
+		t.Errorf("%d were written, the last %+v", len(found), found[len(found)-1].Event)
 	}
 }
