@@ -65,34 +65,74 @@ func (e *Erasure) names(text string) bool {
 
 // Matches reports whether an event holds data of the person.
 func (e *Erasure) Matches(v *Event) bool {
-	about := func(name string) bool {
-		return name != "" && (v.Target == name || strings.HasSuffix(v.Target, " "+name)) && (v.Class == Admin || v.Class == Grant || v.Class == Detection)
-	}
+	isAbout := v.Class == Admin || v.Class == Grant || v.Class == Detection
 	if e.Address.IsValid() {
-		return e.Address.Contains(v.Remote.Addr().Unmap()) || e.Address.Contains(v.Peer.Addr().Unmap()) || about(e.Address.Addr().String())
+		return e.from(v, v.Remote.Addr()) || e.from(v, v.Peer.Addr()) || isAbout && e.covers(networkIn(v.Target))
 	}
-	return e.User != "" && (v.User == e.User || about(e.User)) || e.Subject != "" && (v.Subject == e.Subject || about(e.Subject)) ||
-		e.Client != "" && (v.Client == e.Client || about(e.Client))
+	name := e.User + e.Subject + e.Client // one of them
+	is := v.User
+	switch name {
+	case e.Subject:
+		is = v.Subject
+	case e.Client:
+		is = v.Client
+	}
+	return isNamed(is, name) || isAbout && isTarget(v.Target, name)
+}
+
+// isTarget reports whether a target like "user ann", or without a kind, is a name.
+func isTarget(target, name string) bool {
+	_, behind, _ := strings.Cut(target, " ")
+	return isNamed(target, name) || isNamed(behind, name) || strings.HasSuffix(target, " "+name)
+}
+
+// isNamed reports whether a text of an event is a name, which may have been too long for it.
+func isNamed(text, name string) bool {
+	if begin, isCut := strings.CutSuffix(text, "…"); isCut && len(begin) >= maxName/4 {
+		return strings.HasPrefix(name, begin)
+	}
+	return text == name
+}
+
+// from reports whether an event comes from the address. What stands for many refusals has the
+// network of its callers.
+func (e *Erasure) from(v *Event, addr netip.Addr) bool {
+	if v.Note == noteCounted && addr.Unmap().Is6() {
+		return e.covers(networkOf(addr))
+	}
+	return e.Address.Contains(addr.Unmap())
+}
+
+// covers reports whether a network is within the address, or is the network by which it is
+// counted: of IPv6 a /64 belongs to one person.
+func (e *Erasure) covers(network netip.Prefix) bool {
+	return network.IsValid() && network.Overlaps(e.Address) && (network.Bits() >= e.Address.Bits() || network.Addr().Is6() && network.Bits() >= 64)
+}
+
+// networkIn is the address or network at the end of a target like "network 2001:db8::/64".
+func networkIn(target string) netip.Prefix {
+	word := target[strings.LastIndexByte(target, ' ')+1:]
+	if addr, err := netip.ParseAddr(word); err == nil {
+		addr = addr.Unmap().WithZone("")
+		return netip.PrefixFrom(addr, addr.BitLen())
+	}
+	p, err := netip.ParsePrefix(word)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p.Masked()
 }
 
 // needle is what every line that matches contains; nil: look at every line.
 func (e *Erasure) needle() []byte {
 	if e.Address.IsValid() {
-		if e.Address.IsSingleIP() {
+		if e.Address.IsSingleIP() && e.Address.Addr().Is4() {
 			return []byte(e.Address.Addr().String())
 		}
 		return nil
 	}
 	name := appendEscaped(nil, e.User+e.Subject+e.Client, maxName)
-	return name[:len(name)-len(trailing(name))]
-}
-
-// trailing is the mark of a text that was cut.
-func trailing(text []byte) string {
-	if strings.HasSuffix(string(text), "…") {
-		return "…"
-	}
-	return ""
+	return name[:min(len(name), maxName/4)] // more of it need not have had room
 }
 
 // about is a pseudonym: with the chain's key and the name it can be made again, to show

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -435,4 +436,62 @@ func FuzzReadExport(f *testing.F) {
 			t.Errorf("%q is taken", text)
 		}
 	})
+}
+
+// TestErasureReachesWhatIsWrittenInAnotherWay: names that were too long for their field, networks
+// by which callers of IPv6 are counted, and acts about a network.
+func TestErasureReachesWhatIsWrittenInAnotherWay(t *testing.T) {
+	long := strings.Repeat("a-very-long-subject/", 12) + "ann"
+	of := func(class audit.Class, target string) *audit.Event {
+		return &audit.Event{Class: class, Decision: audit.Noted, Time: startTime, Target: target, Code: "guessing", Action: "began"}
+	}
+	events := map[string]*audit.Event{
+		"long":     {Class: audit.Request, Decision: audit.Accepted, Time: startTime, Subject: long, User: long, Client: long},
+		"act":      of(audit.Admin, long),
+		"finding":  of(audit.Detection, "user "+long),
+		"spaces":   of(audit.Detection, "user Ann of the house"),
+		"six":      of(audit.Detection, "network 2001:db8:0:7::/64"),
+		"four":     of(audit.Detection, "network 203.0.113.7"),
+		"block":    of(audit.Admin, "203.0.113.7/32"),
+		"wide":     of(audit.Admin, "203.0.113.0/24"),
+		"counted":  {Class: audit.Request, Decision: audit.Refused, Time: startTime, Remote: netip.MustParseAddrPort("[2001:db8:0:7::]:0"), Note: "counted", Count: 9},
+		"another":  of(audit.Detection, "network 2001:db8:0:8::/64"),
+		"somebody": {Class: audit.Request, Decision: audit.Accepted, Time: startTime, Subject: long[:len(long)/2], Remote: netip.MustParseAddrPort("[2001:db8:0:8::1]:1")},
+	}
+	for name, test := range map[string]struct {
+		whom audit.Erasure
+		want string
+	}{
+		"a long user":        {audit.Erasure{User: long}, "finding long act"},
+		"a long subject":     {audit.Erasure{Subject: long}, "finding long act"},
+		"a long client":      {audit.Erasure{Client: long}, "finding long act"},
+		"a name with blanks": {audit.Erasure{User: "Ann of the house"}, "spaces"},
+		"an address":         {audit.Erasure{Address: netip.MustParsePrefix("203.0.113.7/32")}, "block four"},
+		"a network":          {audit.Erasure{Address: netip.MustParsePrefix("203.0.113.0/24")}, "block four wide"},
+		"an IPv6 address":    {audit.Erasure{Address: netip.MustParsePrefix("2001:db8:0:7::5/128")}, "counted six"},
+		"its network":        {audit.Erasure{Address: netip.MustParsePrefix("2001:db8:0:7::/64")}, "counted six"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l := open(t, dir, nil)
+			for id, e := range events {
+				one := *e
+				one.ID = id
+				record(t, l, &one)
+			}
+			erase(t, l, test.whom)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, found := range search(t, dir, audit.Query{}) {
+				if _, ours := events[found.Event.ID]; !ours {
+					continue
+				}
+				wanted := slices.Contains(strings.Fields(test.want), found.Event.ID)
+				if isErased := strings.HasSuffix(found.Event.Note, "erased"); isErased != wanted {
+					t.Errorf("%s: erased %t", found.Event.ID, isErased)
+				}
+			}
+		})
+	}
 }
