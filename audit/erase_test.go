@@ -495,3 +495,38 @@ func TestErasureReachesWhatIsWrittenInAnotherWay(t *testing.T) {
 		})
 	}
 }
+
+// TestAReaderNoticesASegmentThatWasWrittenAnewTwice: the third form of a file may have the identity
+// of the first, whose place a reader remembers.
+func TestAReaderNoticesASegmentThatWasWrittenAnewTwice(t *testing.T) {
+	dir, l := people(t, 60)
+	r := audit.NewReader(dir, 0, audit.Query{})
+	piece, err := r.Read(t.Context(), 5)
+	if err != nil || piece.Last != 5 {
+		t.Fatalf("%+v, %v", piece, err)
+	}
+	erase(t, l, audit.Erasure{User: "ann@home"})
+	erase(t, l, audit.Erasure{User: "bob@home"})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	last := piece.Last
+	for {
+		p, err := r.Read(t.Context(), 7)
+		if err != nil || p.Lost > 0 {
+			t.Fatalf("behind %d: %d lost, %v", last, p.Lost, err)
+		}
+		for _, f := range p.Events {
+			if f.Seq != last+1 {
+				t.Fatalf("%d stands behind %d", f.Seq, last)
+			}
+			last = f.Seq
+		}
+		if len(p.Events) == 0 {
+			break
+		}
+	}
+	if newest, err := audit.Newest(dir); err != nil || last != newest {
+		t.Errorf("read up to %d of %d, %v", last, newest, err)
+	}
+}

@@ -38,6 +38,27 @@ type place struct {
 	offset int64 // always the beginning of a line
 	seq    uint64
 	file   os.FileInfo // of the segment; one that was written anew is another file
+	known  known
+}
+
+// known is the last line that was read of a segment. A file that was written anew twice may have
+// the identity of the first: the line says then that it is another.
+type known struct {
+	seq      uint64 // 0: none was
+	from, to int64
+}
+
+// isIn reports whether the line stands where it stood.
+func (k *known) isIn(file *os.File) bool {
+	if k.seq == 0 {
+		return true
+	}
+	text := make([]byte, k.to-k.from)
+	if _, err := file.ReadAt(text, k.from); err != nil || text[len(text)-1] != '\n' {
+		return false
+	}
+	l, err := parseLine(text[:len(text)-1])
+	return err == nil && l.seq == k.seq
 }
 
 // open opens the segment where it is to be read on. One that was written anew since is read
@@ -49,8 +70,8 @@ func (p *place) open(dir string) (*os.File, error) {
 	}
 	info, err := file.Stat()
 	if err == nil {
-		if p.file != nil && !os.SameFile(p.file, info) {
-			p.offset = 0
+		if p.file != nil && !os.SameFile(p.file, info) || !p.known.isIn(file) {
+			p.offset, p.known = 0, known{}
 		}
 		p.file = info
 		_, err = file.Seek(p.offset, io.SeekStart)
@@ -77,6 +98,11 @@ func endOf(dir string) (*place, error) {
 	return p, err
 }
 
+// pass moves behind a line.
+func (p *place) pass(l *line, to int64) {
+	p.offset, p.known = to, known{l.seq, to - int64(len(l.text)) - 1, to}
+}
+
 func (p *place) read(ctx context.Context, s *search, f func(Found)) error {
 	names, err := segments(s.dir)
 	if err != nil {
@@ -87,7 +113,7 @@ func (p *place) read(ctx context.Context, s *search, f func(Found)) error {
 			continue
 		}
 		if name > p.name {
-			p.name, p.offset, p.file = name, 0, nil
+			p.name, p.offset, p.file, p.known = name, 0, nil, known{}
 		}
 		err := p.readSegment(ctx, s, f)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // retention removed it
@@ -112,7 +138,7 @@ func (p *place) readSegment(ctx context.Context, s *search, f func(Found)) error
 		if err != nil {
 			return err
 		}
-		p.offset = from + lines.offset
+		p.pass(&l, from+lines.offset)
 		if l.seq <= p.seq {
 			continue
 		}

@@ -178,9 +178,20 @@ func (c *chain) openRing(e end) (found []*Event, err error) {
 	}
 	// The machine was started anew since. What was not durable may be lost.
 	return append(found, &Event{
-		Code: "log_tail_lost", Change: fmt.Sprintf("records %d to %d", c.last.seq+1, kept.seq),
+		Code: codeTailLost, Change: tailLost(c.last.seq+1, kept.seq),
 		Detail: "they were written, but not yet durable, when the machine stopped; the last checkpoint is whole",
 	}), nil
+}
+
+// codeTailLost is the code of the event for records that were lost when the machine stopped.
+const codeTailLost = "log_tail_lost"
+
+func tailLost(from, to uint64) string { return fmt.Sprintf("records %d to %d", from, to) }
+
+// parseTailLost reads which records an event says were lost.
+func parseTailLost(e *Event) (from, to uint64, ok bool) {
+	_, err := fmt.Sscanf(e.Change, "records %d to %d", &from, &to)
+	return from, to, err == nil && from > 0 && tailLost(from, to) == e.Change
 }
 
 // openTree goes on with the tree of hashes from the newest checkpoint, and adds the lines

@@ -118,3 +118,66 @@ func TestAReaderTellsOfABadLineAndGoesOn(t *testing.T) {
 		t.Errorf("%d read afterwards, %d lost", len(ids), lost)
 	}
 }
+
+func TestWhoHasReadALogGoesOnOnlyWhereItIsStillThatLog(t *testing.T) {
+	dir := varied(t)
+	r := audit.NewReader(dir, 0, audit.Query{})
+	piece, err := r.Read(t.Context(), 40)
+	if err != nil || piece.Last != 40 || piece.Mark == "" {
+		t.Fatalf("%+v, %v", piece, err)
+	}
+	other := t.TempDir()
+	l := open(t, other, nil)
+	for i := range 50 {
+		record(t, l, event(fmt.Sprint("x", i)))
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lost := t.TempDir()
+	l = open(t, lost, nil)
+	for i := range 50 {
+		e := event(fmt.Sprint("x", i))
+		if i == 30 {
+			e = &audit.Event{ID: "lost", Time: startTime, Class: audit.System, Decision: audit.Noted, Code: "log_tail_lost", Change: "records 31 to 45"}
+		}
+		record(t, l, e)
+		if err := l.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		dir   string
+		after uint64
+		mark  string
+		want  uint64
+	}{
+		"the same":                     {dir, 40, piece.Mark, 40},
+		"without a mark":               {dir, 40, "", 40},
+		"at its beginning":             {dir, 0, "", 0},
+		"another log":                  {other, 40, piece.Mark, 0},
+		"another, shorter one":         {other, 70, "", 0},
+		"its end was lost":             {lost, 40, piece.Mark, 30},
+		"its end was lost long before": {lost, 48, piece.Mark, 0},
+		"no log at all":                {t.TempDir(), 40, piece.Mark, 0},
+	} {
+		if got, err := audit.Resume(test.dir, test.after, test.mark); err != nil || got != test.want {
+			t.Errorf("%s: behind %d, want %d, %v", name, got, test.want, err)
+		}
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "events-*.jsonl"))
+	if err != nil || len(names) < 4 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names[:len(names)-1] { // retention
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := audit.Resume(dir, 40, piece.Mark); err != nil || got != 40 {
+		t.Errorf("what retention took: behind %d, %v", got, err)
+	}
+}
