@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/alert"
+	"pavise.dev/pavise/internal/replace"
 	"pavise.dev/pavise/internal/sink"
 )
 
@@ -293,19 +293,12 @@ func (d *Desk) forgotten(now time.Time) map[alert.Key]bool {
 	return gone
 }
 
-// write keeps what is known in one step. It is not synced: after a power cut an alert may be
-// told twice.
+// write keeps what is known in one step. After a crash before it an alert may be told twice.
 func (d *Desk) write() error {
 	all := slices.SortedFunc(maps.Values(d.known), func(a, b *known) int { return strings.Compare(a.ID, b.ID) })
 	text, err := json.Marshal(all)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(d.s.File), 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(d.s.File+".new", append(text, '\n'), 0o600)
-	}
-	if err == nil {
-		err = os.Rename(d.s.File+".new", d.s.File)
+		err = replace.File(d.s.File, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("remember what was told: %w", err)

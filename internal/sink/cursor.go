@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"pavise.dev/pavise/internal/replace"
 )
 
 // cursor is what a feed remembers.
@@ -14,7 +15,11 @@ type cursor struct {
 	Delivered uint64 `json:"delivered"`
 	Lost      uint64 `json:"lost"`
 	Rejected  uint64 `json:"rejected"`
+	Mark      string `json:"mark,omitempty"` // of the event Delivered, to see whether the log is still the one that was read
 }
+
+// cursorSize is what a cursor takes in its file, with blanks behind it: less than a sector.
+const cursorSize = 256
 
 // readCursor reads the file; ok is false where there is none.
 func readCursor(path string) (c cursor, ok bool, err error) {
@@ -31,22 +36,29 @@ func readCursor(path string) (c cursor, ok bool, err error) {
 	return c, true, nil
 }
 
-// write replaces the file in one step. It is not synced: after a power cut some events are
-// sent again, which they may be.
+// write writes over the file in place. It is not synced: after a power cut some events are sent
+// again, which they may be. What it holds then is this position or one before, and never nothing,
+// as of a file that took another's place.
 func (c cursor) write(path string) error {
-	text, err := json.Marshal(c)
-	if err != nil {
-		return fmt.Errorf("remember how far events were delivered: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("remember how far events were delivered: %w", err)
-	}
-	next := path + ".new"
-	if err := os.WriteFile(next, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("remember how far events were delivered: %w", err)
-	}
-	if err := os.Rename(next, path); err != nil {
+	if err := c.writeOver(path); err != nil {
 		return fmt.Errorf("remember how far events were delivered: %w", err)
 	}
 	return nil
+}
+
+func (c cursor) writeOver(path string) error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	text = fmt.Appendf(nil, "%-*s\n", cursorSize-1, text)
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return replace.File(path, text)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(text, 0)
+	return errors.Join(err, file.Close())
 }

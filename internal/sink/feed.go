@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,7 @@ type Feed struct {
 
 	mu      sync.Mutex
 	at      cursor
+	kept    bool // at is in its file
 	failing string
 }
 
@@ -77,16 +79,32 @@ func New(s Settings) (*Feed, error) {
 	if s.Now == nil {
 		s.Now = time.Now
 	}
-	at, known, err := readCursor(s.Cursor)
+	at, known, err := s.position()
 	if err == nil && !known {
-		if at.Delivered, err = audit.Newest(s.Log); err == nil {
-			err = at.write(s.Cursor)
-		}
+		err = at.write(s.Cursor)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", s.Name, err)
 	}
 	return &Feed{s: s, at: at, teller: newTeller(s), reader: audit.NewReader(s.Log, at.Delivered, s.Query)}, nil
+}
+
+// position is where a feed goes on: where it was, as far as the log is still the one that it
+// read, or with the newest event if it was nowhere yet.
+func (s *Settings) position() (at cursor, known bool, err error) {
+	at, known, err = readCursor(s.Cursor)
+	if err != nil {
+		return at, known, err
+	}
+	if !known {
+		at.Delivered, err = audit.Newest(s.Log)
+		return at, false, err
+	}
+	from, err := audit.Resume(s.Log, at.Delivered, at.Mark)
+	if from != at.Delivered {
+		at.Delivered, at.Mark = from, ""
+	}
+	return at, true, err
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -136,13 +154,13 @@ func (f *Feed) step(ctx context.Context) bool {
 	if !ok {
 		return false
 	}
-	f.move(piece, rejected)
+	fault := f.move(piece, rejected)
 	if len(piece.Events) == 0 && err == nil {
-		if err = f.settle(ctx); err != nil {
-			f.fails(err)
-		}
+		err = f.settle(ctx)
 	}
-	if err == nil {
+	if err = cmp.Or(err, fault); err != nil {
+		f.fails(err)
+	} else {
 		f.works()
 	}
 	return len(piece.Events) > 0
@@ -152,7 +170,9 @@ func (f *Feed) step(ctx context.Context) bool {
 func (f *Feed) gather(ctx context.Context, p audit.Piece, selected []audit.Found) (audit.Piece, []audit.Found, error) {
 	for len(selected) < f.s.Batch {
 		more, err := f.reader.Read(ctx, f.s.Batch-len(selected))
-		p.Last, p.Lost = more.Last, p.Lost+more.Lost
+		if p.Lost += more.Lost; more.Last > p.Last {
+			p.Last, p.Mark = more.Last, more.Mark
+		}
 		selected = append(selected, f.selected(more.Events)...)
 		if err != nil || len(more.Events) == 0 {
 			return p, selected, err
@@ -226,19 +246,22 @@ func (f *Feed) send(ctx context.Context, events []audit.Found) error {
 	return f.s.Destination.Send(ctx, events)
 }
 
-// move remembers how far the destination is.
-func (f *Feed) move(p audit.Piece, rejected uint64) {
+// move remembers how far the destination is. What could not be kept is told: it is sent again
+// after a restart.
+func (f *Feed) move(p audit.Piece, rejected uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if p.Last == f.at.Delivered {
-		return
+	if p.Last == f.at.Delivered && f.kept {
+		return nil
 	}
-	f.at.Delivered = p.Last
+	if p.Last != f.at.Delivered {
+		f.at.Delivered, f.at.Mark = p.Last, p.Mark
+	}
 	f.at.Lost += p.Lost
 	f.at.Rejected += rejected
-	if err := f.at.write(f.s.Cursor); err != nil {
-		f.failing = err.Error() // they are sent again after a restart
-	}
+	err := f.at.write(f.s.Cursor)
+	f.kept = err == nil
+	return err
 }
 
 func (f *Feed) fails(err error) {
@@ -265,10 +288,7 @@ func (f *Feed) Status() (Status, error) {
 
 // Resting returns how far a feed is that does not run: what it remembers.
 func Resting(s Settings) (Status, error) {
-	at, known, err := readCursor(s.Cursor)
-	if err == nil && !known {
-		at.Delivered, err = audit.Newest(s.Log) // it will begin there
-	}
+	at, _, err := s.position()
 	if err != nil {
 		return Status{}, err
 	}

@@ -344,3 +344,68 @@ func TestWhatRetentionIsAboutToLoseIsSeenWhileTheDestinationIsAway(t *testing.T)
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestAnotherLogIsDeliveredFromItsBeginning: where a damaged log was kept as evidence, or an older
+// copy was put back, numbers are given a second time.
+func TestAnotherLogIsDeliveredFromItsBeginning(t *testing.T) {
+	attacktest.Rows(t, 146)
+	for name, put := range map[string]struct {
+		back func(r *rig) error
+		want func(before, behind []string) []string
+	}{
+		"an empty one": {
+			func(r *rig) error { return os.Rename(filepath.Join(r.dir, "log"), filepath.Join(r.dir, "evidence")) },
+			func(_, behind []string) []string { return behind },
+		},
+		"an older copy": {
+			func(r *rig) error {
+				return errors.Join(os.RemoveAll(filepath.Join(r.dir, "log")), os.CopyFS(filepath.Join(r.dir, "log"), os.DirFS(filepath.Join(r.dir, "copy"))))
+			},
+			func(before, behind []string) []string { return append(slices.Clone(before), behind...) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			f, ctx := r.feed(1)
+			before := r.write(0, 10)
+			if err := errors.Join(r.log.Close(), os.CopyFS(filepath.Join(r.dir, "copy"), os.DirFS(filepath.Join(r.dir, "log")))); err != nil {
+				t.Fatal(err)
+			}
+			r.open()
+			r.write(10, 20)
+			f.Run(ctx)
+			if err := errors.Join(r.log.Close(), put.back(r)); err != nil {
+				t.Fatal(err)
+			}
+			r.open()
+			behind := r.write(100, 125)
+			r.place.got = nil
+			f, ctx = r.feed(1)
+			f.Run(ctx)
+			if want := put.want(before, behind); !slices.Equal(r.place.got, want) {
+				t.Errorf("%v, want %v", r.place.got, want)
+			}
+			if s, err := f.Status(); err != nil || s.Lag != 0 || s.Lost != 0 {
+				t.Errorf("%+v, %v", s, err)
+			}
+		})
+	}
+}
+
+// TestThatAPositionCannotBeKeptIsSaid: events would come twice after a restart.
+func TestThatAPositionCannotBeKeptIsSaid(t *testing.T) {
+	r := newRig(t)
+	f, ctx := r.feed(2)
+	r.write(0, 5)
+	path := filepath.Join(r.dir, "sinks", "siem.json")
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	f.Run(ctx)
+	if s, err := f.Status(); err != nil || !strings.Contains(s.Failing, "remember how far") || len(r.place.got) != 5 {
+		t.Errorf("%+v, %v, got %v", s, err, r.place.got)
+	}
+	if len(r.notes) != 1 || !strings.HasPrefix(r.notes[0], sink.Failing) {
+		t.Errorf("told %q", r.notes)
+	}
+}
