@@ -1,8 +1,10 @@
 package alert_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -158,31 +160,57 @@ func TestTablesAreBounded(t *testing.T) {
 
 // rig is a log with a watch of it.
 type rig struct {
-	dir string
-	log *audit.Log
-	now time.Time
+	dir     string
+	log     *audit.Log
+	now     time.Time
+	refuses error // what the log says to an alert; nil: it takes them
+}
+
+func (r *rig) openLog(t *testing.T) {
+	t.Helper()
+	var err error
+	r.log, err = audit.Open(audit.Options{
+		Dir: filepath.Join(r.dir, "log"), Node: "n", Key: make([]byte, 32), Sign: ed25519.NewKeyFromSeed(make([]byte, 32)), Now: time.Now, Slots: 1024,
+		Flood: audit.Flood{Rate: 1 << 20},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.log.Close() })
 }
 
 func (r *rig) watch(t *testing.T) *watched { return r.watchWith(t, alert.Detections()) }
 
 func (r *rig) watchWith(t *testing.T, kinds []alert.Kind) *watched {
 	t.Helper()
-	wake := make(chan time.Time)
-	w, err := alert.NewWatch(alert.Settings{
+	of := &watched{wake: make(chan time.Time)}
+	var err error
+	of.Watch, err = alert.NewWatch(alert.Settings{
 		Log: filepath.Join(r.dir, "log"), File: filepath.Join(r.dir, "learned"), Kinds: kinds, Now: func() time.Time { return r.now },
-		Record: func(e *audit.Event) error { return audit.Record(r.log, e) }, Warn: func(err error) { t.Error(err) },
-		Wake: wake,
+		Record: func(e *audit.Event) error {
+			if r.refuses != nil {
+				return r.refuses
+			}
+			return audit.Record(r.log, e)
+		},
+		Warn: func(err error) {
+			if !of.complaints {
+				t.Error(err)
+			}
+		},
+		Wake: of.wake,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &watched{w, wake}
+	return of
 }
 
 // watched is a watch that looks when it is woken.
 type watched struct {
 	*alert.Watch
-	wake chan time.Time
+	wake       chan time.Time
+	complaints bool // are expected
 }
 
 // run lets it see what there is, and ends it.
@@ -223,15 +251,7 @@ func (r *rig) alerts(t *testing.T) (all []audit.Found) {
 
 func TestARestartForgetsNothingAndTellsNothingTwice(t *testing.T) {
 	r := &rig{dir: t.TempDir(), now: began}
-	var err error
-	r.log, err = audit.Open(audit.Options{
-		Dir: filepath.Join(r.dir, "log"), Node: "n", Key: make([]byte, 32), Sign: ed25519.NewKeyFromSeed(make([]byte, 32)), Now: time.Now, Slots: 1024,
-		Flood: audit.Flood{Rate: 1 << 20},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.log.Close() })
+	r.openLog(t)
 	w := r.watch(t)
 	r.write(t, 0, 20, wrong) // not yet enough
 	w.run(t)
@@ -314,3 +334,90 @@ type seqs struct{ ids []string }
 
 func (s *seqs) See(e *audit.Event, _ func(alert.Alert)) { s.ids = append(s.ids, e.ID) }
 func (s *seqs) State() any                              { return nil }
+
+// TestABadLineDoesNotBlind: what stands behind a record that cannot be read is seen.
+func TestABadLineDoesNotBlind(t *testing.T) {
+	r := &rig{dir: t.TempDir(), now: began}
+	r.openLog(t)
+	var seen seqs
+	kinds := []alert.Kind{{Name: "all", New: func() alert.Detection { return &seen }}}
+	run := func() {
+		w := r.watchWith(t, kinds)
+		w.complaints = true
+		w.run(t)
+	}
+	run()
+	r.write(t, 0, 4, nil)
+	run()
+	r.write(t, 4, 10, nil)
+	names, err := filepath.Glob(filepath.Join(r.dir, "log", "events-*.jsonl"))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	text, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := bytes.Index(text, []byte(`{"seq":5,`))
+	file, err := os.OpenFile(names[0], os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte{'X'}, int64(bad)); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run()
+	if want := "r0 r1 r2 r3 r5 r6 r7 r8 r9"; strings.Join(seen.ids, " ") != want {
+		t.Errorf("saw %q, want %s", seen.ids, want)
+	}
+}
+
+// TestAnotherLogIsWatchedFromItsBeginning: an operator who keeps a damaged log as evidence begins
+// with an empty one, whose numbers are lower than what is remembered.
+func TestAnotherLogIsWatchedFromItsBeginning(t *testing.T) {
+	r := &rig{dir: t.TempDir(), now: began}
+	r.openLog(t)
+	r.watch(t).run(t)
+	r.write(t, 0, 20, nil)
+	r.watch(t).run(t)
+	if err := errors.Join(r.log.Close(), os.Rename(filepath.Join(r.dir, "log"), filepath.Join(r.dir, "evidence"))); err != nil {
+		t.Fatal(err)
+	}
+	r.openLog(t)
+	var seen seqs
+	w := r.watchWith(t, []alert.Kind{{Name: "all", New: func() alert.Detection { return &seen }}})
+	r.write(t, 100, 103, nil)
+	w.run(t)
+	if want := "r100 r101 r102"; strings.Join(seen.ids, " ") != want {
+		t.Errorf("saw %q, want %s", seen.ids, want)
+	}
+}
+
+// TestWhatTheLogDoesNotTakeIsToldLater: it may be full because of the very attack.
+func TestWhatTheLogDoesNotTakeIsToldLater(t *testing.T) {
+	r := &rig{dir: t.TempDir(), now: began}
+	r.openLog(t)
+	w := r.watchWith(t, alert.Detections())
+	w.complaints = true
+	r.refuses = errors.New("every slot is in use")
+	r.write(t, 0, 40, wrong)
+	w.run(t)
+	if found := r.alerts(t); len(found) != 0 {
+		t.Fatalf("told %+v", found)
+	}
+	w = r.watchWith(t, alert.Detections()) // a restart forgets nothing
+	w.complaints = true
+	r.refuses = nil
+	w.run(t)
+	if found := r.alerts(t); len(found) != 1 || found[0].Event.Code != "guessing" {
+		t.Fatalf("told %+v", found)
+	}
+	w = r.watchWith(t, alert.Detections())
+	w.run(t)
+	if found := r.alerts(t); len(found) != 1 {
+		t.Fatalf("told again: %+v", found)
+	}
+}

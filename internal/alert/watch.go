@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/replace"
 )
 
 // Settings are what a watch needs.
@@ -48,13 +49,18 @@ type Watch struct {
 	engine *Engine
 	at     uint64
 	saved  time.Time
+	unsaid []Incident // that the log would not take, the oldest first
 }
+
+// maxUnsaid bounds what waits for the log. It is away for moments, or everything is refused.
+const maxUnsaid = 1000
 
 // memory is what is remembered over a restart.
 type memory struct {
 	At     uint64
 	Swept  time.Time
 	Open   []Incident
+	Unsaid []Incident
 	States map[string][]byte
 }
 
@@ -129,8 +135,8 @@ func (w *Watch) catchUp(ctx context.Context, to uint64) {
 		for i := range piece.Events {
 			w.see(piece.Events[i].Seq, &piece.Events[i].Event)
 		}
-		if piece.Last == from {
-			return // what stands there cannot be read now
+		if _, isFault := errors.AsType[*audit.Fault](err); piece.Last == from && !isFault {
+			return // what stands there cannot be read now; behind a bad line the reader goes on
 		}
 		w.at = piece.Last
 	}
@@ -148,6 +154,11 @@ func (w *Watch) pass() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.s.Now()
+	waiting := w.unsaid
+	w.unsaid = nil
+	for _, i := range waiting {
+		w.record(i)
+	}
 	w.engine.Pass(now)
 	if now.Sub(w.saved) >= keep {
 		w.save()
@@ -170,15 +181,23 @@ func (w *Watch) Open() []Incident {
 }
 
 // record keeps an incident in the log, once: after a crash events are seen again that were seen
-// before, and what they raise has the same id.
+// before, and what they raise has the same id. What the log does not take now, since it is full
+// or its disk is, is tried again: it may be full because of what was found.
 func (w *Watch) record(i Incident) {
 	e := i.AsEvent()
 	if w.told[e.ID] {
 		delete(w.told, e.ID)
 		return
 	}
-	if err := w.s.Record(&e); err != nil {
-		w.s.Warn(fmt.Errorf("detections: record %s: %w", i.Detection, err))
+	if len(w.unsaid) == 0 {
+		err := w.s.Record(&e)
+		if err == nil {
+			return
+		}
+		w.complain(fmt.Errorf("record %s, which is tried again: %w", i.Detection, err))
+	}
+	if len(w.unsaid) < maxUnsaid {
+		w.unsaid = append(w.unsaid, i)
 	}
 }
 
@@ -237,8 +256,10 @@ func (w *Watch) load() error {
 	if err := gob.NewDecoder(bytes.NewReader(text)).Decode(&m); err != nil {
 		return fmt.Errorf("read what was learned: %s is damaged; remove it to begin anew: %w", w.s.File, err)
 	}
-	w.at = m.At
-	w.engine.swept = m.Swept
+	if w.at, err = audit.Resume(w.s.Log, m.At, ""); err != nil {
+		return err
+	}
+	w.engine.swept, w.unsaid = m.Swept, m.Unsaid
 	for _, i := range m.Open {
 		w.engine.open[key{i.Detection, i.Subject}] = &i
 	}
@@ -257,7 +278,7 @@ func (w *Watch) load() error {
 // save replaces what is remembered in one step.
 func (w *Watch) save() {
 	w.saved = w.s.Now()
-	m := memory{At: w.at, Swept: w.engine.swept, Open: w.engine.Open(), States: map[string][]byte{}}
+	m := memory{At: w.at, Swept: w.engine.swept, Open: w.engine.Open(), Unsaid: w.unsaid, States: map[string][]byte{}}
 	for _, r := range w.engine.running {
 		var learned bytes.Buffer
 		if state := r.detection.State(); state != nil {
@@ -271,10 +292,7 @@ func (w *Watch) save() {
 	var text bytes.Buffer
 	err := gob.NewEncoder(&text).Encode(m)
 	if err == nil {
-		err = os.WriteFile(w.s.File+".new", text.Bytes(), 0o600)
-	}
-	if err == nil {
-		err = os.Rename(w.s.File+".new", w.s.File)
+		err = replace.File(w.s.File, text.Bytes())
 	}
 	if err != nil {
 		w.s.Warn(fmt.Errorf("detections: keep what was learned: %w", err))
