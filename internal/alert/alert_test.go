@@ -335,6 +335,56 @@ type seqs struct{ ids []string }
 func (s *seqs) See(e *audit.Event, _ func(alert.Alert)) { s.ids = append(s.ids, e.ID) }
 func (s *seqs) State() any                              { return nil }
 
+// TestProbingCannotBeTaught: whoever begins below the threshold and asks for more each time does
+// not make it usual.
+func TestProbingCannotBeTaught(t *testing.T) {
+	attacktest.Rows(t, 173)
+	var got told
+	e := alert.NewEngine(alert.Detections(), got.tell, nil)
+	e.See(request(0, began, nil))
+	at, n, r := began.Add(4*24*time.Hour).Truncate(10*time.Minute), 0, newRand(7)
+	for _, objects := range []int{38, 115, 220} {
+		for range objects {
+			n++
+			e.See(request(n, at, func(e *audit.Event) { e.Status, e.Path = 404, fmt.Sprint("/v1/orders/", r.Uint64()) }))
+		}
+		at = at.Add(10 * time.Minute)
+	}
+	if len(got.all) != 1 || got.all[0].Detection != "object_probing" {
+		t.Errorf("told %+v", got.all)
+	}
+}
+
+// TestWhatIsUsualIsNeverMoreThanCanBeCounted: days of stuffing that grows slowly do not blind
+// who looks for it.
+func TestWhatIsUsualIsNeverMoreThanCanBeCounted(t *testing.T) {
+	attacktest.Rows(t, 149)
+	var got told
+	e := alert.NewEngine(alert.Detections(), got.tell, nil)
+	at, from := began.Truncate(10*time.Minute), 30
+	see := func(networks int) {
+		for i := range networks {
+			e.See(request(i, at, func(e *audit.Event) {
+				wrong(e)
+				e.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 1)
+			}))
+		}
+		at = at.Add(10 * time.Minute)
+	}
+	for range 144 * 10 { // never more than is tolerated by then
+		see(from)
+		from = min(from+1, 200)
+	}
+	got.all = nil
+	see(700)
+	for _, i := range got.all {
+		if i.Detection == "stuffing" && !i.Ended {
+			return
+		}
+	}
+	t.Errorf("told %+v, open %+v", got.all, e.Open())
+}
+
 // TestABadLineDoesNotBlind: what stands behind a record that cannot be read is seen.
 func TestABadLineDoesNotBlind(t *testing.T) {
 	r := &rig{dir: t.TempDir(), now: began}

@@ -14,8 +14,9 @@ const (
 
 	missesMost  = 40 // different objects of one endpoint that one identity asks for and does not get
 	missesOver  = 10 * time.Minute
-	missesOften = 4 // times as many as usual
-	missesLearn = 3 // days after the first event in which nobody is told
+	missesOften = 4                                  // times as many as usual
+	missesLearn = 3                                  // days after the first event in which nobody is told
+	missesDay   = int64(24 * time.Hour / missesOver) // periods
 )
 
 // massReading notices identities that read far more different objects than they used to.
@@ -101,7 +102,8 @@ type probingState struct {
 type misses struct {
 	Period int64
 	Now    Bitmap
-	Usual  Usual // of a period with any
+	Usual  Usual   // of a period with any
+	Known  float32 // what was usual when the day began
 }
 
 // State implements Detection.
@@ -119,7 +121,10 @@ func (p *probing) See(e *audit.Event, raise func(Alert)) {
 	at := p.seen.Misses.At(fold(identityKey(e, seed), hash(seed, e.API, e.Endpoint)))
 	if period := e.Time.Unix() / int64(missesOver/time.Second); period > at.Period {
 		if at.Period != 0 {
-			at.Usual.Learn(at.Now.Count(), 50)
+			at.Usual.Learn(min(at.Now.Count(), p.limit(at)), 50)
+		}
+		if period/missesDay != at.Period/missesDay {
+			at.Known = at.Usual.Mean
 		}
 		at.Period, at.Now = period, Bitmap{}
 	}
@@ -127,7 +132,14 @@ func (p *probing) See(e *audit.Event, raise func(Alert)) {
 		return
 	}
 	n := at.Now.Count()
-	if n > max(float64(p.most), missesOften*float64(at.Usual.Mean)) && e.Time.Unix() > p.seen.First+missesLearn*86400 {
+	if n > p.limit(at) && e.Time.Unix() > p.seen.First+missesLearn*86400 {
 		raise(Alert{Subject: identityOf(e), What: fmt.Sprintf("some %.0f different objects of %s within %s that it did not get", n, e.Endpoint, span(missesOver))})
 	}
+}
+
+// limit is what an identity may miss. What is usual counts from the next day on, and only as far as
+// different objects can be told apart: else whoever begins below the threshold and asks for more
+// each time would have taught within the hour that anything is usual.
+func (p *probing) limit(at *misses) float64 {
+	return max(float64(p.most), min(missesOften*float64(at.Known), MaxDifferent))
 }

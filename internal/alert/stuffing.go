@@ -72,5 +72,5 @@ func (s *spread) See(e *audit.Event, raise func(Alert)) {
 }
 
 func (s *spread) limit(at *networks) float64 {
-	return max(float64(s.most), stuffingOften*float64(at.Usual.Mean))
+	return max(float64(s.most), min(stuffingOften*float64(at.Usual.Mean), MaxDifferent)) // more cannot be told apart
 }

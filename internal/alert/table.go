@@ -261,7 +261,8 @@ func hashNetwork(seed uint64, p netip.Prefix) uint64 {
 		h++
 	}
 	h = fold(h^word(b[:8]), 0xe7037ed1a0b428db)
-	return fold(h^word(b[8:]), 0x8ebc6af09c88c6e3)
+	h = fold(h^word(b[8:]), 0x8ebc6af09c88c6e3)
+	return fold(h, 0x1d8e4e27c47d124f) // else neighbours share out bits so evenly that a sketch counts too many
 }
 
 func word[S string | []byte](s S) uint64 {
