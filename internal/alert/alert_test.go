@@ -471,3 +471,19 @@ func TestWhatTheLogDoesNotTakeIsToldLater(t *testing.T) {
 		t.Fatalf("told again: %+v", found)
 	}
 }
+
+// TestIncidentsEndAfterTheClockWasPutBack: one that was years ahead for a moment.
+func TestIncidentsEndAfterTheClockWasPutBack(t *testing.T) {
+	var got told
+	e := alert.NewEngine(alert.Detections(), got.tell, nil)
+	for i := range 40 {
+		e.See(request(i, began.AddDate(5, 0, 0), wrong))
+	}
+	e.Pass(began.AddDate(5, 0, 0).Add(time.Minute))
+	for minutes := range 60 {
+		e.Pass(began.Add(time.Duration(minutes) * time.Minute))
+	}
+	if len(got.all) != 2 || !got.all[1].Ended || len(e.Open()) != 0 {
+		t.Errorf("told %+v", got.all)
+	}
+}

@@ -112,11 +112,28 @@ func (e *Engine) See(event *audit.Event) {
 	for _, r := range looking {
 		r.detection.See(event, r.raise)
 	}
-	e.Pass(event.Time)
+	e.sweep(event.Time)
 }
 
-// Pass tells the engine how late it is, where no event does: incidents end by it.
+// steppedBack is by how much a clock is behind what it said before, when it was put back.
+const steppedBack = time.Minute
+
+// Pass tells the engine how late it is, where no event does: incidents end by it. When the clock
+// was put back, nothing would end until it is that late again.
 func (e *Engine) Pass(now time.Time) {
+	if e.swept.Sub(now) > steppedBack {
+		for _, i := range e.open {
+			if i.Last.After(now) {
+				i.Last = now
+			}
+		}
+		e.swept = now
+	}
+	e.sweep(now)
+}
+
+// sweep ends incidents.
+func (e *Engine) sweep(now time.Time) {
 	const often = 10 * time.Second
 	if now.Sub(e.swept) < often {
 		return
