@@ -487,3 +487,18 @@ func TestIncidentsEndAfterTheClockWasPutBack(t *testing.T) {
 		t.Errorf("told %+v", got.all)
 	}
 }
+
+// TestASinkThatWasMendedWhileNothingRanFailsNoMore: no event tells of its recovery.
+func TestASinkThatWasMendedWhileNothingRanFailsNoMore(t *testing.T) {
+	var got told
+	e := alert.NewEngine(alert.Detections(), got.tell, nil)
+	for i, code := range []string{"sink_failing", "started"} {
+		e.See(&audit.Event{ID: fmt.Sprint("s", i), Time: began.Add(time.Duration(i) * time.Minute), Class: audit.System, Decision: audit.Noted, Code: code, Target: "siem"})
+	}
+	for i := range 60 {
+		e.See(request(i, began.Add(time.Duration(i)*time.Minute), nil))
+	}
+	if len(got.all) != 0 {
+		t.Errorf("told %+v", got.all)
+	}
+}

@@ -53,6 +53,8 @@ func (s *sinks) tell(e *audit.Event, raise func(Alert)) {
 		}
 	case "sink_recovered":
 		delete(s.Failing, e.Target)
+	case "started": // what fails now is told again; what was mended while nothing ran is not told at all
+		clear(s.Failing)
 	case "sink_full":
 		raise(Alert{Subject: Subject{"sink", e.Target}, What: "as many events wait as may; APIs with audit: required refuse"})
 	case "sink_rejected":

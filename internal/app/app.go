@@ -164,9 +164,9 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	a.retiring.Go(a.keepOut)
 	a.retiring.Go(a.keepAuthServer)
 	a.retiring.Go(a.keepAuthority)
+	a.note("started", f.Path, "") // before sinks tell of themselves: detections forget then which failed
 	a.sinks.start()
 	a.alerts.start()
-	a.note("started", f.Path, "")
 	if a.State.Registry.Restored() {
 		a.note("restored", f.State.Folder, "the store was put back on purpose; credentials revoked since then are in force again")
 	}
