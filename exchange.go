@@ -182,8 +182,21 @@ func (x *exchange) refuse(err error) {
 	}
 	e.Proved = e.Proved || refusal.Proved
 	e.Exposed = e.Exposed || refusal.Exposed
+	if !e.Proved && e.Warning == "" && needsNoCredential(e.Code) && x.isForAnotherSite() {
+		e.Warning = audit.SentByPage
+	}
 	refusal = refusal.With(x.pointed(refusal.Challenge)...)
 	problem.Write(x.writer(), refusal, x.passage.requestID)
+}
+
+// needsNoCredential reports whether a request that is refused so can be one that a page makes a
+// browser send: to headers with credentials pages of other sites have no way.
+func needsNoCredential(code string) bool {
+	switch shield.Code(code) {
+	case shield.InvalidCredential, shield.BadSignature, shield.MalformedCredential, shield.LockedOut:
+		return false
+	}
+	return true
 }
 
 // end completes the event, whatever happened, and answers for a handler that

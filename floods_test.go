@@ -332,7 +332,7 @@ func TestHoneypotsLookLikeNothing(t *testing.T) {
 		"an old browser":         {"Referer": {"https://evil.example/"}},
 		"a trusted proxy itself": {"From-Proxy": {"10.1.2.3:99"}},
 	} {
-		if _, e := ask("GET", "/.git/config", header); e.Code != string(shield.Honeypot) {
+		if _, e := ask("GET", "/.git/config", header); e.Code != string(shield.Honeypot) || (e.Warning == audit.SentByPage) != (name != "a trusted proxy itself") {
 			t.Errorf("%s: event %+v", name, e)
 		}
 	}
@@ -341,6 +341,28 @@ func TestHoneypotsLookLikeNothing(t *testing.T) {
 	}
 	if ask("GET", "/.env", http.Header{"From-Proxy": {"10.1.2.3:99"}, "X-Forwarded-For": {"198.51.100.9"}}); len(told) != 1 || told[0].addr.String() != "198.51.100.9" {
 		t.Errorf("behind a proxy: %v", told)
+	}
+}
+
+// TestWhatAPageMadeABrowserSendIsToldApart: but for wrong credentials, which no page can send, and
+// whoever proved who he is.
+func TestWhatAPageMadeABrowserSendIsToldApart(t *testing.T) {
+	for name, test := range map[string]struct {
+		shield says
+		want   string
+	}{
+		"without a credential": {says{err: &shield.Refusal{Code: shield.Absent}}, audit.SentByPage},
+		"a key in the query":   {says{err: &shield.Refusal{Code: shield.ExposedCredential, Exposed: true}}, audit.SentByPage},
+		"a wrong credential":   {says{err: shield.Refuse(shield.InvalidCredential, "wrong")}, ""},
+		"of somebody known":    {says{err: shield.Refuse(shield.RevokedCredential, "revoked").Of("k1", "shop", true)}, ""},
+		"accepted":             {says{id: shop()}, ""},
+	} {
+		events := &sink{}
+		r := httptest.NewRequest("GET", "http://api.test/v1/orders/7", nil)
+		r.Header.Set("Referer", "https://evil.example/")
+		if _, e := send(t, one(t, events, test.shield, nil), events, r, nil); e.Warning != test.want {
+			t.Errorf("%s: warning %q", name, e.Warning)
+		}
 	}
 }
 

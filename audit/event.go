@@ -51,6 +51,10 @@ func (p Part) String() string {
 	return [Parts]string{"entry", "identity", "rights", "input", "conditions", "last"}[p]
 }
 
+// SentByPage is the warning of a refused request of a stranger that a page made his browser send:
+// perhaps a page of somebody else, so that it says nothing about him.
+const SentByPage = "sent_by_page"
+
 // Event is one flat record. The guard fills it step by step and hands it to the
 // [Sink]; nobody else writes it. Strings may hold anything an attacker sent:
 // whoever encodes them escapes and truncates. No field ever holds a secret.

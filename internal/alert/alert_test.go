@@ -488,6 +488,23 @@ func TestIncidentsEndAfterTheClockWasPutBack(t *testing.T) {
 	}
 }
 
+// TestFormsThatPagesSendAreNoGuessing: a page can make its readers' browsers send any number of
+// them, and who answers alerts by blocking networks would shut out the readers.
+func TestFormsThatPagesSendAreNoGuessing(t *testing.T) {
+	attacktest.Rows(t, 166)
+	var got told
+	e := alert.NewEngine(alert.Detections(), got.tell, nil)
+	for i := range 100 {
+		e.See(&audit.Event{
+			ID: fmt.Sprint("f", i), Time: began.Add(time.Duration(i) * time.Second), Class: audit.Grant, Decision: audit.Noted, Action: "person.forged_form",
+			Remote: netip.MustParseAddrPort("192.0.2.7:1000"),
+		})
+	}
+	if len(got.all) != 0 {
+		t.Errorf("told %+v", got.all)
+	}
+}
+
 // TestASinkThatWasMendedWhileNothingRanFailsNoMore: no event tells of its recovery.
 func TestASinkThatWasMendedWhileNothingRanFailsNoMore(t *testing.T) {
 	var got told

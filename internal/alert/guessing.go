@@ -52,7 +52,7 @@ func signIns(t thresholds) Rule {
 		Name: "sign_in_guessing", Severity: High,
 		Means: "many sign-ins from one network fail: somebody tries passwords, or lists of them",
 		Do:    "pavise block NETWORK --for 24h; users who got in from there meanwhile: pavise log search --address NETWORK --code person.sign_in, and pavise user end-sessions",
-		When:  When{Class: audit.Grant, Codes: []string{"person.sign_in_failed", "person.held", "person.forged_form"}}, Per: PerNetwork,
+		When:  When{Class: audit.Grant, Codes: []string{"person.sign_in_failed", "person.held"}}, Per: PerNetwork, // not person.forged_form: a page makes its readers' browsers send that
 		Most: t.of("sign_in_guessing", signInMost), Over: signInOver, What: "failed sign-ins",
 	}
 }

@@ -244,6 +244,34 @@ func TestNobodyElseIsBlocked(t *testing.T) {
 	}
 }
 
+// TestNobodyIsBlockedForWhatAPageSends: a picture on anybody's page makes its readers' browsers ask
+// for a honeypot (invariant 10).
+func TestNobodyIsBlockedForWhatAPageSends(t *testing.T) {
+	attacktest.Rows(t, 166)
+	w := answers(t)
+	now := w.a.now()
+	refused := func(id, code, warning string) {
+		w.request(id, func(e *audit.Event) {
+			e.Remote, e.Decision, e.Proved, e.Client, e.CredentialID = netip.MustParseAddrPort("192.0.2.7:1"), audit.Refused, false, "", ""
+			e.Code, e.Warning = code, warning
+		})
+	}
+	refused("picture", "honeypot", audit.SentByPage)
+	refused("last", "honeypot", "") // of another browser behind the same address
+	refused("key", "invalid_credential", "")
+	w.request("plain", func(e *audit.Event) {
+		e.Class, e.Decision, e.Proved, e.Client, e.CredentialID, e.Code = audit.Connection, audit.Refused, false, "", "", "tls_required"
+	})
+	for _, event := range []string{"picture", "last", "plain", "gone"} {
+		if why := w.respond(raised("guessing", "network", "192.0.2.7", event, now)); !strings.Contains(why, "a page") {
+			t.Errorf("%s: %q", event, why)
+		}
+	}
+	if why := w.respond(raised("guessing", "network", "192.0.2.7", "key", now)); why != "" {
+		t.Errorf("wrong credentials, which no page can send: %q", why)
+	}
+}
+
 func TestACredentialIsSuspendedIfTheRequestHeldIt(t *testing.T) {
 	w := answers(t, "partner")
 	now := w.a.now()

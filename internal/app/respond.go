@@ -16,6 +16,7 @@ import (
 	"pavise.dev/pavise/internal/alert"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/edge"
 	"pavise.dev/pavise/internal/sink"
 	"pavise.dev/pavise/shield"
 )
@@ -26,7 +27,7 @@ import (
 // An attacker decides what is in many events. So that he cannot turn a response against others
 // (invariant 10), it acts on what the log proves, not on what the alert says: a credential is
 // suspended only if the very request that raised the alert held its secret, and a network is
-// not blocked in which a credential is in good use.
+// not blocked in which a credential is in good use, or for what a page made a browser there send.
 type responder struct {
 	app   *App
 	do    map[string]config.Response
@@ -134,6 +135,8 @@ func (r *responder) block(ctx context.Context, i *alert.Incident, seen *evidence
 		return change, "it is this machine, or a trusted proxy: behind it may be everybody", nil
 	case r.isSpared(network):
 		return change, "alerts.respond_never names it", nil
+	case seen.isOfPage(network, i.Event):
+		return change, "a page made a browser there send such requests: perhaps somebody else's, to have its reader shut out", nil
 	case seen.use[network] != "":
 		return change, "a credential is in good use there (" + seen.use[network] + "), whose holder would be shut out, too; pavise block does it all the same", nil
 	}
@@ -260,13 +263,24 @@ func isCopied(code string) bool {
 
 // evidence is what the log says about alerts.
 type evidence struct {
-	raised map[string]*audit.Event // requests that raised them, by their ids
-	use    map[netip.Prefix]string // networks in which a credential is in good use: which
+	raised map[string]*audit.Event          // requests that raised them, by their ids
+	use    map[netip.Prefix]string          // networks in which a credential is in good use: which
+	page   map[netip.Prefix]map[string]bool // networks in which pages made browsers send what was refused: with which codes
+}
+
+// isOfPage reports whether a page made browsers in a network send requests like the one that
+// raised an alert. Who says so of himself escapes no more than the block.
+func (s *evidence) isOfPage(network netip.Prefix, event string) bool {
+	codes := s.page[network]
+	if e := s.raised[event]; e != nil {
+		return codes[e.Code] || e.Code == string(edge.TLSRequired) // without TLS nothing is asked of headers
+	}
+	return len(codes) > 0
 }
 
 // look searches the log for all that events need.
 func (r *responder) look(ctx context.Context, events []audit.Found) (*evidence, error) {
-	seen := &evidence{raised: map[string]*audit.Event{}, use: map[netip.Prefix]string{}}
+	seen := &evidence{raised: map[string]*audit.Event{}, use: map[netip.Prefix]string{}, page: map[netip.Prefix]map[string]bool{}}
 	var networks []netip.Prefix
 	var first, last time.Time
 	for i := range events {
@@ -274,14 +288,12 @@ func (r *responder) look(ctx context.Context, events []audit.Found) (*evidence, 
 		if !ok {
 			continue
 		}
-		if do := r.do[incident.Detection]; do.Suspend.Duration > 0 || do.StepUp.Duration > 0 {
-			seen.raised[incident.Event] = nil
-			if first.IsZero() || incident.Began.Before(first) {
-				first = incident.Began
-			}
-			if incident.Began.After(last) {
-				last = incident.Began
-			}
+		seen.raised[incident.Event] = nil
+		if first.IsZero() || incident.Began.Before(first) {
+			first = incident.Began
+		}
+		if incident.Began.After(last) {
+			last = incident.Began
 		}
 		if network, ok := subjectNetwork(&incident); ok && r.do[incident.Detection].Block.Duration > 0 {
 			networks = append(networks, network)
@@ -296,29 +308,37 @@ func (r *responder) lookRaised(ctx context.Context, seen *evidence, first, last 
 		return nil
 	}
 	const around = 2 * time.Second // the log is in the order of arrival, times may not be
-	return r.search(ctx, audit.Query{Class: audit.Request, Since: first.Add(-around), Until: last.Add(around)}, func(e *audit.Event) {
+	return r.search(ctx, audit.Query{Since: first.Add(-around), Until: last.Add(around)}, func(e *audit.Event) {
 		if _, wanted := seen.raised[e.ID]; wanted {
 			seen.raised[e.ID] = e
 		}
 	})
 }
 
-// lookUse finds networks in which somebody has used a credential well of late.
+// lookUse finds networks in which somebody has used a credential well of late, or a page has made
+// a browser ask for what is refused.
 func (r *responder) lookUse(ctx context.Context, seen *evidence, networks []netip.Prefix) error {
 	if len(networks) == 0 {
 		return nil
 	}
-	q := audit.Query{Class: audit.Request, Decision: audit.Accepted, Since: r.app.now().Add(-goodUse)}
+	q := audit.Query{Class: audit.Request, Since: r.app.now().Add(-goodUse)}
 	if len(networks) == 1 {
 		q.Address = networks[0]
 	}
 	return r.search(ctx, q, func(e *audit.Event) {
-		if !e.Proved || e.CredentialID == "" && e.Client == "" {
+		isUse := e.Decision == audit.Accepted && e.Proved && (e.CredentialID != "" || e.Client != "")
+		if !isUse && e.Warning != audit.SentByPage {
 			return
 		}
 		for _, network := range networks {
-			if network.Contains(e.Remote.Addr().Unmap()) {
+			switch {
+			case !network.Contains(e.Remote.Addr().Unmap()):
+			case isUse:
 				seen.use[network] = strings.TrimSpace("client " + e.Client)
+			case seen.page[network] == nil:
+				seen.page[network] = map[string]bool{e.Code: true}
+			default:
+				seen.page[network][e.Code] = true
 			}
 		}
 	})
