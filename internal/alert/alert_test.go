@@ -488,6 +488,25 @@ func TestIncidentsEndAfterTheClockWasPutBack(t *testing.T) {
 	}
 }
 
+// TestAScanIsSeenWherePathsAreHidden: one endpoint with a secret in its path hides all that no
+// endpoint has.
+func TestAScanIsSeenWherePathsAreHidden(t *testing.T) {
+	attacktest.Rows(t, 149)
+	for requests, want := range map[int]int{40: 0, 400: 1} {
+		var got told
+		e := alert.NewEngine(alert.Detections(), got.tell, nil)
+		for i := range requests {
+			e.See(request(i, began.Add(time.Duration(i)*time.Second), func(e *audit.Event) {
+				e.Decision, e.Code, e.Status, e.Proved, e.Client, e.CredentialID = audit.Refused, "unknown_endpoint", 404, false, "", ""
+				e.API, e.Endpoint, e.Path = "", "", "/v1/*"
+			}))
+		}
+		if len(got.all) != want || want > 0 && got.all[0].Detection != "endpoint_scan" {
+			t.Errorf("%d requests: told %+v", requests, got.all)
+		}
+	}
+}
+
 // TestFormsThatPagesSendAreNoGuessing: a page can make its readers' browsers send any number of
 // them, and who answers alerts by blocking networks would shut out the readers.
 func TestFormsThatPagesSendAreNoGuessing(t *testing.T) {
