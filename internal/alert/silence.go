@@ -9,13 +9,14 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"pavise.dev/pavise/internal/replace"
 )
 
 // Silence keeps what a detection finds from being told for a time: of one subject, or of all.
@@ -99,6 +100,8 @@ func (n *Silence) validate() error {
 		return errors.New("name a detection, or all")
 	case n.Detection == AllDetections && n.Subject == "":
 		return errors.New("silence a detection, or all of them about one subject: with everything silenced nobody would learn of an attack")
+	case n.Detection == AllDetections && isWide(n.Subject):
+		return fmt.Errorf("silence one detection, or no network wider than /%d for all: with the internet silenced nobody would learn of an attack", widestSilence)
 	case life < time.Second || life > MaxSilence:
 		return fmt.Errorf("a silence of %s: want up to 30d, since each has an end", life)
 	case strings.TrimSpace(n.Reason) == "":
@@ -110,6 +113,14 @@ func (n *Silence) validate() error {
 		}
 	}
 	return nil
+}
+
+// widestSilence is the shortest prefix of a network about which every detection can be silenced.
+const widestSilence = 8 // bits: 10.0.0.0/8
+
+func isWide(subject string) bool {
+	wide, ok := network(strings.TrimPrefix(subject, "network "))
+	return ok && wide.Bits() < widestSilence
 }
 
 func (n *Silence) is(detection, subject string) bool {
@@ -131,14 +142,7 @@ func (s *Silences) Remove(detection, subject string) error {
 func (s *Silences) keep(all []Silence) error {
 	text, err := json.Marshal(all)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(s.path), 0o700)
-	}
-	next := s.path + ".new"
-	if err == nil {
-		err = os.WriteFile(next, append(text, '\n'), 0o600)
-	}
-	if err == nil {
-		err = os.Rename(next, s.path)
+		err = replace.File(s.path, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("keep the silences: %w", err)

@@ -79,6 +79,8 @@ func TestASilenceWithoutEndOrReasonIsRefused(t *testing.T) {
 		"too long":         {Detection: "guessing", Reason: "a test", Until: now.Add(31 * 24 * time.Hour)},
 		"without a reason": {Detection: "guessing", Reason: " ", Until: hour},
 		"of everything":    {Detection: alert.AllDetections, Reason: "a test", Until: hour},
+		"of the internet":  {Detection: alert.AllDetections, Subject: "network 0.0.0.0/0", Reason: "a test", Until: hour},
+		"of IPv6":          {Detection: alert.AllDetections, Subject: "::/0", Reason: "a test", Until: hour},
 		"of nothing":       {Reason: "a test", Until: hour},
 		"with controls":    {Detection: "guessing", Subject: "a\x1b[2J", Reason: "a test", Until: hour},
 	} {
