@@ -75,6 +75,9 @@ func TestDetectionsThatCannotWorkAreRefused(t *testing.T) {
 		"acts by client":             {rule("per: client, more_than: 20, within: 5m, means: it is, when: {class: admin}"), "events of the class admin have no client", "per: target"},
 		"requests by actor":          {rule("per: actor, more_than: 20, within: 5m, means: it is, when: {class: request}"), "events of the class request have no actor", "per: target"},
 		"events of detections":       {rule(sound + ", when: {class: detection}"), `"detection" is not accepted`, ""},
+		"a response":                 {"{respond: {guessing: {block: 1h}}}", "", ""},
+		"a response to none":         {"{respond: {gessing: {block: 1h}}}", `there is no detection "gessing"`, "did you mean guessing?"},
+		"a response to an own one":   {"{respond: {own: {suspend: 1h}}, rules: {own: {" + sound + ", when: {class: request}}}}", "", ""},
 		"counted for what is not it": {rule("per: tenant, more_than: 20, within: 5m, means: it is, when: {class: request}"), `"tenant" is not accepted`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"pavise.dev/pavise/internal/alert"
 )
 
 // Telling says who is told of alerts, and what is done about them.
@@ -123,7 +125,15 @@ func (l *loader) checkTelling() {
 			l.atKey(path, "choose another name", "all stands for every notifier")
 		}
 	}
+	var detections []string
+	for _, k := range alert.Detections() {
+		detections = append(detections, k.Name)
+	}
+	detections = append(detections, sortedKeys(l.file.Alerts.Rules)...)
 	for _, name := range sortedKeys(l.file.Alerts.Respond) {
+		if !slices.Contains(detections, name) {
+			l.atKey("alerts.respond."+name, didYouMean(name, detections, "pavise log replay --list shows them"), "there is no detection %q, so that nothing would ever be done", name)
+		}
 		if r := l.file.Alerts.Respond[name]; r == (Response{}) {
 			l.atKey("alerts.respond."+name, "write {block: 1h}, {suspend: 1h} or {step_up: 1h}", "nothing is to be done about %s", name)
 		}
