@@ -187,7 +187,7 @@ func (s *sinks) status() (all []sink.Status, err error) {
 		status, fault := feed.Status()
 		err = errors.Join(err, fault)
 		status.Spool = s.spools[i]
-		status.Full = status.Spool > 0 && status.Failing != "" && (status.Overrun || status.Lag >= status.Spool)
+		status.Full = status.Spool > 0 && (status.Overrun || status.Failing != "" && status.Lag >= status.Spool)
 		all = append(all, status)
 	}
 	return all, err
