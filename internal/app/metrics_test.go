@@ -81,7 +81,7 @@ func TestTheGatewayCountsWhatItDoes(t *testing.T) {
 	}
 	for _, want := range []string{
 		`pavise_requests_total{api="",code="unknown_endpoint",decision="refused",endpoint="",method="GET",status="4xx"} 3`,
-		"pavise_configuration_last_reload_successful 0", "pavise_log_healthy 1", "pavise_log_places 8192", "pavise_running 1",
+		"pavise_configuration_last_reload_successful 0", "pavise_log_healthy 1", "pavise_log_places 12500", "pavise_running 1",
 		`pavise_ready{part="log"} 1`, `pavise_ready{part="serving"} 1`, `pavise_ready{part="state"} 1`,
 		`pavise_upstream_addresses_healthy{api="orders"} 1`, `pavise_alerts_total{detection="guessing",severity="`,
 		"pavise_request_places 10000", `pavise_certificate_not_after_timestamp_seconds{kind="host",name="`, "go_goroutines ", "process_open_fds ",

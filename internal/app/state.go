@@ -158,7 +158,7 @@ func (s *State) openLog(ctx context.Context, f *config.File, o StateOptions) err
 	}
 	s.ChainKey, s.Signing = key, ed25519.NewKeyFromSeed(seed)
 	options := audit.Options{
-		Dir: f.Log.Folder, Node: nodeName(), Key: key, Sign: s.Signing, Now: o.Now,
+		Dir: f.Log.Folder, Node: nodeName(), Key: key, Sign: s.Signing, Now: o.Now, Slots: placesOf(f.Limits.Requests),
 		Keep: f.Log.Keep.Duration, MaxSize: int64(f.Log.MaxSize), Warn: o.Warn, Flood: o.Flood,
 		Written: s.events.tell,
 	}
@@ -172,6 +172,18 @@ func (s *State) openLog(ctx context.Context, f *config.File, o StateOptions) err
 	s.Log, err = audit.Open(options)
 	return err
 }
+
+// Places of the event log.
+const (
+	fewestPlaces = 8192
+	mostPlaces   = 1 << 20
+)
+
+// placesOf are places of the event log for as many requests as may be under way, and a quarter
+// more for what is not yet written, for acts and for faults. With fewer, streams that are open
+// would take the last before limits.requests sheds anybody, and what has priority would be refused
+// with the rest.
+func placesOf(requests int) int { return min(max(fewestPlaces, requests+requests/4), mostPlaces) }
 
 func nodeName() string {
 	name, err := os.Hostname()

@@ -168,3 +168,21 @@ func TestTheMasterKeyMayComeFromACommand(t *testing.T) {
 	}
 	run(t, configureIn(t, dir, "state: {master_key_command: [/bin/echo, "+key+"]}\n")) // nothing was destroyed
 }
+
+// TestTheLogHasPlacesForAllRequestsThatMayBeUnderWay: else limits.requests and its priorities would
+// promise what the log refuses.
+func TestTheLogHasPlacesForAllRequestsThatMayBeUnderWay(t *testing.T) {
+	for requests, want := range map[string]int{"100": 8192, "10000": 12500, "20000": 25000} {
+		f := configure(t, "limits: {requests: "+requests+"}\n")
+		s, err := OpenState(t.Context(), f, StateOptions{Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, all := s.Log.Slots(); all != want {
+			t.Errorf("%s requests: %d places, want %d", requests, all, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
