@@ -45,7 +45,7 @@ func (w *witness) keep(point audit.Checkpoint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.newest = &point
-	if point.Time.Sub(w.kept) < keepEvery {
+	if since := point.Time.Sub(w.kept); since >= 0 && since < keepEvery { // below 0 the clock was put back
 		return
 	}
 	select {
