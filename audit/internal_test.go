@@ -479,3 +479,36 @@ func FuzzEachField(f *testing.F) {
 		}
 	})
 }
+
+// TestAnIndexOfAnotherFormIsNotUsed: an erasure may put another form of a segment in its place
+// between the look at the segment and that at its index.
+func TestAnIndexOfAnotherFormIsNotUsed(t *testing.T) {
+	o := testOptions(t.TempDir())
+	o.SegmentSize = 1000
+	l := mustOpen(t, o)
+	for i := range 20 {
+		if err := Record(l, &Event{ID: "e", Client: fmt.Sprint("c", i)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(l.Index(t.Context()), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSearch(o.Dir, Query{Client: "nobody"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(o.Dir, s.names[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.spans(s.names[0], info.Size()); len(got) != 0 {
+		t.Errorf("of its own index: %v", got)
+	}
+	if got := s.spans(s.names[0], info.Size()+1); len(got) != 1 || got[0].from != 0 || got[0].to <= info.Size() {
+		t.Errorf("of the index of another form: %v", got)
+	}
+}

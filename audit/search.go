@@ -245,10 +245,10 @@ type span struct {
 	line     int // its first, from 0
 }
 
-// spans are the pieces of a segment in which something can be.
-func (s *search) spans(name string) []span {
+// spans are the pieces of a segment, of so many bytes, in which something can be.
+func (s *search) spans(name string, size int64) []span {
 	x, ok := readIndex(s.dir, name)
-	if !ok {
+	if !ok || x.size != size { // none, or that of the form which has just taken the segment's place
 		return []span{{0, 1<<63 - 1, 0}}
 	}
 	var found []span
@@ -283,17 +283,17 @@ func (s *search) in(b *block) bool {
 }
 
 func (s *search) each(ctx context.Context, name string, f func(Found) error) error {
-	spans := s.spans(name)
-	if len(spans) == 0 {
-		return nil
-	}
 	file, err := os.Open(filepath.Join(s.dir, name))
 	if err != nil {
 		return fmt.Errorf("read a segment: %w", err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("read a segment: %w", err)
+	}
 	var bad error
-	for _, at := range spans {
+	for _, at := range s.spans(name, info.Size()) {
 		lines := newLineReader(name, io.NewSectionReader(file, at.from, at.to-at.from))
 		lines.number = at.line
 		if err := s.piece(ctx, lines, f, &bad); err != nil {
