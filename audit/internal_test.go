@@ -512,3 +512,37 @@ func TestAnIndexOfAnotherFormIsNotUsed(t *testing.T) {
 		t.Errorf("of the index of another form: %v", got)
 	}
 }
+
+// TestAnErasureDoesNotBringBackWhatRetentionTook: between the event of an erasure and its new
+// forms, where the disk did not let it go on, retention may remove a segment.
+func TestAnErasureDoesNotBringBackWhatRetentionTook(t *testing.T) {
+	o := testOptions(t.TempDir())
+	o.SegmentSize = 1000
+	l := mustOpen(t, o)
+	for i := range 20 {
+		if err := Record(l, &Event{ID: fmt.Sprint("e", i)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := segments(o.Dir)
+	if err != nil || len(names) < 2 {
+		t.Fatal(names, err)
+	}
+	segment := filepath.Join(o.Dir, names[0])
+	draft := draftName(segment, newMark())
+	err = l.ask(func(c *chain) error {
+		c.unplaced = append(c.unplaced, &rewrite{taken{segment: names[0]}, draft})
+		return errors.Join(os.Rename(segment, draft), c.place())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{segment, draft} {
+		if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there, %v", name, err)
+		}
+	}
+}

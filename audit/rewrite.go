@@ -172,8 +172,13 @@ func (c *chain) place() error {
 		return fmt.Errorf("make the event of an erasure durable: %w", err)
 	}
 	for _, r := range c.unplaced {
+		name := filepath.Join(c.Dir, r.segment)
+		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(r.draft) // retention took the segment meanwhile; what is left of it must not come back
+			continue
+		}
 		_ = os.Remove(filepath.Join(c.Dir, indexName(r.segment))) // it may have none, and gets a new one
-		err := os.Rename(r.draft, filepath.Join(c.Dir, r.segment))
+		err := os.Rename(r.draft, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // an earlier try did it
 			return fmt.Errorf("put the new form of a segment in its place: %w", err)
 		}
