@@ -42,6 +42,9 @@ While no gateway runs, they are told directly.`,
 			if err != nil {
 				return err
 			}
+			if open && !command.Flags().Changed("since") {
+				from = time.Time{} // what goes on began whenever it began
+			}
 			return administer(command, func(ctx context.Context, a *admin.Client) error {
 				all, err := a.Alerts(ctx, from)
 				if err != nil {
@@ -54,8 +57,8 @@ While no gateway runs, they are told directly.`,
 			})
 		},
 	}
-	command.Flags().StringVar(&since, "since", "7d", "a time (RFC 3339), or how long ago: 2h, 7d")
-	command.Flags().BoolVar(&open, "open", false, "only incidents that have not ended")
+	command.Flags().StringVar(&since, "since", "7d", "when they began: a time (RFC 3339), or how long ago: 2h, 7d")
+	command.Flags().BoolVar(&open, "open", false, "only incidents that have not ended; without --since, whenever they began")
 	command.Flags().StringVar(&test, "test", "", "test whether alerts arrive: at all notifiers, or at one")
 	command.Flags().Lookup("test").NoOptDefVal = notify.Everybody
 	jsonFlag(command, &asJSON)
@@ -84,8 +87,12 @@ func writeAlerts(command *cobra.Command, all *admin.Alerted, asJSON bool) error 
 		if i.Silenced {
 			state += ", silenced"
 		}
+		about := printable(i.Subject.String())
+		if i.Subject == (alert.Subject{}) {
+			about = "(erased)"
+		}
 		rows = append(rows, []string{
-			i.Began.UTC().Format(time.RFC3339), i.Detection, string(i.Severity), printable(i.Subject.String()), strconv.Itoa(i.Count), state, printable(i.What), i.Event,
+			i.Began.UTC().Format(time.RFC3339), i.Detection, string(i.Severity), about, strconv.Itoa(i.Count), state, printable(i.What), i.Event,
 		})
 	}
 	if err := orNone(out, "nothing was found", []string{"BEGAN", "DETECTION", "SEVERITY", "ABOUT", "SIGNS", "STATE", "WHAT", "EVENT"}, rows); err != nil {

@@ -31,7 +31,7 @@ delivered: what is shown then is what the sinks remember.`,
 				for _, s := range all {
 					rows = append(rows, []string{s.Name, s.Kind, count(s.Delivered), count(s.Lag), count(s.Lost), count(s.Rejected), sinkState(&s)})
 				}
-				return table(command.OutOrStdout(), []string{"SINK", "KIND", "DELIVERED", "LAG", "LOST", "REJECTED", "STATE"}, rows)
+				return orNone(command.OutOrStdout(), "events go nowhere else: the configuration has no log.sinks", []string{"SINK", "KIND", "DELIVERED", "LAG", "LOST", "REJECTED", "STATE"}, rows)
 			})
 		},
 	}
