@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -22,7 +20,6 @@ import (
 	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/internal/attack/foreign"
 	"pavise.dev/pavise/internal/attack/own"
-	"pavise.dev/pavise/internal/config"
 )
 
 // isOwn reports whether the gateway of a configuration is attacked.
@@ -83,8 +80,12 @@ func (r *attackRun) attackOwn(command *cobra.Command, g own.Gateway) (err error)
 	if !status.Running {
 		return &unreachableError{fmt.Errorf("no gateway runs with %s: start it with pavise serve", g.File.Path)}
 	}
-	if g.Roots, g.Paste, err = r.rootsOf(ctx, g.File, g.Admin); err != nil {
+	var files []string
+	if g.Roots, files, err = app.RootsOf(ctx, g.File, g.Admin, r.ca); err != nil {
 		return err
+	}
+	if len(files) > 0 {
+		g.Paste = "--cacert '" + strings.ReplaceAll(files[len(files)-1], "'", `'\''`) + "'"
 	}
 	run, err := own.Open(ctx, g)
 	if err != nil {
@@ -117,43 +118,3 @@ func (r *attackRun) attackOwn(command *cobra.Command, g own.Gateway) (err error)
 
 // endTime is how long the end of the credentials may take.
 const endTime = 30 * time.Second
-
-// rootsOf are the authorities of the gateway's own certificates, besides the system's: what signs for
-// development, the authority of the installation, and what --ca names. paste is what curl needs of them.
-func (r *attackRun) rootsOf(ctx context.Context, f *config.File, a *admin.Client) (roots *x509.CertPool, paste string, err error) {
-	if roots, err = x509.SystemCertPool(); err != nil {
-		roots = x509.NewCertPool()
-	}
-	var files []string
-	for _, host := range f.Hosts {
-		if host.Certificate.Source == "local" {
-			files = append(files, filepath.Join(f.State.Folder, "local-ca", "ca.pem"))
-			break
-		}
-	}
-	if r.ca != "" {
-		files = append(files, r.ca)
-	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return nil, "", fmt.Errorf("read the CA: %w", err)
-		}
-		if !roots.AppendCertsFromPEM(text) {
-			return nil, "", fmt.Errorf("read the CA: %s holds no certificate in PEM", name)
-		}
-		paste = "--cacert '" + strings.ReplaceAll(name, "'", `'\''`) + "'"
-	}
-	for _, host := range f.Hosts {
-		if host.Certificate.Source != "own" {
-			continue
-		}
-		authority, err := a.Authority(ctx)
-		if err != nil {
-			return nil, "", fmt.Errorf("ask for the authority of the gateway's certificate: %w", err)
-		}
-		roots.AppendCertsFromPEM([]byte(authority.Roots))
-		break
-	}
-	return roots, paste, nil
-}

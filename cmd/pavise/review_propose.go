@@ -114,7 +114,7 @@ func script(p *review.Proposal) string {
 // endpointPatch takes endpoints without a caller out of the files of the configuration.
 func endpointPatch(h *holding, p *review.Proposal) (text string, left []string, err error) {
 	cuts := map[string][]review.Cut{}
-	for _, e := range h.granted.Endpoints {
+	for _, e := range h.Granted.Endpoints {
 		if slices.Contains(p.Endpoints, review.Gone{API: e.API, Pattern: e.Pattern}) {
 			cuts[e.File] = append(cuts[e.File], review.Cut{Endpoint: e.String(), Line: e.Line})
 		}

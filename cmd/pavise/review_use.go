@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/client"
@@ -56,48 +55,27 @@ func (f *useFlags) read(since string, now time.Time) error {
 	return nil
 }
 
-// holding is what the installation has.
+// holding is what the installation has, and its configuration.
 type holding struct {
-	file        *config.File
-	granted     *review.Granted
-	clients     []client.Client
-	credentials []client.Credential
+	*app.Holding
+
+	file *config.File
 }
 
-// held asks the administration for what is granted. That it was asked puts what has happened into
-// the log's files; they are read here, as a gateway has better things to do.
+// held asks the administration for what is granted. The log is read here, as a gateway has better
+// things to do.
 func held(command *cobra.Command) (*holding, error) {
 	file, err := app.Load(configPath(command))
 	if err != nil {
 		return nil, err
 	}
 	h := &holding{file: file}
-	var allowed []admin.Grant
 	err = administer(command, func(ctx context.Context, a *admin.Client) (err error) {
-		if _, err = a.Events(ctx, audit.Query{Limit: 1}); err != nil {
-			return err
-		}
-		if h.clients, err = a.Clients(ctx); err != nil {
-			return err
-		}
-		if h.credentials, err = a.Credentials(ctx, "", ""); err != nil {
-			return err
-		}
-		if file.OAuth.Issuer != "" {
-			allowed, err = a.Grants(ctx, admin.GrantQuery{})
-		}
+		h.Holding, err = app.GrantsOf(ctx, file, a)
 		return err
 	})
 	if err != nil {
 		return nil, err
-	}
-	if h.granted, err = app.Granted(file, h.clients, h.credentials); err != nil {
-		return nil, err
-	}
-	for _, g := range allowed {
-		h.granted.Grants = append(h.granted.Grants, review.Grant{
-			ID: g.ID, Client: g.Client, Subject: g.Subject, User: g.User, Scopes: g.Scopes, Created: g.Created, Used: g.Used, Ends: g.Ends,
-		})
 	}
 	return h, nil
 }
@@ -108,7 +86,7 @@ func (f *useFlags) used(command *cobra.Command) (*holding, *review.Used, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	if f.client != "" && !slices.ContainsFunc(h.clients, func(c client.Client) bool { return c.ID == f.client }) {
+	if f.client != "" && !slices.ContainsFunc(h.Clients, func(c client.Client) bool { return c.ID == f.client }) {
 		return nil, nil, &usageError{fmt.Sprintf("there is no client %.80q", f.client), "pavise client list"}
 	}
 	used, err := f.look(command.Context(), h, f.window)
@@ -116,7 +94,7 @@ func (f *useFlags) used(command *cobra.Command) (*holding, *review.Used, error) 
 }
 
 func (f *useFlags) look(ctx context.Context, h *holding, w review.Window) (*review.Used, error) {
-	return review.Read(ctx, append([]string{h.file.Log.Folder}, f.logs...), h.granted, w)
+	return review.Read(ctx, append([]string{h.file.Log.Folder}, f.logs...), h.Granted, w)
 }
 
 // reviewedUse is the form for programs.

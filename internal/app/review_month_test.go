@@ -27,13 +27,13 @@ type month struct {
 	now     time.Time
 	chance  *rand.Rand
 	admin   *admin.Client
-	callers []*caller
+	callers []*monthly
 	called  map[string]bool // endpoints that somebody was let into
 	kept    []call          // that were accepted
 }
 
-// caller is a client as only the test knows it: with what it truly does.
-type caller struct {
+// monthly is a client as only the test knows it: with what it truly does.
+type monthly struct {
 	id        string
 	scopes    []string // granted
 	endpoints []int    // that it calls
@@ -112,7 +112,7 @@ func newMonth(t *testing.T) *month {
 
 func (m *month) addCaller(i int) {
 	m.t.Helper()
-	c := &caller{id: fmt.Sprintf("client%d", i), used: map[string]bool{}, idle: map[int]bool{}, dead: i%9 == 8}
+	c := &monthly{id: fmt.Sprintf("client%d", i), used: map[string]bool{}, idle: map[int]bool{}, dead: i%9 == 8}
 	granted := map[string]bool{}
 	for range 1 + m.chance.IntN(5) {
 		at := m.chance.IntN(monthEndpoints * 3 / 4) // the last quarter has no caller

@@ -1,12 +1,15 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 
 	"pavise.dev/pavise/access/cedar"
+	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/review"
@@ -38,6 +41,41 @@ func Granted(f *config.File, clients []client.Client, credentials []client.Crede
 	}
 	g.Policies, err = policiesOf(files, g)
 	return g, err
+}
+
+// Holding is what an installation has granted.
+type Holding struct {
+	Granted     *review.Granted
+	Clients     []client.Client
+	Credentials []client.Credential
+}
+
+// GrantsOf asks the administration for what is granted. That it is asked puts what has happened into
+// the log's files.
+func GrantsOf(ctx context.Context, f *config.File, c *admin.Client) (h *Holding, err error) {
+	h = &Holding{}
+	if _, err = c.Events(ctx, audit.Query{Limit: 1}); err != nil {
+		return nil, err
+	}
+	if h.Clients, err = c.Clients(ctx); err != nil {
+		return nil, err
+	}
+	if h.Credentials, err = c.Credentials(ctx, "", ""); err != nil {
+		return nil, err
+	}
+	if h.Granted, err = Granted(f, h.Clients, h.Credentials); err != nil || f.OAuth.Issuer == "" {
+		return h, err
+	}
+	allowed, err := c.Grants(ctx, admin.GrantQuery{})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range allowed {
+		h.Granted.Grants = append(h.Granted.Grants, review.Grant{
+			ID: g.ID, Client: g.Client, Subject: g.Subject, User: g.User, Scopes: g.Scopes, Created: g.Created, Used: g.Used, Ends: g.Ends,
+		})
+	}
+	return h, nil
 }
 
 // namedScopes are those of which a condition, a policy or a field of GraphQL speaks: whether a request

@@ -13,6 +13,7 @@ import (
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/alert"
+	"pavise.dev/pavise/internal/attack/own"
 	"pavise.dev/pavise/internal/check"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
@@ -32,10 +33,9 @@ const (
 	reviewTask = "review"
 )
 
-// jobs are what the schedule can run, by name. The attack on the gateway itself is injected:
-// Options.Jobs has it, or a line here.
+// jobs are what the schedule can run, by name.
 func (a *App) jobs() map[string]schedule.Job {
-	all := map[string]schedule.Job{checkTask: a.checkItself, reviewTask: a.reviewItself}
+	all := map[string]schedule.Job{checkTask: a.checkItself, attackTask: a.attackItself, reviewTask: a.reviewItself}
 	maps.Copy(all, a.more)
 	return all
 }
@@ -189,7 +189,8 @@ func (a *App) checkItself(ctx context.Context) (*finding.Report, error) {
 	return report, nil
 }
 
-// reviewItself reads the event log once: what trials would refuse, and which APIs are in use.
+// reviewItself reads the event log: what trials would refuse, which APIs are in use, and what was
+// granted and not used.
 func (a *App) reviewItself(ctx context.Context) (*finding.Report, error) {
 	f, now := a.current().file, a.now()
 	window := config.DefaultWindow
@@ -209,12 +210,32 @@ func (a *App) reviewItself(ctx context.Context) (*finding.Report, error) {
 	report := listed.Report(f)
 	report.Tool = "pavise review"
 	would := block.Summary()
-	report.Rules = append(report.Rules, review.Rules()...)
+	report.Rules = append(report.Rules, review.TrialRules()...)
 	report.Findings = append(report.Findings, would.Findings()...)
+	if err := a.addUnused(ctx, f, review.Window{Since: o.Since, Until: o.Until}, report); err != nil {
+		return nil, err
+	}
 	waive(f, report)
 	report.Sort()
 	steady(f, report)
 	return report, nil
+}
+
+// addUnused adds what was granted and not used in a window.
+func (a *App) addUnused(ctx context.Context, f *config.File, w review.Window, report *finding.Report) error {
+	held, err := GrantsOf(ctx, f, admin.Connect(admin.InProcess(Administration(f, a.State, a.now))))
+	if err != nil {
+		return fmt.Errorf("read what is granted: %w", err)
+	}
+	used, err := review.Read(ctx, []string{f.Log.Folder}, held.Granted, w)
+	if err != nil {
+		return fmt.Errorf("read what was used: %w", err)
+	}
+	unused := used.Report(f.Where("").File, review.Aim{Now: w.Until, Settle: min(review.DefaultSettle, w.Until.Sub(w.Since))})
+	report.Rules = append(report.Rules, unused.Rules...)
+	report.Findings = append(report.Findings, unused.Findings...)
+	report.Notes = append(report.Notes, unused.Notes...)
+	return nil
 }
 
 // inventory lists the APIs of a configuration with what the log tells of them since a time; also
@@ -310,7 +331,7 @@ func endingOf(o *schema.Operation) (e inventory.Ending) {
 // scheduleRules are the rules of what the schedule can find, so that they can be silenced.
 func (a *App) scheduleRules() []string {
 	var all []string
-	for _, r := range slices.Concat(check.Rules(), inventory.Rules(), review.Rules()) {
+	for _, r := range slices.Concat(check.Rules(), own.Rules(), inventory.Rules(), review.TrialRules(), review.Rules()) {
 		all = append(all, r.ID)
 	}
 	if a.schedule.Scheduler != nil {

@@ -217,7 +217,7 @@ func (i issuersOf) Issuer(name string) (*shield.Issuer, error) { return i.world.
 func (w *World) env(a *App, g *generation) shield.Env {
 	return shield.Env{
 		Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Issuers: g.trusts, Files: twins{g.files, w},
-		Authority: own{w}, Go: func(func(context.Context)) {}, Key: func(string) ([]byte, error) { return make([]byte, 32), nil },
+		Authority: stead{w}, Go: func(func(context.Context)) {}, Key: func(string) ([]byte, error) { return make([]byte, 32), nil },
 	}
 }
 
@@ -237,14 +237,14 @@ func (t twins) Read(name string) ([]byte, error) {
 	return t.world.Bundle(text), nil
 }
 
-// own is the world's authority in the place of the installation's.
-type own struct{ world *World }
+// stead is the world's authority in the place of the installation's.
+type stead struct{ world *World }
 
 // Issuers implements shield.Authority.
-func (o own) Issuers() ([]byte, error) { return o.world.Own(), nil }
+func (s stead) Issuers() ([]byte, error) { return s.world.Own(), nil }
 
 // Pins implements shield.Authority.
-func (o own) Pins() []string { return nil }
+func (s stead) Pins() []string { return nil }
 
 // Watch implements shield.Authority.
-func (o own) Watch(func()) {}
+func (s stead) Watch(func()) {}

@@ -18,8 +18,8 @@ func trialHits() finding.Rule {
 	}
 }
 
-// Rules are those of [Summary.Findings].
-func Rules() []finding.Rule { return []finding.Rule{trialSafe(), trialHits()} }
+// TrialRules are those of [Summary.Findings].
+func TrialRules() []finding.Rule { return []finding.Rule{trialSafe(), trialHits()} }
 
 // Findings are the verdicts about which somebody should do something.
 func (s *Summary) Findings() (all []finding.Finding) {

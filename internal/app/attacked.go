@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/attack/foreign"
+	"pavise.dev/pavise/internal/attack/own"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/finding"
+)
+
+// attackItself attacks the gateway at its own address, by the configuration in force. What could
+// disturb callers (floods, smuggling, writing) is left to whoever runs `pavise attack`.
+func (a *App) attackItself(ctx context.Context) (report *finding.Report, err error) {
+	f := a.current().file
+	g := own.Gateway{File: f, Kinds: Kinds(), Admin: admin.Connect(admin.InProcess(Administration(f, a.State, a.now))), Now: a.now}
+	if g.Roots, _, err = RootsOf(ctx, f, g.Admin, ""); err != nil {
+		return nil, err
+	}
+	run, err := own.Open(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), testEnd)
+		defer cancel()
+		err = errors.Join(err, run.Close(ending))
+	}()
+	if err := foreign.Reach(ctx, run.Prober()); err != nil {
+		return nil, fmt.Errorf("the gateway is attacked at %s: %w", f.Listen.HTTPS, err)
+	}
+	if report, err = attack.Run(ctx, run.Prober(), run.Plan(), attack.Options{Now: a.now}); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	run.Complete(report)
+	steady(f, report)
+	return report, nil
+}
+
+// testEnd is how long the end of a test's credentials may take.
+const testEnd = 30 * time.Second
+
+// RootsOf are the authorities of a gateway's own certificates, besides the system's: what signs for
+// development, the authority of the installation, and the file extra; files are those that were read.
+func RootsOf(ctx context.Context, f *config.File, c *admin.Client, extra string) (roots *x509.CertPool, files []string, err error) {
+	if roots, err = x509.SystemCertPool(); err != nil {
+		roots = x509.NewCertPool()
+	}
+	sources := map[string]bool{}
+	for _, host := range f.Hosts {
+		sources[host.Certificate.Source] = true
+	}
+	if sources["local"] {
+		files = append(files, filepath.Join(f.State.Folder, "local-ca", "ca.pem"))
+	}
+	if extra != "" {
+		files = append(files, extra)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) && name != extra {
+			return nil, nil, fmt.Errorf("the gateway has never run here: it makes %s when it starts", name)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the CA: %w", err)
+		}
+		if !roots.AppendCertsFromPEM(text) {
+			return nil, nil, fmt.Errorf("read the CA: %s holds no certificate in PEM", name)
+		}
+	}
+	if sources["own"] {
+		authority, err := c.Authority(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("ask for the authority of the gateway's certificate: %w", err)
+		}
+		roots.AppendCertsFromPEM([]byte(authority.Roots))
+	}
+	return roots, files, nil
+}
