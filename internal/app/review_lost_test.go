@@ -91,7 +91,7 @@ func TestReachIsWhatTheGuardSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := Lost(m.current().file, &known[0], &owner.Client, known, m.now)
+		l, err := Lost(m.current().file, &known[0], &owner.Client, known, m.now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestReachIsWhatTheGuardSays(t *testing.T) {
 			pattern, _, method, path := monthEndpoint(i)
 			at := slices.IndexFunc(l.Reach, func(r review.Reach) bool { return r.Endpoint == pattern })
 			opens := at >= 0 && l.Reach[at].Opens()
-			m.now = m.now.Add(1e9)
+			m.elapsed.Add(1e9)
 			code := m.send(call{method, strings.ReplaceAll(path, "%d", "7"), key, c.addresses[0]})
 			if is := code == http.StatusOK || code == http.StatusInternalServerError; is != opens {
 				t.Errorf("%s at %s: said %t, answered %d", c.id, pattern, opens, code)
@@ -152,7 +152,7 @@ func TestTracesOfALostCredential(t *testing.T) {
 	m := newMonth(t)
 	c := m.callers[0]
 	for i := range 3 {
-		m.now = m.now.Add(1e9)
+		m.elapsed.Add(1e9)
 		_, _, method, path := monthEndpoint(c.endpoints[0])
 		m.send(call{method, strings.ReplaceAll(path, "%d", string(rune('7'+i))), c.keys[0], c.addresses[i%2]})
 	}
@@ -164,8 +164,8 @@ func TestTracesOfALostCredential(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(owner.Credentials, func(one client.Credential) bool { return one.ID == c.ids[0] })
-	l := review.Describe(&owner.Credentials[i], &owner.Client, m.now)
-	if err := l.Trace(t.Context(), []string{m.current().file.Log.Folder}, []string{c.ids[0]}, m.now.AddDate(0, 0, -1)); err != nil {
+	l := review.Describe(&owner.Credentials[i], &owner.Client, m.now())
+	if err := l.Trace(t.Context(), []string{m.current().file.Log.Folder}, []string{c.ids[0]}, m.now().AddDate(0, 0, -1)); err != nil {
 		t.Fatal(err)
 	}
 	if len(l.Touched) != 1 || l.Touched[0].Requests != 3 || l.Touched[0].Distinct != 3 || len(l.Touched[0].IDs) != 3 || len(l.From) != 1 || l.From[0].Accepted != 3 {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ type month struct {
 	*App
 
 	t       *testing.T
-	now     time.Time
+	elapsed atomic.Int64 // since it began, ns
 	chance  *rand.Rand
 	admin   *admin.Client
 	callers []*monthly
@@ -86,6 +87,11 @@ func monthFile() string {
 	return b.String()
 }
 
+// now is the month's clock, which the gateway's goroutines read too.
+func (m *month) now() time.Time {
+	return time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(m.elapsed.Load()))
+}
+
 func newMonth(t *testing.T) *month {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "pavise.yaml")
@@ -96,8 +102,8 @@ func newMonth(t *testing.T) *month {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &month{t: t, now: time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC), chance: rand.New(rand.NewPCG(7, 11)), called: map[string]bool{}}
-	if m.App, err = Open(t.Context(), f, Options{Now: func() time.Time { return m.now }, Library: true}); err != nil {
+	m := &month{t: t, chance: rand.New(rand.NewPCG(7, 11)), called: map[string]bool{}}
+	if m.App, err = Open(t.Context(), f, Options{Now: m.now, Library: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { shut(t, m.App) })
@@ -163,7 +169,7 @@ func (m *month) send(c call) int {
 // pass lets time pass.
 func (m *month) pass(d time.Duration) {
 	m.t.Helper()
-	m.now = m.now.Add(d)
+	m.elapsed.Add(int64(d))
 	if err := m.State.View.Refresh(m.t.Context()); err != nil {
 		m.t.Fatal(err)
 	}
@@ -175,7 +181,7 @@ func (m *month) traffic() {
 	for range 30 * 24 {
 		m.pass(time.Hour)
 		for range 8 {
-			m.now = m.now.Add(time.Second)
+			m.elapsed.Add(int64(time.Second))
 			m.one()
 		}
 	}
@@ -237,7 +243,7 @@ func (m *month) look() (*review.Granted, *review.Used) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	used, err := review.Read(ctx, []string{f.Log.Folder}, g, review.Window{Since: m.now.AddDate(0, 0, -30), Until: m.now.Add(time.Second)})
+	used, err := review.Read(ctx, []string{f.Log.Folder}, g, review.Window{Since: m.now().AddDate(0, 0, -30), Until: m.now().Add(time.Second)})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -260,7 +266,7 @@ func TestAReviewProposesExactlyWhatAMonthUsed(t *testing.T) {
 	m := newMonth(t)
 	m.traffic()
 	g, used := m.look()
-	p := used.Propose(review.Aim{Now: m.now, Settle: review.DefaultSettle})
+	p := used.Propose(review.Aim{Now: m.now(), Settle: review.DefaultSettle})
 	m.compare(p)
 	if struck := p.Judge(used); len(struck) > 0 {
 		t.Errorf("its own month would be refused: %+v", struck)
