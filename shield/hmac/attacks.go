@@ -179,9 +179,15 @@ func changePath(change func(string) string) func(*http.Request) error {
 	}
 }
 
+// escapedSlash escapes the last slash of a path; the first stays, since no request is sent without,
+// and the escaped one comes after it.
 func escapedSlash(r *http.Request) error {
 	escaped := r.URL.EscapedPath()
 	at := strings.LastIndexByte(escaped, '/')
+	if at <= 0 {
+		r.URL.Path, r.URL.RawPath = "/"+r.URL.Path, "/%2F"+strings.TrimPrefix(escaped, "/")
+		return nil
+	}
 	r.URL.RawPath = escaped[:at] + "%2F" + escaped[at+1:]
 	return nil
 }
@@ -238,7 +244,11 @@ func joinHeader(name, value string) func(*http.Request) error {
 	}
 }
 
+// trailers announces one after the body; where there is no body, none can be sent.
 func trailers(r *http.Request) error {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
 	r.Trailer = http.Header{"X-Late": nil}
 	r.ContentLength = -1
 	return nil

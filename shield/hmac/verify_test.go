@@ -735,3 +735,18 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 		t.Errorf("the defaults: %+v", problems)
 	}
 }
+
+// Attacks on what a request does not have leave it as it was; they do not make one that cannot be sent.
+func TestAttacksOnARequestWithoutABodyCanBeSent(t *testing.T) {
+	for path, want := range map[string]string{"/": "/%2F", "/me": "/%2Fme", "/v1/orders": "/v1%2Forders"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		if err := escapedSlash(r); err != nil || r.URL.RequestURI() != want {
+			t.Errorf("%s becomes %s, want %s; %v", path, r.URL.RequestURI(), want, err)
+		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/me", nil)
+	r.Body = nil
+	if err := trailers(r); err != nil || r.Trailer != nil || r.ContentLength != 0 {
+		t.Errorf("trailers %v, length %d; %v", r.Trailer, r.ContentLength, err)
+	}
+}
