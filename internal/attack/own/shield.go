@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 
 	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/shield"
@@ -144,14 +146,18 @@ func (t *try) attack(at *place, w *way, proofs []*proof, i int, a shield.Attack,
 		if err != nil {
 			return nil, err
 		}
-		before := r.Header.Clone()
+		good := *r
+		good.Header, good.URL = r.Header.Clone(), new(*r.URL)
 		if a.Present == nil {
 			if err := a.Change(r); err != nil {
 				return nil, fmt.Errorf("make the attack: %w", err)
 			}
+			if isSame(&good, r) {
+				return nil, attack.ErrNotHere // a good request that passes is no finding
+			}
 		}
 		carry(r, partsOf(proofs))
-		t.hide(before, r, a.Name)
+		t.hide(good.Header, r, a.Name)
 		more, here := t.earlier(at, r)
 		elsewhere = !here
 		demanded.also = append(demanded.also, more...)
@@ -167,6 +173,14 @@ func (t *try) attack(at *place, w *way, proofs []*proof, i int, a shield.Attack,
 	}
 	t.judge(t.where(at), x, demanded, what)
 	return nil
+}
+
+// isSame reports whether an attack left a request as it was, as one on the signed headers does where
+// none is signed.
+func isSame(good, r *http.Request) bool {
+	return r.Method == good.Method && r.Host == good.Host && *r.URL == *good.URL && r.Body == good.Body &&
+		r.ContentLength == good.ContentLength && len(r.Trailer) == len(good.Trailer) &&
+		maps.EqualFunc(r.Header, good.Header, slices.Equal[[]string])
 }
 
 func hasBody(at *place) bool {

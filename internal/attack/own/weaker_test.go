@@ -256,3 +256,42 @@ func (i *installation) tryRule(t *testing.T, file, rule string, allowed attack.D
 		func(c *attack.Case) bool { return c.Rule.ID == rule || strings.HasSuffix(c.ID, "a good request") })
 	return report
 }
+
+const signed = `
+listen: {https: "127.0.0.1:{{port}}"}
+hosts: {127.0.0.1: {certificate: local, client_certificates: ask}}
+apis:
+  things:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    shield: {any: [hmac, api_key]}
+    endpoints:
+      GET /me: {scopes: any}
+      DELETE /v1/things/{id}: {shield: hmac, scopes: any}
+      GET /v1/things/{id}: {shield: {all: [{mtls: {trust: pavise-data/local-ca/ca.pem}}, hmac]}, scopes: any}
+scopes: {}
+`
+
+// TestASignedRequestWithoutABodyHolds: a GET signs no headers and has no body, so that some attacks
+// of the kind leave it as it was.
+func TestASignedRequestWithoutABodyHolds(t *testing.T) {
+	i := install(t, signed, nil)
+	report, outcomes := i.attack(t, "pavise.yaml", attack.Destroys, nil)
+	if len(report.Findings) > 0 {
+		show(t, report)
+		t.Errorf("%d findings", len(report.Findings))
+	}
+	tried := map[attack.Outcome]int{}
+	for id, outcome := range outcomes {
+		if !strings.Contains(id, "forged-credential") {
+			continue
+		}
+		tried[outcome]++
+		if outcome == attack.Unsure {
+			t.Errorf("unsure: %s", id)
+		}
+	}
+	if tried[attack.Held] < 60 || tried[attack.Skipped] == 0 {
+		t.Errorf("forged credentials: %v", tried)
+	}
+}
