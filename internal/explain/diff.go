@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/client"
 )
 
 // Judgement is what a configuration makes of a recorded request.
@@ -94,6 +95,10 @@ func (d *Diff) Add(e *audit.Event) {
 	}
 	n := max(e.Count, 1)
 	d.found.Requests += n
+	if e.Note == "tested" || client.IsTester(e.Client) {
+		d.open("sent by `pavise attack`", n)
+		return
+	}
 	if e.Method == "OPTIONS" {
 		d.open("a preflight, which the rule for other origins answers", n)
 		return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/explain"
 )
 
@@ -53,6 +54,20 @@ func TestADiffSortsRequestsByWhatChanges(t *testing.T) {
 	}
 	if len(found.Notes) == 0 {
 		t.Error("what events cannot tell is not said")
+	}
+}
+
+// What `pavise attack` sent is nobody's loss or gain: it is counted by itself.
+func TestADiffLeavesOutWhatAttacksSent(t *testing.T) {
+	pass, refused := explain.Judgement{Passes: true}, explain.Judgement{Code: "insufficient_scope"}
+	d := explain.NewDiff(answers{"shop": refused, client.TesterA: refused, client.TesterThroughB: refused}, answers{"shop": pass, client.TesterA: pass, client.TesterThroughB: pass})
+	d.Add(&audit.Event{Class: audit.Request, Client: "shop", Proved: true})
+	d.Add(&audit.Event{Class: audit.Request, Client: client.TesterA, Proved: true, Count: 3})
+	d.Add(&audit.Event{Class: audit.Request, Client: client.TesterThroughB, Proved: true})
+	d.Add(&audit.Event{Class: audit.Request, Client: "shop", Proved: true, Note: "tested"})
+	found := d.Found(time.Unix(0, 0), time.Unix(9, 0))
+	if found.Requests != 6 || found.Judged != 1 || found.NewlyPasses != 1 || len(found.Groups) != 1 || found.NotJudged["sent by `pavise attack`"] != 5 {
+		t.Errorf("%+v", found)
 	}
 }
 
