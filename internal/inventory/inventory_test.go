@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
 	"pavise.dev/pavise/internal/inventory"
@@ -93,6 +94,9 @@ func TestTheListSaysWhoseEachIsAndForWhomItIsOpen(t *testing.T) {
 		called("partners", "GET /v1/partners", "pavise")(e)
 		e.Note = "tested"
 	}))
+	through := func(e *audit.Event) { called("orders", "GET /v1/orders/{id}", client.TesterThroughA)(e) }
+	traffic.Add(request(today(), "127.0.0.1", "GET", "/v1/orders/1", through))
+	traffic.Add(request(today(), "127.0.0.1", "GET", "/v1/orders/1", func(e *audit.Event) { through(e); e.Decision = audit.Refused }))
 	v := make1(t, parsed(t, text), traffic, nil)
 	if len(v.APIs) != 2 {
 		t.Fatalf("%+v", v)

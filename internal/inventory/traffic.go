@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/limit"
 )
 
@@ -88,8 +89,8 @@ func (t *Traffic) Add(e *audit.Event) {
 	if t.begins.IsZero() || e.Time.Before(t.begins) {
 		t.begins = e.Time
 	}
-	if e.Class != audit.Request || e.Note == "tested" {
-		return // what the gateway's own tests sent is nobody's call
+	if e.Class != audit.Request || e.Note == "tested" || client.IsTester(e.Client) {
+		return // what `pavise attack` sent is nobody's call, also what was refused or went through
 	}
 	switch {
 	case e.Endpoint != "":
