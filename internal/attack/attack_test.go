@@ -1,6 +1,7 @@
 package attack_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -184,6 +185,21 @@ func TestAHostileTargetIsBounded(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What could not be tried is told with what it is, to programs too.
+func TestAReportSaysWhatItIsUnsureOf(t *testing.T) {
+	api := httptest.NewServer(http.NotFoundHandler())
+	defer api.Close()
+	c := open("a", "/")
+	c.Try = func(context.Context, *attack.Session) error { return errors.New("there is no list of orders") }
+	var written bytes.Buffer
+	if err := finding.WriteJSON(&written, run(t, prober(t, api.URL, nil), attack.Options{}, c)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(written.String(), `"unsure: a: there is no list of orders"`) {
+		t.Errorf("%s", &written)
 	}
 }
 

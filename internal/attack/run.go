@@ -93,7 +93,7 @@ func (r *run) all(ctx context.Context) error {
 		r.counts[done.Outcome]++
 		r.report.Findings = append(r.report.Findings, done.Findings...)
 		if done.Why != "" {
-			r.report.Notes = append(r.report.Notes, c.ID+": "+done.Why)
+			r.report.Notes = append(r.report.Notes, fmt.Sprintf("%s: %s: %s", done.Outcome, c.ID, done.Why))
 		}
 		r.tell(i+1, c, done.Outcome)
 	}

@@ -189,6 +189,9 @@ func TestThePageIsSelfContained(t *testing.T) {
 			t.Errorf("the page does not hold %s", want)
 		}
 	}
+	if at, after := strings.Index(text, "the store was not looked at"), strings.Index(text, "</article>"); at < after || !strings.Contains(text, "<summary>1 note</summary>") {
+		t.Error("notes do not stand below the findings")
+	}
 }
 
 func TestTheTable(t *testing.T) {
