@@ -154,8 +154,13 @@ func (b *Block) Add(e *audit.Event) {
 
 // isLoad reports whether the configuration was read anew.
 func isLoad(e *audit.Event) bool {
-	return e.Class == audit.System && e.Code == "started" ||
-		e.Class == audit.Admin && e.Action == "configuration.reload" && e.Decision != audit.Refused && e.Decision != audit.Failed
+	return e.Class == audit.System && e.Code == "started" || e.Class == audit.Admin && isReload(e.Action, e.Decision)
+}
+
+// isReload reports whether an act read the configuration: the gateway notes each time that it did, and the
+// administration that somebody asked for it.
+func isReload(action string, decision audit.Decision) bool {
+	return action == "reload" || action == "configuration.reload" && decision != audit.Refused && decision != audit.Failed
 }
 
 func (b *Block) request(e *audit.Event) {
@@ -238,7 +243,7 @@ func (t *tally) add(e *audit.Event, count int) {
 
 // steps are those of the path behind which a request was looked at by the layers before.
 func steps() []string {
-	return []string{"door", "limit", "route", "cors", "shield", "access", "admit", "sanitise", "validate", "policy", "consume", "harm", "candidate", "proxy"}
+	return []string{"door", "limit", "route", "load", "cors", "shield", "access", "admit", "sanitise", "validate", "policy", "consume", "harm", "candidate", "flow", "proxy"}
 }
 
 // stepOf is how far a request came.

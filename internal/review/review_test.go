@@ -60,6 +60,8 @@ func TestVerdicts(t *testing.T) {
 		return audit.Event{Time: at, Class: audit.System, Code: "started", Decision: audit.Noted}
 	}
 	reloaded := audit.Event{Time: monday().Add(200 * time.Second), Class: audit.Admin, Action: "configuration.reload", Decision: audit.Noted}
+	noticed := reloaded
+	noticed.Action = "reload" // of a file that changed, or of a signal
 	refusedReload := reloaded
 	refusedReload.Decision = audit.Refused
 	late := options()
@@ -86,11 +88,13 @@ func TestVerdicts(t *testing.T) {
 		"strangers, and nobody else calls":            {options(), append(many(300, ""), sent(301, "", broken)), review.Look, "1 of 301 requests; nobody here proves who he is"},
 		"many strangers do not make up for callers":   {options(), append(many(900, ""), sent(901, "shop", "")), review.TooFew, "1 requests of proved identities"},
 		"refused before it was asked":                 {options(), early("access"), review.TooFew, "0 requests"},
+		"refused for want of places":                  {options(), early("load"), review.TooFew, "0 requests"},
 		"refused by the layer itself, not on trial":   {options(), early("validate"), review.TooFew, "0 requests"},
 		"refused after it was asked":                  {options(), early("policy"), review.Safe, "none of 400"},
 		"of a cut event not all is known":             {options(), append(many(300, "shop"), sent(301, "shop", "candidate-when forbidden body a /b; cont…")), review.Look, "of 1 requests the log holds only a part"},
 		"written, and not read since":                 {late, many(600, "shop"), review.Waiting, "after the gateway last read"},
 		"written, and read: what was before is left":  {late, append(append(many(200, "shop"), reloaded), many(600, "shop")[201:]...), review.Safe, "none of 399"},
+		"written, and read by itself":                 {late, append(append(many(200, "shop"), noticed), many(600, "shop")[201:]...), review.Safe, "none of 399"},
 		"a start reads too":                           {late, append(append(many(200, "shop"), started(late.Changed)), many(300, "shop")[201:]...), review.TooFew, "99 requests"},
 		"a start before it was written":               {late, append([]audit.Event{started(monday())}, many(600, "shop")...), review.Waiting, ""},
 		"a reload that was refused":                   {late, append(append(many(200, "shop"), refusedReload), many(600, "shop")[201:]...), review.Waiting, ""},

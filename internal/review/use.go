@@ -182,7 +182,7 @@ func (u *use) take(event []byte) {
 			u.loads = append(u.loads, r.micro)
 		}
 	case string(audit.Admin):
-		if string(r.action) == "configuration.reload" && string(r.decision) == string(audit.Accepted) {
+		if isReload(string(r.action), audit.Decision(r.decision)) {
 			u.loads = append(u.loads, r.micro)
 		}
 	}
@@ -232,7 +232,7 @@ func wasAccepted(r *record) bool {
 		return true
 	}
 	switch string(r.step) {
-	case "", "door", "limit", "route", "cors", "shield", "access", "admit", "sanitise", "validate", "policy", "consume", "harm", "candidate", "flow":
+	case "", "door", "limit", "route", "load", "cors", "shield", "access", "admit", "sanitise", "validate", "policy", "consume", "harm", "candidate", "flow":
 		return false
 	}
 	return true

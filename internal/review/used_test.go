@@ -116,6 +116,7 @@ func TestAGrantIsUsedByARequestThatNeededItAndWasAccepted(t *testing.T) {
 	}{
 		"accepted":                          {asked(ago(1), read, nil), []string{"orders:write", "orders:all"}},
 		"refused for its scope":             {asked(ago(1), write, func(e *audit.Event) { e.Decision, e.Step = audit.Refused, "access" }), []string{"orders:read", "orders:write", "orders:all"}},
+		"refused for want of places":        {asked(ago(1), write, func(e *audit.Event) { e.Decision, e.Step = audit.Failed, "load" }), []string{"orders:read", "orders:write", "orders:all"}},
 		"refused by its contract":           {asked(ago(1), write, func(e *audit.Event) { e.Decision, e.Step = audit.Refused, "validate" }), []string{"orders:read", "orders:write", "orders:all"}},
 		"let through, the service was away": {asked(ago(1), write, func(e *audit.Event) { e.Decision, e.Step = audit.Failed, "proxy" }), []string{"orders:read", "orders:all"}},
 		"where any scope will do":           {asked(ago(1), catalog, nil), []string{"orders:read", "orders:write", "orders:all"}},
