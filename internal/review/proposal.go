@@ -64,7 +64,7 @@ func (u *Used) Propose(a Aim) *Proposal {
 	}
 	if a.Client == "" && !f.young(time.Time{}) {
 		for _, e := range u.Endpoints {
-			if e.Requests == 0 {
+			if e.Requests == 0 && !f.young(e.added) {
 				p.Endpoints = append(p.Endpoints, Gone{e.API, e.Pattern})
 			}
 		}
@@ -77,7 +77,7 @@ func (f *finder) proposeClient(p *Proposal, c *ClientUse) {
 	case c.Elsewhere != "":
 		p.Advice = append(p.Advice, fmt.Sprintf("client %s: %s; give the logs of all nodes (--log)", c.Client, c.Elsewhere))
 		return
-	case f.young(c.Created):
+	case f.young(c.given):
 		return
 	case c.Requests == 0 && c.Tokens == 0:
 		p.Changes = append(p.Changes, Change{What: DisableClient, Client: c.Client, Why: "no request was accepted " + f.since(c.Created)})

@@ -21,6 +21,7 @@ type record struct {
 	id, class, remote, method, path, api, endpoint              []byte
 	shield, credential, issuer, subject, client, user, with     []byte
 	step, decision, code, detail, action, note, tenant, warning []byte
+	target, change                                              []byte // of administrative acts
 
 	proved bool
 	count  int
@@ -49,6 +50,7 @@ func (q *reader) read(event []byte, r *record) bool {
 		shield: []byte(e.Shield), credential: []byte(e.CredentialID), issuer: []byte(e.Issuer), subject: []byte(e.Subject),
 		client: []byte(e.Client), user: []byte(e.User), with: []byte(e.With), step: []byte(e.Step), decision: []byte(e.Decision),
 		code: []byte(e.Code), detail: []byte(e.Detail), action: []byte(e.Action), note: []byte(e.Note), tenant: []byte(e.Tenant), warning: []byte(e.Warning),
+		target: []byte(e.Target), change: []byte(e.Change),
 	}
 	if e.Remote.IsValid() {
 		r.remote = []byte(e.Remote.String())
@@ -216,6 +218,10 @@ func (r *record) field(name []byte) *[]byte {
 		return &r.detail
 	case "action":
 		return &r.action
+	case "target":
+		return &r.target
+	case "change":
+		return &r.change
 	case "note":
 		return &r.note
 	}

@@ -28,6 +28,7 @@ func same(t *testing.T, q *reader, event []byte) {
 		"client": {string(r.client), e.Client}, "user": {string(r.user), e.User}, "tenant": {string(r.tenant), e.Tenant}, "with": {string(r.with), e.With},
 		"warning": {string(r.warning), e.Warning}, "step": {string(r.step), e.Step}, "decision": {string(r.decision), string(e.Decision)},
 		"code": {string(r.code), e.Code}, "detail": {string(r.detail), e.Detail}, "action": {string(r.action), e.Action}, "note": {string(r.note), e.Note},
+		"target": {string(r.target), e.Target}, "change": {string(r.change), e.Change},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s is %q, strictly %q: %s", name, pair[0], pair[1], event)
@@ -86,7 +87,7 @@ func TestTheQuickReadingIsTheStrictOne(t *testing.T) {
 		"no address":                func(e *audit.Event) { e.Remote = netip.AddrPort{} },
 		"before 1970":               func(e *audit.Event) { e.Time = time.Date(1969, 12, 31, 23, 59, 59, 999000, time.UTC) },
 		"an administrator's": func(e *audit.Event) {
-			*e = audit.Event{ID: "a", Time: e.Time, Class: audit.Admin, Action: "configuration.reload", Actor: "ann"}
+			*e = audit.Event{ID: "a", Time: e.Time, Class: audit.Admin, Action: "client.update", Actor: "ann", Target: "shop", Change: `scopes [a] → [a b]; contact "a" → "b"`}
 		},
 		"another hour after another": func(e *audit.Event) { e.Time = e.Time.Add(5 * time.Hour) },
 	} {

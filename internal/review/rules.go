@@ -191,7 +191,7 @@ func (f *finder) ofClients() {
 		live[c.Client] = live[c.Client] || c.Ends.IsZero() || f.Now.Before(c.Ends)
 	}
 	for _, c := range f.used.Clients {
-		if !f.wants(c.Client) || c.Disabled || f.young(c.Created) || c.Elsewhere != "" {
+		if !f.wants(c.Client) || c.Disabled || f.young(c.given) || c.Elsewhere != "" {
 			continue
 		}
 		path := "client " + c.Client
@@ -228,7 +228,7 @@ func (f *finder) ofCredentials() {
 			continue
 		}
 		f.networks(&c, path)
-		if client := f.client(c.Client); client != nil && !f.young(c.born) {
+		if client := f.client(c.Client); client != nil && !f.young(c.born) && !f.young(client.given) {
 			for _, scope := range without(c.Unused, client.Unused) {
 				f.add(scopeUnused(), path+" "+scope, "of %s; it has %s, which other credentials of the client used and this one did not %s", c.Client, scope, f.since(c.born))
 			}
@@ -307,7 +307,7 @@ func (f *finder) ofEndpoints() {
 		return
 	}
 	for _, e := range f.used.Endpoints {
-		if e.Requests > 0 {
+		if e.Requests > 0 || f.young(e.added) {
 			continue
 		}
 		place := finding.Place{File: e.File, Line: e.Line, Column: e.Column, Path: "apis." + e.API + ".endpoints." + e.Pattern}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"pavise.dev/pavise/audit"
@@ -40,6 +41,8 @@ type use struct {
 	gone     int // records of which nothing is left
 	erased   int // requests of which it is not known any more who sent them
 	loads    []int64
+	widened  map[int32]int64 // when clients were last given a scope, µs
+	added    map[int32]int64 // when endpoints were last put into the configuration, µs
 
 	reader reader
 	record record
@@ -126,7 +129,7 @@ func newUse(x *index, w Window) *use {
 		x: x, window: [2]int64{w.Since.UnixMicro(), w.Until.UnixMicro()},
 		cells: map[cellKey]*cell{}, callers: map[string]int32{}, who: map[int32]*activity{},
 		points: make([]activity, len(x.granted.Endpoints)), grants: make([]cell, len(x.granted.Grants)), forbade: make([]int, len(x.granted.Policies)),
-		people: map[[2]int32]int{}, tokens: map[int32]*cell{}, strays: map[string]*cell{},
+		people: map[[2]int32]int{}, tokens: map[int32]*cell{}, strays: map[string]*cell{}, widened: map[int32]int64{}, added: map[int32]int64{},
 	}
 }
 
@@ -182,10 +185,42 @@ func (u *use) take(event []byte) {
 			u.loads = append(u.loads, r.micro)
 		}
 	case string(audit.Admin):
-		if isReload(string(r.action), audit.Decision(r.decision)) {
-			u.loads = append(u.loads, r.micro)
+		u.act(r)
+	}
+}
+
+// act notes what administrators gave, and what the configuration has anew: that it is not used yet says
+// nothing.
+func (u *use) act(r *record) {
+	switch action := string(r.action); {
+	case isReload(action, audit.Decision(r.decision)):
+		u.loads = append(u.loads, r.micro)
+		u.configured(r)
+	case action == "client.update" && string(r.decision) == string(audit.Accepted) && widens(string(r.change)):
+		if i, known := u.x.clients[string(r.target)]; known {
+			u.widened[i] = max(u.widened[i], r.micro)
 		}
 	}
+}
+
+// configured finds the endpoints that a reload added. Of more changes than an event holds, all may be
+// among them.
+func (u *use) configured(r *record) {
+	change := string(r.change)
+	all := strings.Contains(change, "+ …: ") || strings.HasSuffix(change, "…")
+	for i, e := range u.x.granted.Endpoints {
+		if all || strings.Contains(change, "+ apis."+e.API+":") || strings.Contains(change, "+ apis."+e.API+".endpoints."+e.Pattern+":") {
+			u.added[int32(i)] = max(u.added[int32(i)], r.micro)
+		}
+	}
+}
+
+// widens reports whether what changed of a client is a scope that it had not: "scopes [a] → [a b]".
+func widens(change string) bool {
+	_, rest, _ := strings.Cut(change, "scopes [")
+	before, rest, ok := strings.Cut(rest, "] → [")
+	after, _, _ := strings.Cut(rest, "]")
+	return ok && len(without(strings.Fields(after), strings.Fields(before))) > 0
 }
 
 // request counts a request that reached an endpoint.
@@ -407,10 +442,18 @@ func (u *use) merge(o *use) {
 	for key, n := range o.people {
 		u.people[key] += n
 	}
+	latest(u.widened, o.widened)
+	latest(u.added, o.added)
 	mergeCells(u.tokens, o.tokens)
 	mergeCells(u.strays, o.strays)
 	u.requests, u.accepted, u.records = u.requests+o.requests, u.accepted+o.accepted, u.records+o.records
 	u.gone, u.erased, u.others, u.loads = u.gone+o.gone, u.erased+o.erased, u.others+o.others, append(u.loads, o.loads...)
+}
+
+func latest(into, from map[int32]int64) {
+	for key, at := range from {
+		into[key] = max(into[key], at)
+	}
 }
 
 func mergeCells[K comparable](into, from map[K]*cell) {

@@ -75,6 +75,8 @@ type ClientUse struct {
 	Methods    []string   `json:"methods"`
 	Registered bool       `json:"registered,omitempty"` // at the authorization server: it asks for scopes by name
 	Elsewhere  string     `json:"elsewhere,omitempty"`  // why the log does not tell of all that it did; empty: it does
+
+	given time.Time // when it was made, or last given a scope
 }
 
 // CredentialUse is what a credential was used for.
@@ -108,6 +110,8 @@ type EndpointUse struct {
 	Configured
 	Activity
 	Clients int `json:"clients"` // different callers who proved who they are
+
+	added time.Time // to the configuration; zero: not within the time, as far as the log tells
 }
 
 // StrangerUse is what somebody did whom the store does not know.
@@ -247,7 +251,10 @@ func (u *use) clients() []ClientUse {
 				registered = registered || held.Kind == kindRegistration && held.Revoked.IsZero()
 			}
 		}
-		out := ClientUse{Client: c.ID, Contact: c.Contact, Tenant: c.Tenant, Created: c.Created, Disabled: c.Disabled, Registered: registered}
+		out := ClientUse{Client: c.ID, Contact: c.Contact, Tenant: c.Tenant, Created: c.Created, Disabled: c.Disabled, Registered: registered, given: c.Created}
+		if at, was := u.widened[int32(i)]; was {
+			out.given = time.UnixMicro(at)
+		}
 		at := u.cellsOf(who)
 		out.Scopes, out.Unused = u.scopesUsed(c.Scopes, at)
 		out.Endpoints, out.Methods = u.called(at)
@@ -359,7 +366,11 @@ func (u *use) endpoints() []EndpointUse {
 	}
 	all := []EndpointUse{}
 	for i, e := range u.x.granted.Endpoints {
-		all = append(all, EndpointUse{Configured: e, Activity: u.points[i].activity(), Clients: len(callers[int32(i)])})
+		out := EndpointUse{Configured: e, Activity: u.points[i].activity(), Clients: len(callers[int32(i)])}
+		if at, was := u.added[int32(i)]; was {
+			out.added = time.UnixMicro(at)
+		}
+		all = append(all, out)
 	}
 	return all
 }

@@ -422,3 +422,48 @@ func TestNamesOfCallersAreBounded(t *testing.T) {
 		t.Error("it does not say so")
 	}
 }
+
+// What was given yesterday is not taken away today, though nobody has used it yet.
+func TestWhatIsNewIsNotCalledUnused(t *testing.T) {
+	act := func(at time.Time, action, target, change string) audit.Event {
+		return audit.Event{Time: at, Class: audit.Admin, Action: action, Actor: "ann", Target: target, Change: change, Decision: audit.Accepted}
+	}
+	given := act(ago(2), "client.update", "shop", "scopes [orders:read] → [orders:read orders:write orders:all]")
+	taken := act(ago(2), "client.update", "shop", "scopes [orders:read orders:write orders:all x] → [orders:read orders:write orders:all]")
+	added := act(ago(2), "reload", "pavise.yaml", "+ apis.orders.endpoints.POST /v1/orders: {scopes: [orders:write]}; limits.connections: 1 → 2")
+	added.Decision = audit.Noted
+	changed := added
+	changed.Change = "apis.orders.endpoints.POST /v1/orders.max_body: 1 → 2"
+	many := added
+	many.Change = "hosts.a: b → c; + …: 7 more changes"
+	use := asked(ago(1), read, nil)
+	for name, c := range map[string]struct {
+		events          []audit.Event
+		narrows, cutOut bool
+	}{
+		"nothing is new":                 {nil, true, true},
+		"a scope was given":              {[]audit.Event{given}, false, true},
+		"one was given long ago":         {[]audit.Event{act(ago(40), given.Action, given.Target, given.Change)}, true, true},
+		"one was taken":                  {[]audit.Event{taken}, true, true},
+		"another client was given one":   {[]audit.Event{act(ago(2), given.Action, "idle", given.Change)}, true, true},
+		"an endpoint was added":          {[]audit.Event{added}, true, false},
+		"an endpoint was changed":        {[]audit.Event{changed}, true, true},
+		"more changed than an event has": {[]audit.Event{many}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := looked(t, granted(), append(append([]audit.Event{old()}, c.events...), use)...)
+			p := u.Propose(aim())
+			narrows := slices.ContainsFunc(p.Changes, func(c review.Change) bool { return c.What == review.NarrowClient && c.Client == "shop" })
+			cutOut := slices.Contains(p.Endpoints, review.Gone{API: "orders", Pattern: write})
+			if narrows != c.narrows || cutOut != c.cutOut {
+				t.Errorf("narrows %t, takes out %t: %+v", narrows, cutOut, p)
+			}
+			found := func(rule, path string) bool {
+				return slices.ContainsFunc(u.Find(aim()), func(f finding.Finding) bool { return f.Rule == rule && strings.HasPrefix(f.Where.Path, path) })
+			}
+			if found("grant-unused", "client shop") != c.narrows || found("endpoint-unused", "apis.orders.endpoints."+write) != c.cutOut {
+				t.Errorf("%+v", u.Find(aim()))
+			}
+		})
+	}
+}
