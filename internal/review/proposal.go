@@ -252,22 +252,41 @@ func (c *Change) Words() string {
 	return fmt.Sprintf("client %s: disables it", c.Client)
 }
 
-// Command is what does it by hand.
+// Command is what does it by hand, for a shell: whatever ids and scopes hold stays a word.
 func (c *Change) Command() string {
 	switch c.What {
 	case NarrowClient:
-		if len(c.To) == 0 {
-			return fmt.Sprintf("pavise client update %s --scope ''", c.Client)
-		}
-		return fmt.Sprintf("pavise client update %s --scope %s", c.Client, strings.Join(c.To, " --scope "))
+		return command(append([]string{"client", "update", c.Client}, scopeFlags(c.To)...)...)
 	case NarrowCredential:
-		return fmt.Sprintf("pavise key narrow %s --kind %s --scope %s", c.ID, c.Kind, strings.Join(c.To, " --scope "))
+		return command(append([]string{"key", "narrow", c.ID, "--kind", c.Kind}, scopeFlags(c.To)...)...)
 	case RevokeCredential:
-		return fmt.Sprintf("pavise revoke %s --reason 'not used'", c.ID)
+		return command("revoke", c.ID, "--reason", "not used")
 	case RevokeGrant:
-		return fmt.Sprintf("pavise token revoke %s --reason 'not used'", c.ID)
+		return command("token", "revoke", c.ID, "--reason", "not used")
 	}
-	return "pavise client disable " + c.Client
+	return command("client", "disable", c.Client)
+}
+
+// scopeFlags name the scopes that are left; of none, the empty one.
+func scopeFlags(scopes []string) (words []string) {
+	for _, scope := range scopes {
+		words = append(words, "--scope", scope)
+	}
+	if words == nil {
+		return []string{"--scope", ""}
+	}
+	return words
+}
+
+func command(words ...string) string {
+	line := "pavise"
+	for _, word := range words {
+		if plain := strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@,+=%") == ""; !plain || word == "" {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		line += " " + word
+	}
+	return line
 }
 
 // Struck is what a proposal would have refused.
