@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -224,6 +225,59 @@ func TestCredentialsAreNotInWhatIsFound(t *testing.T) {
 	}
 	report := run(t, prober(t, api.URL, nil), attack.Options{}, c)
 	if text := fmt.Sprintf("%+v", report.Findings); len(report.Findings) != 1 || strings.Contains(text, secret) || !strings.Contains(text, "<credential of alice>") {
+		t.Errorf("found %s", text)
+	}
+}
+
+// A key that is in base64 is written otherwise in an address, one with a quote otherwise for a shell.
+func TestCredentialsAreNotInWhatIsFoundHoweverTheyAreWritten(t *testing.T) {
+	const secret = "c2Vj+cmV0/MDEy'MzQ1=="
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer api.Close()
+	alice := &attack.User{Name: "alice", Sign: func(r *http.Request) error { r.Header.Set("X-Api-Key", secret); return nil }}
+	c := open("a", "/")
+	c.Try = func(ctx context.Context, s *attack.Session) error {
+		r, err := s.NewRequest(ctx, "GET", "/"+url.PathEscape(secret)+"?key="+url.QueryEscape(secret), nil)
+		if err != nil {
+			return err
+		}
+		a, err := s.Send(alice, r)
+		if err == nil {
+			s.Found("GET /", a, "it answers %d", a.Status)
+		}
+		return err
+	}
+	report := run(t, prober(t, api.URL, nil), attack.Options{}, c)
+	text := fmt.Sprintf("%+v", report.Findings)
+	for _, part := range []string{"cmV0", "MzQ1"} {
+		if strings.Contains(text, part) || strings.Count(text, "<credential of alice>") != 3 {
+			t.Errorf("found %s", text)
+		}
+	}
+}
+
+// An answer may be of a case before, and the token renewed since.
+func TestCredentialsOfCasesBeforeAreNotInWhatIsFound(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer api.Close()
+	token := "the-token-of-before"
+	alice := &attack.User{Name: "alice", Sign: func(r *http.Request) error { r.Header.Set("Authorization", "Bearer "+token); return nil }}
+	var kept *attack.Answer
+	first, second := open("a", "/"), open("b", "/")
+	first.Try = func(ctx context.Context, s *attack.Session) error {
+		r, err := s.NewRequest(ctx, "GET", "/", nil)
+		if err == nil {
+			kept, err = s.Send(alice, r)
+		}
+		return err
+	}
+	second.Try = func(_ context.Context, s *attack.Session) error {
+		token = "the-token-of-now"
+		s.Found("GET /", kept, "it answers %d", kept.Status)
+		return nil
+	}
+	report := run(t, prober(t, api.URL, nil), attack.Options{}, first, second)
+	if text := fmt.Sprintf("%+v", report.Findings); len(report.Findings) != 1 || strings.Contains(text, "the-token") || !strings.Contains(text, "<credential of alice>") {
 		t.Errorf("found %s", text)
 	}
 }

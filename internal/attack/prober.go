@@ -73,6 +73,8 @@ type Answer struct {
 	Took    time.Duration
 	TLS     *tls.ConnectionState
 	Request *http.Request // as it was sent, with its credential
+
+	secrets map[string]string // of the session that sent it
 }
 
 // ErrEnough is the error of a request beyond what a run may send.

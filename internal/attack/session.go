@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -82,10 +83,15 @@ func (s *Session) Secret(value, name string) {
 	}
 }
 
-// Hide has a text shown as another, wherever it stands.
+// Hide has a text shown as another, wherever it stands, and however it is written in an address or
+// between a shell's quotes.
 func (s *Session) Hide(text, shown string) {
-	if len(text) >= minSecret {
-		s.secrets[text] = shown
+	if len(text) < minSecret {
+		return
+	}
+	between := quoted(text)
+	for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text), between[1 : len(between)-1]} {
+		s.secrets[form] = shown
 	}
 }
 
@@ -104,10 +110,17 @@ func (s *Session) Send(user *User, r *http.Request) (*Answer, error) {
 			return nil, err
 		}
 	}
+	var a *Answer
+	var err error
 	if user != nil && user.Certificate != nil {
-		return s.prober.SendWith(user.Certificate, r)
+		a, err = s.prober.SendWith(user.Certificate, r)
+	} else {
+		a, err = s.prober.Send(r)
 	}
-	return s.prober.Send(r)
+	if a != nil {
+		a.secrets = s.secrets
+	}
+	return a, err
 }
 
 // Burst sends requests that are signed, for which a certificate is shown (nil: none), as
@@ -128,12 +141,23 @@ func (s *Session) Burst(certificate *tls.Certificate, requests []*http.Request, 
 func (s *Session) Found(where string, a *Answer, format string, args ...any) {
 	proof := ""
 	if a != nil {
+		s.know(a)
 		proof = Curl(a.Request)
 		if s.prober.s.Paste != "" && proof != "" {
 			proof += " " + s.prober.s.Paste
 		}
 	}
 	s.FoundBy(where, proof, format, args...)
+}
+
+// know takes over what is secret of the request of an answer, which another case may have got: with a
+// token that was renewed since.
+func (s *Session) know(a *Answer) {
+	for text, shown := range a.secrets {
+		if _, known := s.secrets[text]; !known {
+			s.secrets[text] = shown
+		}
+	}
 }
 
 // FoundBy reports that something is wrong which a command shows that is no request.
