@@ -329,6 +329,16 @@ func TestARunGoesOnWhereItWasBrokenOff(t *testing.T) {
 	if _, err := attack.OpenJournal(name, api.URL); err == nil {
 		t.Error("what is no journal is taken")
 	}
+	for text, is := range map[string]bool{"": true, `{"tar`: true, `{"target":"http://127`: true, "a key without a line's end": false, "{}": false} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j, err := attack.OpenJournal(name, api.URL)
+		_ = j.Close()
+		if after, _ := os.ReadFile(name); (err == nil) != is || !is && string(after) != text {
+			t.Errorf("%q: %v, left %q", text, err, after)
+		}
+	}
 }
 
 // What repeats in a body is made by commands, so that a finding stays short; what they make is the body.

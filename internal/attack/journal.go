@@ -2,11 +2,13 @@ package attack
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"pavise.dev/pavise/internal/finding"
 )
@@ -54,6 +56,9 @@ func (j *Journal) read(name, target string) error {
 	for number := 1; ; number++ {
 		line, err := readLine(lines)
 		if errors.Is(err, io.EOF) {
+			if number == 1 && !beginsJournal(line) {
+				return fmt.Errorf("%s: %w", name, errNoJournal)
+			}
 			break
 		}
 		if err != nil {
@@ -76,6 +81,15 @@ func (j *Journal) read(name, target string) error {
 	return nil
 }
 
+var errNoJournal = errors.New("this is no journal of an attack: name another file")
+
+// beginsJournal reports whether a file without a whole line is a journal that was just begun: whatever
+// else somebody names by mistake is not written over.
+func beginsJournal(text []byte) bool {
+	const begin = `{"target":`
+	return bytes.HasPrefix(text, []byte(begin)) || strings.HasPrefix(begin, string(text))
+}
+
 // readLine returns a whole line; [io.EOF] also stands for one that is not whole.
 func readLine(lines *bufio.Reader) (line []byte, err error) {
 	for {
@@ -94,7 +108,7 @@ func (j *Journal) take(number int, line []byte, target string) error {
 	if number == 1 {
 		var head journalHead
 		if err := json.Unmarshal(line, &head); err != nil || head.Target == "" {
-			return errors.New("this is no journal of an attack: name another file")
+			return errNoJournal
 		}
 		if head.Target != target {
 			return fmt.Errorf("it is the journal of %s: name another file for %s", head.Target, target)
