@@ -92,15 +92,11 @@ func (p *planner) contracts() {
 		if _, tried := at.Trial(config.TrialContract); tried {
 			continue // it is only recorded, as the configuration says
 		}
-		demand := attack.Demand(0)
-		if at.isPublic() && !at.isSafe() {
-			demand = attack.Writes
-		}
 		for _, v := range violations() {
 			if v.body && !hasBody(at) {
 				continue
 			}
-			p.add(at, "contract", v.name, v.row, demand, func(t *try) error { return t.violate(at, v) })
+			p.add(at, "contract", v.name, v.row, p.through(at), func(t *try) error { return t.violate(at, v) })
 		}
 	}
 }

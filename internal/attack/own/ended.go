@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/shield"
 )
 
@@ -22,13 +23,16 @@ func (p *planner) ended() {
 					continue
 				}
 				seen[one.key()] = true
-				name := fmt.Sprintf("%s, %s", w, one.kind.Name)
+				name, good := fmt.Sprintf("%s, %s", w, one.kind.Name), attack.Demand(0)
+				if p.r.g.Through { // it is sent before it is revoked
+					good = at.changes()
+				}
 				if one.issuer == "" {
 					p.add(at, "ended-credential", name+": expired", 10, 0, func(t *try) error { return t.expired(at, w, i) })
 					p.add(at, "wrong-network", name+": from another network", 13, 0, func(t *try) error { return t.away(at, w, i) })
 				}
 				last = append(last, func() {
-					p.add(at, "ended-credential", name+": revoked", 9, 0, func(t *try) error { return t.revoked(at, w, i) })
+					p.add(at, "ended-credential", name+": revoked", 9, good, func(t *try) error { return t.revoked(at, w, i) })
 				})
 			}
 		}

@@ -12,10 +12,11 @@ import (
 	"pavise.dev/pavise/shield"
 )
 
-// payloads are what each detector cannot take for anything else.
+// payloads are what each detector cannot take for anything else. None changes anything where it comes
+// through: what is dropped is not there.
 func payloads() map[string][]string {
 	return map[string][]string{
-		"sql":        {"' or 1=1--", "1; drop table users--", "x' union select password from users--"},
+		"sql":        {"' or 1=1--", "1; drop table pavise_attack--", "x' union select password from users--"},
 		"script":     {"<script>alert(1)</script>", "<img src=x onerror=alert(1)>"},
 		"shell":      {"; cat /etc/passwd", "$(id)"},
 		"template":   {"{{7*7}}"},
@@ -47,7 +48,7 @@ func (p *planner) injections() {
 					if place == "body" && !hasBody(at) || excepted(at, place) {
 						continue
 					}
-					p.add(at, "injection-passes", fmt.Sprintf("%s %d in the %s", detector, i+1, place), 111, 0, func(t *try) error { return t.inject(at, place, payload) })
+					p.add(at, "injection-passes", fmt.Sprintf("%s %d in the %s", detector, i+1, place), 111, p.through(at), func(t *try) error { return t.inject(at, place, payload) })
 				}
 			}
 		}
@@ -118,10 +119,10 @@ func (p *planner) graphQL() {
 			if one.name == "introspection" && g.Introspection {
 				continue
 			}
-			p.add(at, "contract", "GraphQL: "+one.name, 110, 0, func(t *try) error { return t.ql(at, one.query, false) })
+			p.add(at, "contract", "GraphQL: "+one.name, 110, p.through(at), func(t *try) error { return t.ql(at, one.query, false) })
 		}
 		if g.Batch < 500 {
-			p.add(at, "contract", "GraphQL: a batch", 110, 0, func(t *try) error { return t.ql(at, "{ __typename }", true) })
+			p.add(at, "contract", "GraphQL: a batch", 110, p.through(at), func(t *try) error { return t.ql(at, "{ __typename }", true) })
 		}
 	}
 }

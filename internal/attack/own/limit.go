@@ -66,7 +66,7 @@ func (p *planner) floods() {
 				continue
 			}
 			counted[l.Name] = true
-			p.add(at, "missing-limit", "the limit "+l.Name+" is used up", 126, attack.Floods, func(t *try) error { return t.useUp(at, l) })
+			p.add(at, "missing-limit", "the limit "+l.Name+" is used up", 126, attack.Floods|p.through(at), func(t *try) error { return t.useUp(at, l) })
 		}
 		if at.MaxBody > 0 && hasBody(at) && slices.ContainsFunc(at.ways, isWritten) {
 			p.add(at, "missing-limit", "a body that is too long", 0, 0, func(t *try) error { return t.tooLong(at) })

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/route"
 	"pavise.dev/pavise/shield"
@@ -28,6 +29,17 @@ func (p *place) isPublic() bool { return len(p.ways) == 1 && p.ways[0].isPublic(
 
 // isSafe reports whether calling it only reads.
 func (p *place) isSafe() bool { return p.Method == http.MethodGet || p.Method == http.MethodHead }
+
+// changes is what a request that comes through to the service may do.
+func (p *place) changes() attack.Demand {
+	switch {
+	case p.isSafe():
+		return 0
+	case p.Method == http.MethodDelete:
+		return attack.Destroys
+	}
+	return attack.Writes
+}
 
 // way is one alternative of a shield: all its parts must hold.
 type way struct{ parts []*part }

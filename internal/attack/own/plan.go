@@ -41,6 +41,16 @@ func (r *Run) planned() *attack.Plan {
 	return &attack.Plan{Cases: p.cases, Notes: r.notes()}
 }
 
+// through is what a case demands at an endpoint of which something may come through as whoever the
+// policy lets in: the gateway itself answers what is accepted of the test's own clients, and a service
+// whatever else is.
+func (p *planner) through(at *place) attack.Demand {
+	if p.r.g.Through || hasPublic(at) {
+		return at.changes()
+	}
+	return 0
+}
+
 // add plans a case at an endpoint.
 func (p *planner) add(at *place, rule, id string, row int, demands attack.Demand, f func(t *try) error) {
 	name := at.Pattern

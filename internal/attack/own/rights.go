@@ -17,8 +17,8 @@ func (p *planner) good() {
 	for _, at := range p.r.places {
 		for _, w := range at.ways {
 			demand := attack.Demand(0)
-			if (w.isPublic() || p.r.g.Through) && !at.isSafe() {
-				demand = attack.Writes
+			if w.isPublic() || p.r.g.Through {
+				demand = at.changes()
 			}
 			p.add(at, "unexpected-error", w.String()+": a good request", 0, demand, func(t *try) error {
 				return t.good(at, w)

@@ -41,6 +41,9 @@ func (p *planner) shield(at *place, w *way, i int, a shield.Attack) {
 	if a.Row == mostSent {
 		demand = attack.Floods
 	}
+	if p.r.g.Through { // beside the attack a good request is sent
+		demand |= at.changes()
+	}
 	id := fmt.Sprintf("%s, %s: %s", w, w.parts[i].kind.Name, a.Name)
 	if len(w.parts) == 1 {
 		id = fmt.Sprintf("%s: %s", w, a.Name)

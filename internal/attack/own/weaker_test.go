@@ -158,6 +158,55 @@ func TestWhatIsAcceptedReachesTheServiceIfItMay(t *testing.T) {
 	}
 }
 
+const forms = `
+listen: {https: "127.0.0.1:{{port}}"}
+hosts: {127.0.0.1: {certificate: local}}
+apis:
+  forms:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    injection: on
+    endpoints:
+      GET /v1/forms/{id}: {shield: {public: anybody may read}}
+      POST /v1/forms: {shield: {public: anybody may fill one in}}
+      DELETE /v1/forms/{id}: {shield: {public: anybody may take one back}}
+      POST /v1/orders: {shield: api_key, scopes: [orders:write]}
+scopes: {orders:write: Place orders}
+`
+
+// TestAServiceIsNotChangedUnlessThatIsAllowed: where anybody may call, and where the test goes through, it is the
+// service that answers; also what the gateway should have refused and does not.
+func TestAServiceIsNotChangedUnlessThatIsAllowed(t *testing.T) {
+	i := install(t, forms, nil)
+	strict := i.read(t, "pavise.yaml")
+	i.write(t, "policy.yaml", strict)
+	i.write(t, "pavise.yaml", strings.Replace(strict, "    injection: on\n", "", 1))
+	if err := i.running.App().Reload(i.load(t, "pavise.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name            string
+		through         bool
+		allowed         attack.Demand
+		writes, removes bool
+	}{
+		{"nothing is allowed", false, 0, false, false},
+		{"nothing is allowed, and it goes through", true, 0, false, false},
+		{"writing is allowed", false, attack.Writes, true, false},
+		{"removing is allowed", false, attack.Destroys, false, true},
+	} {
+		before := len(i.asked())
+		report, _ := i.attack(t, "policy.yaml", c.allowed, func(g *own.Gateway) { g.Through = c.through })
+		all := strings.Join(i.asked()[before:], "\n")
+		if strings.Contains(all, "POST ") != c.writes || strings.Contains(all, "DELETE ") != c.removes || !strings.Contains(all, "GET ") {
+			t.Errorf("%s: the service was asked\n%s", c.name, all)
+		}
+		if !rulesOf(report)["injection-passes"] {
+			t.Errorf("%s: what comes through in a query is not found", c.name)
+		}
+	}
+}
+
 // TestAWeakerGatewayIsFound: the gateway runs with less than its operator believes.
 func TestAWeakerGatewayIsFound(t *testing.T) {
 	i := install(t, policy, files())
