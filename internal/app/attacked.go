@@ -18,10 +18,25 @@ import (
 	"pavise.dev/pavise/internal/finding"
 )
 
+// attackTries is how often an attack begins anew because the configuration was read meanwhile.
+const attackTries = 3
+
 // attackItself attacks the gateway at its own address, by the configuration in force. What could
-// disturb callers (floods, smuggling, writing) is left to whoever runs `pavise attack`.
-func (a *App) attackItself(ctx context.Context) (report *finding.Report, err error) {
-	f := a.current().file
+// disturb callers (floods, smuggling, writing) is left to whoever runs `pavise attack`. What one
+// configuration made of the demands of another says nothing, and is left out.
+func (a *App) attackItself(ctx context.Context) (*finding.Report, error) {
+	for range attackTries {
+		f := a.current().file
+		report, err := a.attackBy(ctx, f)
+		if err != nil || a.current().file == f {
+			return report, err
+		}
+	}
+	return nil, fmt.Errorf("the configuration was read anew during each of %d tries", attackTries)
+}
+
+// attackBy attacks the gateway by a configuration.
+func (a *App) attackBy(ctx context.Context, f *config.File) (report *finding.Report, err error) {
 	g := own.Gateway{File: f, Kinds: Kinds(), Admin: admin.Connect(admin.InProcess(Administration(f, a.State, a.now))), Now: a.now}
 	if g.Roots, _, err = RootsOf(ctx, f, g.Admin, ""); err != nil {
 		return nil, err

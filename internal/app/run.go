@@ -125,9 +125,11 @@ func (r *Running) reload(changes *files, changed chan<- struct{}) {
 	}
 }
 
-// Close drains requests under way and closes everything.
+// Close drains requests under way and closes everything. What the schedule runs is broken off first: an
+// attack on a gateway that does not listen any more would find nothing.
 func (r *Running) Close(drain time.Duration) error {
 	r.giveNotice()
+	r.app.stopSchedule()
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	return errors.Join(r.admin.Shutdown(ctx), r.server.Shutdown(ctx), r.app.Close())

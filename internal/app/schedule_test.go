@@ -2,14 +2,20 @@ package app
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/alert"
+	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
 	"pavise.dev/pavise/internal/schedule"
 )
@@ -80,6 +86,97 @@ func TestANewFindingIsAnAlertOfAllNotifiersOnceOverRestarts(t *testing.T) {
 	if err != nil || len(all) != 1 || !all[0].Ended {
 		t.Errorf("%+v, %v", all, err)
 	}
+}
+
+// An attack that is broken off by the end of the gateway must not see it end: what it does not find any more
+// would be mended.
+func TestTheScheduleEndsBeforeTheGateway(t *testing.T) {
+	began, reached := make(chan struct{}), make(chan error, 1)
+	var address string
+	a, err := Open(t.Context(), write(t, t.TempDir(), "listen: {https: \"127.0.0.1:0\"}\n"+minimal), Options{Jobs: map[string]schedule.Job{
+		"attack": func(ctx context.Context) (*finding.Report, error) {
+			close(began)
+			<-ctx.Done()
+			conn, err := net.DialTimeout("tcp", address, time.Second)
+			if err == nil {
+				err = conn.Close()
+			}
+			reached <- err
+			return nil, ctx.Err()
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := a.Serve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = r.HTTPS()
+	if _, err := a.schedule.Start("attack", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	if err := r.Close(time.Second); err != nil {
+		t.Error(err)
+	}
+	if err := <-reached; err != nil {
+		t.Errorf("the gateway did not listen any more: %v", err)
+	}
+}
+
+// What another configuration makes of the demands of the one before is no finding.
+func TestAReloadDuringAnAttackIsNoFinding(t *testing.T) {
+	var a *App
+	var next *config.File
+	var mu sync.Mutex
+	asked := 0
+	service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.UserAgent() != "pavise-attack" {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if asked++; asked == 1 {
+			if err := a.Reload(next); err != nil {
+				t.Error(err)
+			}
+		}
+	}))
+	defer service.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("listen: {https: %q}\n", l.Addr()) + strings.Replace(minimal, "http://127.0.0.1:9", service.URL, 1)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	next = write(t, dir, strings.Replace(text, "GET /v1/orders", "GET /v1/others", 1))
+	if a, err = Open(t.Context(), write(t, dir, text), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := a.Serve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := r.Close(time.Second); err != nil {
+			t.Error(err)
+		}
+	}()
+	report, err := a.attackItself(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range report.Findings {
+		t.Errorf("%s at %s: %s", f.Rule, f.Where, f.What)
+	}
+	if mu.Lock(); asked != 2 {
+		t.Errorf("it attacked %d times", asked)
+	}
+	mu.Unlock()
 }
 
 func TestWhatIsScheduledAndCannotBeRunIsRefused(t *testing.T) {
