@@ -13,9 +13,11 @@ import (
 // Bounds of what is read of a document: it may be hostile.
 const (
 	maxOperations = 2000
-	maxReferences = 16 // that lead on to each other
-	maxDepth      = 8  // of a value that is made
-	maxProperties = 60 // of an object that is made
+	maxReferences = 16   // that lead on to each other
+	maxDepth      = 8    // of a value that is made
+	maxProperties = 60   // of an object that is made
+	maxValues     = 2000 // that one value is made of
+	maxSchemas    = 200  // whose properties are gathered for one
 )
 
 // operation is one of the document.
@@ -52,6 +54,8 @@ type reader struct {
 	document *schema.Document
 	outside  map[string]bool
 	base     bool // the paths of its servers count
+
+	values, schemas int // how many more may be part of what is being made, and gathered
 }
 
 // resolve follows references to an object.
@@ -262,9 +266,15 @@ func (o *operation) answerOf(status int) map[string]any {
 
 // properties are those that a schema declares, with what allOf adds; closed is false where
 // it may have others that it does not name.
-func (d *reader) properties(s map[string]any, depth int) (all map[string]map[string]any, closed bool) {
+func (d *reader) properties(s map[string]any) (all map[string]map[string]any, closed bool) {
+	d.schemas = maxSchemas
+	return d.gathered(s, 0)
+}
+
+func (d *reader) gathered(s map[string]any, depth int) (all map[string]map[string]any, closed bool) {
 	all, closed = map[string]map[string]any{}, true
-	if s = d.resolve(s); s == nil || depth > maxDepth {
+	d.schemas--
+	if s = d.resolve(s); s == nil || depth > maxDepth || d.schemas < 0 {
 		return all, false
 	}
 	if s["oneOf"] != nil || s["anyOf"] != nil || s["patternProperties"] != nil {
@@ -279,7 +289,7 @@ func (d *reader) properties(s map[string]any, depth int) (all map[string]map[str
 	}
 	parts, _ := s["allOf"].([]any)
 	for _, part := range parts {
-		below, isClosed := d.properties(d.resolve(part), depth+1)
+		below, isClosed := d.gathered(d.resolve(part), depth+1)
 		closed = closed && isClosed
 		maps.Copy(all, below)
 	}

@@ -59,6 +59,21 @@ components:
 	}
 }
 
+// TestAHostileDocumentMakesNoLargeValues: row 153. A schema that holds itself five times has 5⁸ values eight deep.
+func TestAHostileDocumentMakesNoLargeValues(t *testing.T) {
+	attacktest.Rows(t, 153)
+	const self = `{"$ref": "#/components/schemas/self"}`
+	document := `{"openapi": "3.1.0", "info": {"title": "Hostile", "version": "1"}, "paths": {"/a": {"post": {"requestBody": {"content": {"application/json": {"schema": ` + self + `}}}, "responses": {"200": {"description": "a"}}}}},
+		"components": {"schemas": {"self": {"type": "object", "properties": {"a": ` + self + `, "b": ` + self + `, "c": ` + self + `, "d": ` + self + `, "e": ` + self + `}}}}}`
+	all, err := foreign.Samples("hostile.json", []byte(document))
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if n := len(all[0].Body); n == 0 || n > 100_000 {
+		t.Errorf("a body of %d bytes", n)
+	}
+}
+
 // TestAHostileAPIIsBounded: row 153. What it answers is no reason to use memory, time or the terminal.
 func TestAHostileAPIIsBounded(t *testing.T) {
 	attacktest.Rows(t, 153)

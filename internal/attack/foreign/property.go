@@ -75,13 +75,13 @@ func (t *try) massAssignment(o *operation, g *good) error {
 // with another value than it has.
 func (t *try) settable(o *operation, g *good, object map[string]any) map[string]any {
 	candidates := map[string]any{}
-	declared, _ := t.w.properties(o.body, 0)
+	declared, _ := t.w.properties(o.body)
 	for name, p := range declared {
 		if p["readOnly"] == true {
-			candidates[name] = other(t.w.sample(writable(p), 0), p)
+			candidates[name] = other(t.w.sample(writable(p)), p)
 		}
 	}
-	told, _ := t.w.properties(o.answerOf(g.a.Status), 0)
+	told, _ := t.w.properties(o.answerOf(g.a.Status))
 	answer := answerObject(g.a)
 	for name, v := range answer {
 		if declared[name] != nil && declared[name]["readOnly"] != true || object[name] != nil || changesByItself(name) {
@@ -258,7 +258,7 @@ func (w *world) undeclaredIn(v any, s map[string]any, at string, depth int, foun
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		declared, closed := w.properties(s, 0)
+		declared, closed := w.properties(s)
 		for name, below := range v {
 			p, has := declared[name]
 			switch {

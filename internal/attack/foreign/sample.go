@@ -77,7 +77,7 @@ func (w *world) plain(o *operation) *draft {
 		return d
 	}
 	if d.body = copied(o.example); d.body == nil {
-		d.body = w.sample(o.body, 0)
+		d.body = w.sample(o.body)
 	}
 	return d
 }

@@ -10,9 +10,16 @@ import (
 	"strings"
 )
 
-// sample is a value that a schema takes: what the author shows, or else the plainest.
-func (d *reader) sample(s map[string]any, depth int) any {
-	if s = d.resolve(s); s == nil || depth > maxDepth {
+// sample is a value that a schema takes: what the author shows, or else the plainest. One that would have
+// too many parts has fewer.
+func (d *reader) sample(s map[string]any) any {
+	d.values = maxValues
+	return d.sampleOf(s, 0)
+}
+
+func (d *reader) sampleOf(s map[string]any, depth int) any {
+	d.values--
+	if s = d.resolve(s); s == nil || depth > maxDepth || d.values < 0 {
 		return nil
 	}
 	for _, word := range []string{"example", "const", "default"} {
@@ -27,7 +34,7 @@ func (d *reader) sample(s map[string]any, depth int) any {
 	}
 	for _, word := range []string{"oneOf", "anyOf"} {
 		if list, _ := s[word].([]any); len(list) > 0 && s["properties"] == nil {
-			return d.sample(d.resolve(list[0]), depth+1)
+			return d.sampleOf(d.resolve(list[0]), depth+1)
 		}
 	}
 	switch kindOf(s) {
@@ -39,7 +46,7 @@ func (d *reader) sample(s map[string]any, depth int) any {
 		return false
 	case "array":
 		if least := number(s["minItems"]); least != nil && least.Sign() > 0 {
-			return []any{d.sample(d.resolve(s["items"]), depth+1)}
+			return []any{d.sampleOf(d.resolve(s["items"]), depth+1)}
 		}
 		return []any{}
 	case "object":
@@ -51,10 +58,10 @@ func (d *reader) sample(s map[string]any, depth int) any {
 // sampleObject has every property that a caller may set.
 func (d *reader) sampleObject(s map[string]any, depth int) map[string]any {
 	object := map[string]any{}
-	properties, _ := d.properties(s, depth)
+	properties, _ := d.properties(s)
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		if p := properties[name]; p["readOnly"] != true && len(object) < maxProperties {
-			if v := d.sample(p, depth+1); v != nil {
+			if v := d.sampleOf(p, depth+1); v != nil {
 				object[name] = v
 			}
 		}

@@ -189,7 +189,7 @@ func (t *try) draft(o *operation, u *attack.User, i int) (d *draft, more bool) {
 		return d, more
 	}
 	if d.body = copied(o.example); d.body == nil {
-		d.body = t.w.sample(o.body, 0)
+		d.body = t.w.sample(o.body)
 	}
 	t.w.fillBody(o, u, d.body)
 	return d, more
@@ -221,7 +221,7 @@ func (w *world) described(p parameter) string {
 	if p.example != nil {
 		return fmt.Sprint(p.example)
 	}
-	if v := w.sample(p.schema, 0); v != nil {
+	if v := w.sample(p.schema); v != nil {
 		if list, isList := v.([]any); isList {
 			v = ""
 			if len(list) > 0 {
