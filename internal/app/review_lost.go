@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"pavise.dev/pavise/internal/authserver/protocol"
 	"pavise.dev/pavise/internal/authserver/registration"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
@@ -24,17 +25,44 @@ func Lost(f *config.File, c *client.Credential, owner *client.Client, known []cl
 	if !l.InForce {
 		return l, nil
 	}
+	tokens := registeredBy(c, owner, known, now)
 	for i := range resolved {
-		if r, ok := reach(f, &resolved[i], c, l.Scopes); ok {
+		r, ok := reach(f, &resolved[i], c, tokens, l.Scopes)
+		if tokens != nil && (!ok || !r.Opens()) {
+			scopes := owner.Scopes
+			if len(tokens.Scopes) > 0 {
+				scopes = scopes.Within(tokens.Scopes)
+			}
+			if by, does := reach(f, &resolved[i], tokens, c, scopes); does && (!ok || by.Opens()) {
+				r, ok = by, true
+			}
+		}
+		if ok {
 			l.Reach = append(l.Reach, r)
 		}
 	}
 	return l, nil
 }
 
-// reach is whether, and with what beside it, a credential opens an endpoint. Of several ways the one
-// that needs least.
-func reach(f *config.File, e *config.Resolved, c *client.Credential, scopes []string) (r review.Reach, ok bool) {
+// registeredBy is the registration for which a certificate stands at the authorization server: whoever has
+// the certificate gets its tokens (RFC 8705 §2). nil: there is none.
+func registeredBy(c *client.Credential, owner *client.Client, known []client.Credential, now time.Time) *client.Credential {
+	if c.Kind != client.CertificateKind {
+		return nil
+	}
+	for i := range known {
+		r := &known[i]
+		byCertificate := r.Settings["auth"] == protocol.AuthTLS || r.Settings["auth"] == protocol.AuthSelfSigned
+		if r.Kind == registration.KindName && r.Client == owner.ID && byCertificate && r.Revoked.IsZero() && (r.End().IsZero() || now.Before(r.End())) {
+			return r
+		}
+	}
+	return nil
+}
+
+// reach is whether, and with what beside it, a credential opens an endpoint; also is had with it, nil:
+// nothing is. Of several ways the one that needs least.
+func reach(f *config.File, e *config.Resolved, c, also *client.Credential, scopes []string) (r review.Reach, ok bool) {
 	best := -1
 	for _, way := range waysOf(*e.Shield) {
 		at := slices.IndexFunc(way, func(p config.Part) bool { return takesCredential(p.Shield, c) })
@@ -43,7 +71,7 @@ func reach(f *config.File, e *config.Resolved, c *client.Credential, scopes []st
 		}
 		var with []string
 		for i, p := range way {
-			if i == at {
+			if i == at || also != nil && !p.Actor && takesCredential(p.Shield, also) {
 				continue
 			}
 			name := p.Shield.Kind

@@ -71,6 +71,14 @@ func TestALostCredentialReachesWhatItsShieldsSay(t *testing.T) {
 			}
 		})
 	}
+	// A certificate by which a client shows the authorization server who it is opens what its tokens open.
+	w.register(t, "bank", map[string]string{"auth": "tls_client_auth", "subject_dns": "bank.example"})
+	if _, err := w.administered().CreateCredential(t.Context(), admin.NewCredential{Kind: "mtls", Client: "bank", Settings: map[string]string{"name": "dns:bank.example"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.reached(t, "mtls", "dns:bank.example"); got["GET /v1/orders/{id}"] != "opens" || got["GET /v1/both"] != "with api_key lacks" || got["GET /v1/key"] != "" {
+		t.Errorf("the certificate reaches %v", got)
+	}
 	if _, err := w.administered().Revoke(t.Context(), admin.Revoke{ID: made.Credential.ID}); err != nil {
 		t.Fatal(err)
 	}
