@@ -180,3 +180,22 @@ func TestAskedForWhileTheLoopRuns(t *testing.T) {
 		}
 	})
 }
+
+// An inventory tells when an API was last audited: by a run that looked at all of it.
+func TestARunThatDidNotLookAtEverythingIsNotSound(t *testing.T) {
+	w := newWorld(t, nil)
+	sound := func() time.Time {
+		if _, err := w.RunNow(t.Context(), "check", "ann"); err != nil {
+			t.Fatal(err)
+		}
+		return w.Status(1).Tasks[0].Sound
+	}
+	w.partial = "it ended after 3 of 200 cases"
+	if at := sound(); !at.IsZero() {
+		t.Errorf("sound at %s", at)
+	}
+	w.partial = ""
+	if sound().IsZero() {
+		t.Error("never sound")
+	}
+}

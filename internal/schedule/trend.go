@@ -126,7 +126,7 @@ type TaskStatus struct {
 	Ended   int       `json:"runs"`               // how many runs there were
 	Last    []Run     `json:"last_runs"`          // the newest first
 	Open    int       `json:"open"`               // findings
-	Sound   time.Time `json:"last_done,omitzero"` // the last run that looked
+	Sound   time.Time `json:"last_done,omitzero"` // the last run that looked at everything
 }
 
 // Status tells what is planned, with some of the last runs of each task.
@@ -146,7 +146,7 @@ func (k *Scheduler) Status(runs int) Status {
 			if len(one.Last) < runs {
 				one.Last = append(one.Last, r)
 			}
-			if r.Outcome == Done && one.Sound.IsZero() {
+			if r.Outcome == Done && r.Why == "" && one.Sound.IsZero() {
 				one.Sound = r.Ended.UTC()
 			}
 		}
