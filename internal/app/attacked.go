@@ -59,6 +59,9 @@ func (a *App) attackBy(ctx context.Context, f *config.File) (report *finding.Rep
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if n := run.Kept(); n > 0 && report.Partial == "" {
+		report.Partial = fmt.Sprintf("%d cases were not let try: the test's network is kept out, or the gateway did not answer", n)
+	}
 	run.Complete(report)
 	steady(f, report)
 	return report, nil

@@ -73,6 +73,7 @@ type Run struct {
 	holder  *holder
 	plan    *attack.Plan
 	said    []string // for the report, found out on the way
+	kept    int      // cases that the gateway did not let try
 
 	samples   map[*place]draft
 	documents map[string][]foreign.Sample
@@ -203,6 +204,10 @@ func (r *Run) Plan() *attack.Plan { return r.plan }
 
 // Prober is that of the first host.
 func (r *Run) Prober() *attack.Prober { return r.hosts[0].prober }
+
+// Kept is how many cases the gateway did not let try, or was not there for: what they look for is neither there
+// nor gone.
+func (r *Run) Kept() int { return r.kept }
 
 // Complete adds to a report what the run came to, and what could not be tried.
 func (r *Run) Complete(report *finding.Report) {

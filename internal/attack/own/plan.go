@@ -70,6 +70,9 @@ func (p *planner) addAt(h *host, rule, id string, row int, demands attack.Demand
 		ID: id, Rule: ruleOf(rule), Row: row, Demands: demands, Prober: h.prober,
 		Try: func(ctx context.Context, s *attack.Session) error {
 			err := f(&try{ctx, s, p.r})
+			if isKept(err) {
+				p.r.kept++
+			}
 			if errors.Is(err, errElsewhere) {
 				return attack.ErrNotHere // the good request says so
 			}

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -125,6 +127,12 @@ const (
 
 // errKept is the error of a case that the gateway did not let try.
 var errKept = errors.New("the gateway kept the test waiting for too long: run it again later, or from an address of its own")
+
+// isKept reports whether a case says nothing because nobody let it, or nobody was there.
+func isKept(err error) bool {
+	at, ok := errors.AsType[*net.OpError](err)
+	return errors.Is(err, errKept) || errors.Is(err, io.EOF) || ok && (at.Op == "dial" || at.Op == "read")
+}
 
 // until sends what send sends until it is not kept waiting.
 func (t *try) until(w want, send func() (*reply, error)) (*reply, error) {

@@ -1,15 +1,18 @@
 package own_test
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/internal/attack/own"
@@ -203,6 +206,35 @@ func TestAServiceIsNotChangedUnlessThatIsAllowed(t *testing.T) {
 		}
 		if !rulesOf(report)["injection-passes"] {
 			t.Errorf("%s: what comes through in a query is not found", c.name)
+		}
+	}
+}
+
+// TestWhatIsNotLetTryIsCounted: a finding that nobody could look for is not mended.
+func TestWhatIsNotLetTryIsCounted(t *testing.T) {
+	i := install(t, forms, nil)
+	run, err := own.Open(t.Context(), own.Gateway{File: i.load(t, "pavise.yaml"), Kinds: app.Kinds(), Admin: i.admin, Roots: localCA(t, i.load(t, "pavise.yaml")), PerSecond: 5000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := run.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	plan := run.Plan()
+	plan.Cases = slices.DeleteFunc(plan.Cases, func(c attack.Case) bool { return c.Rule.ID != "no-credential" })
+	for _, kept := range []int{0, len(plan.Cases)} {
+		if kept > 0 {
+			if _, err := i.admin.Block(t.Context(), admin.NewBlock{Network: netip.MustParsePrefix("127.0.0.0/8"), Life: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := attack.Run(t.Context(), run.Prober(), plan, attack.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if run.Kept() != kept {
+			t.Errorf("%d of %d cases were not let try, want %d", run.Kept(), len(plan.Cases), kept)
 		}
 	}
 }
