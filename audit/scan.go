@@ -25,7 +25,7 @@ const scanBytes = 8 << 20
 // in its order; pieces come in any. Records just outside the time are among them, and events are not
 // read: that is f's business, which knows the few fields that it wants.
 //
-// Damage is treated as [Search] does.
+// Damage is treated as [Search] does. A panic of f is one of the caller's goroutine.
 func Scan(ctx context.Context, dir string, since, until time.Time, workers int, f func(worker int, r Raw) error) error {
 	s, err := newSearch(dir, Query{Since: since, Until: until})
 	if err != nil {
@@ -36,8 +36,14 @@ func Scan(ctx context.Context, dir string, since, until time.Time, workers int, 
 	pieces := make(chan scanPiece)
 	bad := make([]error, workers)
 	var running sync.WaitGroup
+	fell := make([]any, workers)
 	for w := range workers {
 		running.Go(func() {
+			defer func() {
+				if fell[w] = recover(); fell[w] != nil {
+					stop(errors.New("a worker panicked"))
+				}
+			}()
 			for p := range pieces {
 				err := s.scan(ctx, p, func(r Raw) error { return f(w, r) })
 				if err := keepGoing(err, &bad[w]); err != nil {
@@ -49,6 +55,11 @@ func Scan(ctx context.Context, dir string, since, until time.Time, workers int, 
 	s.cut(ctx, pieces)
 	close(pieces)
 	running.Wait()
+	for _, fault := range fell {
+		if fault != nil {
+			panic(fault)
+		}
+	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}

@@ -143,3 +143,15 @@ func TestASearchFindsWhatAnEventIsAbout(t *testing.T) {
 		}
 	}
 }
+
+// Whoever runs a scan within something that must go on, such as a gateway, can recover.
+func TestAPanicOfAScanIsItsCallers(t *testing.T) {
+	dir := varied(t)
+	defer func() {
+		if fault := recover(); fault != "on purpose" {
+			t.Errorf("recovered %v", fault)
+		}
+	}()
+	_ = audit.Scan(t.Context(), dir, time.Time{}, time.Time{}, 2, func(int, audit.Raw) error { panic("on purpose") })
+	t.Error("it returned")
+}
