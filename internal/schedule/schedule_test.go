@@ -615,3 +615,22 @@ func TestABookThatCannotBeReadIsNotTakenForEmpty(t *testing.T) {
 		}
 	}
 }
+
+// The book has room for all findings, however long what an attack says of each.
+func TestTextsOfFindingsAreBounded(t *testing.T) {
+	w := newWorld(t, nil)
+	short, long := fault("a", finding.High, "GET /a"), fault("b", finding.High, "GET /b")
+	short.Proof, long.Proof, long.What = "curl -i 'https://127.0.0.1/a'", strings.Repeat("p", 1<<20), strings.Repeat("w", 1<<20)
+	w.wrong["attack"] = []finding.Finding{short, long}
+	if _, err := w.RunNow(t.Context(), "attack", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	all := w.Trend(schedule.Query{}).Findings
+	if len(all) != 2 || all[0].Proof != short.Proof || all[1].Proof != "" || len(all[1].What) > 1100 {
+		t.Errorf("%d findings", len(all))
+	}
+	report, err := w.Report(w.Trend(schedule.Query{}).Runs[0].Report)
+	if err != nil || len(report.Findings) != 2 || report.Findings[1].Proof != long.Proof {
+		t.Errorf("the report has %d findings, %v", len(report.Findings), err)
+	}
+}

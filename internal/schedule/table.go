@@ -41,7 +41,9 @@ func (f *Finding) IsOpen() bool { return f.Ended.IsZero() }
 // Bounds of what is kept.
 const (
 	maxFindings = 10_000
-	maxTold     = 500 // findings that one run tells of one by one
+	maxTold     = 500  // findings that one run tells of one by one
+	maxWhat     = 1000 // bytes of what was seen
+	maxProof    = 3000 // bytes of the command that shows it; a longer one stands in the report alone
 )
 
 // lay lays a report over what is known: r counts what that changes.
@@ -181,6 +183,9 @@ func identified(task string, all []finding.Finding) []*Finding {
 		key := strings.Join([]string{task, f.Rule, f.Where.File, f.Where.Path}, "\x00")
 		seen[key]++
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", key, seen[key]))
+		if f.What = shorten(f.What, maxWhat); len(f.Proof) > maxProof {
+			f.Proof = ""
+		}
 		list = append(list, &Finding{Finding: f, Task: task, ID: base32.HexEncoding.EncodeToString(sum[:10])})
 	}
 	return list
