@@ -150,6 +150,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	if a.schedule.Scheduler, err = a.openSchedule(f, a.alerts.record); err != nil {
 		return nil, err
 	}
+	a.beginSchedule()
 	first, err := a.build(f, nil)
 	if err != nil {
 		return nil, err

@@ -79,6 +79,7 @@ func (a *App) planOf(f *config.File) (schedule.Plan, error) {
 type scheduled struct {
 	*schedule.Scheduler
 
+	life    context.Context // of what it runs
 	end     context.CancelFunc
 	running sync.WaitGroup
 }
@@ -133,11 +134,15 @@ func (a *App) inLog(ctx context.Context, log string, ids map[string]bool, since 
 	return there, err
 }
 
+// beginSchedule gives what the schedule runs its life: somebody may ask for a run before it starts.
+func (a *App) beginSchedule() {
+	a.schedule.life, a.schedule.end = context.WithCancel(a.life)
+	a.schedule.Live(a.schedule.life)
+}
+
 // startSchedule runs what is due, from now until stopSchedule.
 func (a *App) startSchedule() {
-	ctx, end := context.WithCancel(a.life)
-	a.schedule.end = end
-	a.schedule.running.Go(func() { a.schedule.Run(ctx) })
+	a.schedule.running.Go(func() { a.schedule.Run(a.schedule.life) })
 }
 
 // stopSchedule breaks off what runs; it is made up after the next start.

@@ -147,12 +147,17 @@ func (k *Scheduler) ring() {
 // lookEvery is how often it is looked whether something is due. Clocks may be set in between.
 const lookEvery = 30 * time.Second
 
-// Run runs what is due until the context ends; its owner waits for it. A run that is under way
-// then is broken off, and made up after the next start.
-func (k *Scheduler) Run(ctx context.Context) {
+// Live says until when runs live that somebody asks for; [Scheduler.Run] says it, too.
+func (k *Scheduler) Live(ctx context.Context) {
 	k.mu.Lock()
 	k.life = ctx
 	k.mu.Unlock()
+}
+
+// Run runs what is due until the context ends; its owner waits for it. A run that is under way
+// then is broken off, and made up after the next start.
+func (k *Scheduler) Run(ctx context.Context) {
+	k.Live(ctx)
 	wake := k.s.Wake
 	if wake == nil {
 		ticker := time.NewTicker(lookEvery)
