@@ -262,6 +262,15 @@ func edits() []edit {
 			p.endpoints[next] = added
 			return true
 		}},
+		{"an open end", func(p *policy, pattern string, e *endpoint, _ int) bool {
+			wide := strings.Replace(pattern, "{id}", "{id...}", 1)
+			if wide == pattern {
+				return false
+			}
+			p.endpoints[wide] = *e
+			delete(p.endpoints, pattern)
+			return true
+		}},
 		{"everything else", func(p *policy, _ string, _ *endpoint, _ int) bool {
 			_, there := p.endpoints["GET /{path...}"]
 			p.endpoints["GET /{path...}"] = endpoint{shield: "api_key", scopes: []string{"a:read"}}
@@ -353,7 +362,9 @@ func TestRandomEdits(t *testing.T) {
 		one := all[r.IntN(len(all))]
 		e := after.endpoints[pattern]
 		changed := one.widen(&after, pattern, &e, r.IntN(1000))
-		after.endpoints[pattern] = e
+		if _, there := after.endpoints[pattern]; there {
+			after.endpoints[pattern] = e
+		}
 		if !changed {
 			continue
 		}
@@ -468,5 +479,30 @@ func TestNoChangeIsTooFarBack(t *testing.T) {
 	r := compare(t, older, newer)
 	if len(r.Opened) == 0 || r.Opened[0].Pattern != "GET /v1/zebra" {
 		t.Errorf("opened %+v", r.Opened)
+	}
+}
+
+// What a pattern leaves open at its end is more than one segment: each form of it is a door.
+func TestAnOpenEndIsTriedAtEveryForm(t *testing.T) {
+	at := func(patterns ...string) string {
+		text := ""
+		for _, pattern := range patterns {
+			text += "      GET " + pattern + ": {shield: api_key, scopes: [a:read]}\n"
+		}
+		return written(text, "")
+	}
+	for name, c := range map[string]struct{ older, newer, want string }{
+		"one segment becomes many":       {at("/files/{name}"), at("/files/{name...}"), "/files/7/7"},
+		"none is let in too":             {at("/files/{name}", "/files/{name}/{rest...}"), at("/files/{name...}"), "/files/"},
+		"a slash at the end":             {at("/files/{name}"), at("/files/{name}", "/files/{name}/{$}"), "/files/7/"},
+		"deeper than all that there was": {at("/files/{a}", "/files/{a}/{b}", "/files/{a}/{b}/{c}"), at("/files/{name...}"), "/files/7/7/7/7"},
+		"at the root":                    {at("/{name}"), at("/{name...}"), "/7/7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doors := opened(t, c.older, c.newer)
+			if !slices.ContainsFunc(doors, func(d against.Door) bool { return d.Path == c.want }) {
+				t.Errorf("nothing is opened at %s: %+v", c.want, doors)
+			}
+		})
 	}
 }

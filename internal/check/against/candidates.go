@@ -16,35 +16,42 @@ import (
 	"pavise.dev/pavise/shield/hmac"
 )
 
-// endpoint tries requests of every kind at an endpoint of one of the two.
+// endpoint tries requests of every kind at an endpoint of one of the two, at each form of its paths.
 func (d *differ) endpoint(s *policy, e *config.Resolved) error {
 	for _, host := range e.Hosts {
-		base, err := d.plain(s, e, host)
-		if err != nil {
-			return err
-		}
-		if base == nil {
-			continue
-		}
-		for _, c := range d.candidates(s, e, d.counterpart(s, e), base) {
-			if _, _, err := d.try(c); err != nil {
+		first := true // form that is open to anybody
+		for _, paths := range formsOf(e.Path, d.deepest(e)) {
+			base, err := d.plain(s, e, host, paths)
+			if err != nil {
 				return err
 			}
-		}
-		if err := d.inherited(s, e, base); err != nil {
-			return err
-		}
-		if err := d.rates(s, e, base); err != nil {
-			return err
+			if base == nil {
+				continue
+			}
+			for _, c := range d.candidates(s, e, d.counterpart(s, e), base) {
+				if _, _, err := d.try(c); err != nil {
+					return err
+				}
+			}
+			if !first {
+				continue // what follows asks about all paths at once
+			}
+			first = false
+			if err := d.inherited(s, e, base); err != nil {
+				return err
+			}
+			if err := d.rates(s, e, base); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// plain is a request that the endpoint's own policy lets through, and that goes to no bound; nil
-// if none was found: the endpoint is closed to everybody.
-func (d *differ) plain(s *policy, e *config.Resolved, host string) (*call, error) {
-	for _, path := range pathsOf(e.Path) {
+// plain is a request to one of some paths that the endpoint's own policy lets through, and that
+// goes to no bound; nil if none was found: the endpoint is closed to everybody.
+func (d *differ) plain(s *policy, e *config.Resolved, host string, paths []string) (*call, error) {
+	for _, path := range paths {
 		for _, body := range d.bodies(s.file, e) {
 			for _, sent := range d.callers(s.file, e) {
 				c := &call{
@@ -95,12 +102,70 @@ func pathOf(pattern, value string) string {
 	})
 }
 
-// pathsOf are paths that a pattern matches, with values of the common forms.
-func pathsOf(pattern string) (all []string) {
-	for _, value := range []string{"7", "of-nothing-else", "0b8f4a52-2c6f-4a7e-9b0a-3c1d2e4f5a6b"} {
-		all = append(all, pathOf(pattern, value))
+// formsOf are paths that a pattern matches: for each form values of the common kinds. What a
+// pattern leaves open at its end ({rest...}) has many forms: nothing, a slash at the
+// end, and so many segments, up to the deepest.
+func formsOf(pattern string, deepest int) (forms [][]string) {
+	for _, end := range endsOf(pattern, deepest) {
+		var paths []string
+		for _, value := range []string{"7", "of-nothing-else", "0b8f4a52-2c6f-4a7e-9b0a-3c1d2e4f5a6b"} {
+			paths = append(paths, pathOf(end, value))
+		}
+		forms = append(forms, slices.Compact(paths))
 	}
-	return all
+	return forms
+}
+
+// endsOf are patterns without an open end that, together, have the forms of one.
+func endsOf(pattern string, deepest int) (all []string) {
+	before, open := openEnd(pattern)
+	if !open {
+		return []string{pattern}
+	}
+	for n := 1; n <= max(deepest-strings.Count(before, "/")+1, 2); n++ {
+		all = append(all, before+strings.Repeat("{x}/", n-1)+"{x}")
+	}
+	return append(all, before, before+"{x}/")
+}
+
+// openEnd is what stands before the end of a pattern, if that end takes any number of segments.
+// A slash at the end would be such an end too, which configurations may not have.
+func openEnd(pattern string) (before string, open bool) {
+	if !strings.HasSuffix(pattern, "...}") {
+		return pattern, false
+	}
+	return pattern[:strings.LastIndexByte(pattern, '{')], true
+}
+
+// maxDepth bounds the segments of paths that are tried.
+const maxDepth = 32
+
+// deepest is one segment more than any pattern of the two has that could take a request from an
+// endpoint with an open end: what is as deep is only let in by such an end.
+func (d *differ) deepest(e *config.Resolved) (segments int) {
+	before, open := openEnd(e.Path)
+	if !open {
+		return 0
+	}
+	for _, s := range []*policy{d.older, d.newer} {
+		for i := range s.endpoints {
+			if o := &s.endpoints[i]; o.Method == e.Method && meets(before, o.Path) {
+				segments = max(segments, strings.Count(o.Path, "/")+1)
+			}
+		}
+	}
+	return min(segments, maxDepth)
+}
+
+// meets reports whether a pattern may match paths that begin as another one does.
+func meets(before, pattern string) bool {
+	own, others := strings.Split(before, "/"), strings.Split(pattern, "/")
+	for i, word := range own[:min(len(own)-1, len(others))] { // the last one is empty
+		if word != others[i] && !strings.HasPrefix(word, "{") && !strings.HasPrefix(others[i], "{") {
+			return false
+		}
+	}
+	return true
 }
 
 // inherited tries an endpoint at the paths of those that only the other configuration has: a more
@@ -111,22 +176,32 @@ func (d *differ) inherited(s *policy, e *config.Resolved, base *call) error {
 		if o.Method != e.Method || !slices.Contains(o.Hosts, base.host) || s.has(o.Pattern, base.host) {
 			continue
 		}
-		for _, path := range pathsOf(o.Path) {
-			at := base.with("path", "to the path of "+o.Pattern, func(c *call) { c.path, c.at = path, o.Pattern })
-			got, err := d.decide(s, at)
-			if err != nil {
+		for _, paths := range formsOf(o.Path, d.deepest(o)) {
+			if err := d.leftBy(s, e, o, base, paths); err != nil {
 				return err
 			}
-			if !got.Passed || got.Endpoint != e.Pattern {
-				continue
-			}
-			for _, c := range d.candidates(s, e, o, at) {
-				if _, _, err := d.try(c); err != nil {
-					return err
-				}
-			}
-			break
 		}
+	}
+	return nil
+}
+
+// leftBy tries an endpoint at the first of some paths that are another's, and that it answers.
+func (d *differ) leftBy(s *policy, e, o *config.Resolved, base *call, paths []string) error {
+	for _, path := range paths {
+		at := base.with("path", "to the path of "+o.Pattern, func(c *call) { c.path, c.at = path, o.Pattern })
+		got, err := d.decide(s, at)
+		if err != nil {
+			return err
+		}
+		if !got.Passed || got.Endpoint != e.Pattern {
+			continue
+		}
+		for _, c := range d.candidates(s, e, o, at) {
+			if _, _, err := d.try(c); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return nil
 }
