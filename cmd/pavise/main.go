@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/check/leaks"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/oauthclient"
@@ -77,6 +78,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 		callCommand(), tokenCommand(), explainCommand(), reviewCommand(), scheduleCommand(), findingsCommand(), apisCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
 	)
 	refuseUnknown(root)
+	guardSecrets(root)
 	root.SetHelpCommand(helpCommand(root))
 	return root
 }
@@ -149,16 +151,17 @@ func exitOf(err error) int {
 	return exitFailed
 }
 
-// tell writes an error for a person: what, why, and what to try next.
+// tell writes an error for a person: what, why, and what to try next. An error may quote what
+// was typed: no secret of that is shown.
 func tell(w io.Writer, err error) {
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		problems.Format(w, isTerminal(w))
 		return
 	}
-	_, _ = fmt.Fprintf(w, "pavise: %s\n", printable(err.Error())) // there is nobody else to tell
+	_, _ = fmt.Fprintf(w, "pavise: %s\n", printable(leaks.MaskTyped(err.Error()))) // there is nobody else to tell
 	if hint := hintFor(err); hint != "" {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", printable(hint))
+		_, _ = fmt.Fprintf(w, "hint: %s\n", printable(leaks.MaskTyped(hint)))
 	}
 }
 
@@ -169,7 +172,7 @@ func tellJSON(w io.Writer, err error) {
 		Code  string `json:"code,omitempty"` // of the gateway's answer
 		Hint  string `json:"hint,omitempty"`
 		Exit  int    `json:"exit"`
-	}{Error: err.Error(), Hint: hintFor(err), Exit: exitOf(err)}
+	}{Error: leaks.MaskTyped(err.Error()), Hint: leaks.MaskTyped(hintFor(err)), Exit: exitOf(err)}
 	if p, ok := errors.AsType[*admin.Problem](err); ok {
 		told.Code = p.Code
 	}

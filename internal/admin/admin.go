@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/internal/check/leaks"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/pki"
@@ -273,14 +274,17 @@ func (s *Service) noteAs(r *http.Request, action, target, change string) (id str
 	return e.ID, s.Record(e)
 }
 
+// event holds no secret, even if somebody gave one in the place of a name. Of an act that was
+// done the names are of things that there are; of one that was refused they may be anything.
 func (s *Service) event(r *http.Request, action, target, change string, err error) audit.Event {
 	e := audit.Event{
 		Class: audit.Admin, Decision: audit.Accepted, Time: s.Env.Now(), ID: s.newID(),
-		Actor: named(actorOf(r.Context())), Action: action, Target: target, Change: change,
+		Actor: named(actorOf(r.Context())), Action: action, Target: leaks.Mask(target), Change: leaks.Mask(change),
 	}
 	if err != nil {
 		p := problemOf(err)
-		e.Decision, e.Code, e.Detail, e.Status = audit.Refused, p.Code, p.Detail, p.Status
+		e.Decision, e.Code, e.Detail, e.Status = audit.Refused, p.Code, leaks.MaskTyped(p.Detail), p.Status
+		e.Target, e.Change = leaks.MaskTyped(target), leaks.MaskTyped(change)
 	}
 	return e
 }

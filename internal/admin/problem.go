@@ -11,6 +11,7 @@ import (
 
 	"pavise.dev/pavise/internal/alert"
 	"pavise.dev/pavise/internal/authserver/registration"
+	"pavise.dev/pavise/internal/check/leaks"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/seal"
@@ -158,6 +159,8 @@ func hintOf(code string) string {
 		return "it takes effect when the store can be read again; look at `pavise log search --class system`"
 	case "unrecorded", "log_unavailable":
 		return "look at the free space and the permissions of the log's folder"
+	case "secret_given":
+		return "give the id: `pavise key list` shows it. Of an API key it is the 12 characters after the environment"
 	case "unknown_field":
 		return "look at the spelling; nothing was changed"
 	}
@@ -185,7 +188,8 @@ func reply(w http.ResponseWriter, value any, err error) {
 }
 
 // decode reads one JSON object strictly: unknown and repeated members and
-// whatever comes after it are refused. Errors quote no value.
+// whatever comes after it are refused, and a secret of ours where only names belong: it would
+// be kept, and shown. Errors quote no value.
 func decode(r *http.Request, into any) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -193,6 +197,11 @@ func decode(r *http.Request, into any) error {
 	}
 	if _, err := strictjson.Object(body); err != nil {
 		return problem(http.StatusBadRequest, "malformed", "%v", err)
+	}
+	if !takesSecrets(into) {
+		if l, found := leaks.First(string(body)); found && l.Kind != leaks.JWT {
+			return problem(http.StatusBadRequest, "secret_given", "%s, was given where only names belong", l.What())
+		}
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
@@ -206,4 +215,13 @@ func decode(r *http.Request, into any) error {
 		return problem(http.StatusBadRequest, "malformed", "the body is not the JSON object that this call takes")
 	}
 	return nil
+}
+
+// takesSecrets reports whether a call is there to be given one, or a request as it would be sent.
+func takesSecrets(into any) bool {
+	switch into.(type) {
+	case *NewCredential, *Inspection, *WhatIf:
+		return true
+	}
+	return false
 }
