@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -535,4 +536,29 @@ func FuzzDecodeNeverPanicsAndNeverAnswersTwice(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestASecretThatWasGivenForANameIsRecordedNowhere(t *testing.T) {
+	w := newWorld(t)
+	issued, err := apikey.Kind().Issue(w.service.Env, shield.IssueRequest{Client: "shop", Environment: "live"})
+	must(t, err)
+	var recorded []audit.Event
+	w.service.Record = func(e audit.Event) error { recorded = append(recorded, e); return nil }
+	for path, body := range map[string]string{
+		"/v1/revoke": `{"id":"` + issued.Secret + `"}`,
+		"/v1/clients/" + issued.Secret + "/disable": `{}`,
+	} {
+		r := httptest.NewRequestWithContext(admin.WithActor(t.Context(), admin.Actor{Name: "ops", Allowed: true}), http.MethodPost, path, strings.NewReader(body))
+		r.Host = admin.Host
+		r.Header.Set("Content-Type", "application/json")
+		w.service.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if len(recorded) != 2 {
+		t.Fatalf("%d events", len(recorded))
+	}
+	for _, e := range recorded {
+		if text := fmt.Sprintf("%+v", e); strings.Contains(text, issued.Secret) || e.Decision != audit.Refused {
+			t.Errorf("recorded %s", text)
+		}
+	}
 }
