@@ -32,7 +32,7 @@ type lostFlags struct {
 
 func (f *lostFlags) register(command *cobra.Command) {
 	flags := command.Flags()
-	flags.StringVar(&f.id, "lost", "", "what whoever has this `CREDENTIAL` reaches, and what was done with it")
+	flags.StringVar(&f.id, "lost", "", "what whoever has the credential with this `ID` reaches, and what was done with it")
 	flags.StringVar(&f.kind, "kind", "", "with --lost: kind of the credential, where several have the id")
 	flags.BoolVar(&f.end, "end", false, "with --lost: end it, with all that came of it")
 	flags.StringVar(&f.reason, "reason", "", "with --end: why, for the log")
@@ -300,23 +300,24 @@ func showLost(w io.Writer, l *review.Lost) error {
 	for _, a := range l.Acts[max(0, len(l.Acts)-20):] {
 		acts = append(acts, []string{shortTime(a.Time), a.Action, a.Actor, a.Detail, a.ID})
 	}
-	covered := "It reaches nothing"
-	if len(opens) > 0 {
-		covered = "It opens, by itself"
+	if len(opens) == 0 {
+		if _, err := fmt.Fprintln(w, "\nBy itself it opens nothing."); err != nil {
+			return err
+		}
 	}
 	for _, part := range []struct {
 		title    string
 		headings []string
 		rows     [][]string
 	}{
-		{covered, []string{"API", "ENDPOINT", "HOSTS", "IF A REQUEST MEETS"}, opens},
+		{"It opens, by itself", []string{"API", "ENDPOINT", "HOSTS", "IF A REQUEST MEETS"}, opens},
 		{"It is part of what these ask for, and not enough", []string{"API", "ENDPOINT", "ALSO WANTED", "SCOPES IT LACKS"}, needs},
 		{"Came of it, and ends with it", []string{"WHAT", "ID", "ABOUT"}, came},
 		{"It touched, " + l.Traced(), []string{"API", "ENDPOINT", "REQUESTS", "REFUSED", "FIRST", "LAST", "OBJECTS", "SUCH AS", "SAMPLE"}, touched},
 		{"It came from", []string{"NETWORK", "REQUESTS", "ACCEPTED", "FIRST", "LAST", "SAMPLE"}, places},
 		{"Also in the log", []string{"TIME", "ACTION", "ACTOR", "DETAIL", "EVENT"}, acts},
 	} {
-		if len(part.rows) == 0 && !strings.HasPrefix(part.title, "It touched") && part.title != covered {
+		if len(part.rows) == 0 && !strings.HasPrefix(part.title, "It touched") {
 			continue
 		}
 		if _, err := fmt.Fprintf(w, "\n%s:\n", part.title); err != nil {
