@@ -1,6 +1,11 @@
 package admin
 
-import "pavise.dev/pavise/shield"
+import (
+	"slices"
+	"strings"
+
+	"pavise.dev/pavise/shield"
+)
 
 // Remedy says what would mend a refusal with this code: what the caller does, and
 // where that is not his part, what the operator does. Every code of package
@@ -16,7 +21,7 @@ func remedies() map[shield.Code]string {
 	return map[shield.Code]string{
 		shield.Absent:              "send a credential that the endpoint's shield reads; `pavise help shield KIND` says in which header",
 		shield.Foreign:             "the credential is meant for another shield or comes from another issuer; send one that the endpoint takes",
-		shield.MissingCredential:   "send a credential; `pavise key create --client NAME` makes one, `pavise help shield KIND` says where it goes",
+		shield.MissingCredential:   missing(nil),
 		shield.InvalidCredential:   "compare the credential with what was issued: a typing error, a lost end, another environment, or one that was revoked or has expired; `pavise key list` shows what is in force",
 		shield.ExpiredCredential:   "make a successor with `pavise key rotate ID`; if it has not begun yet, wait or compare the clocks",
 		shield.RevokedCredential:   "it was withdrawn on purpose: ask why (`pavise key list --json` has the reason), then make a new one",
@@ -76,4 +81,30 @@ func remedies() map[shield.Code]string {
 		shield.UpstreamTimeout:   "look at why the upstream is slow, or raise timeout of the endpoint",
 		shield.UpstreamDown:      "start the upstream, or look at its health path; no address of it answers",
 	}
+}
+
+// missing says how one gets a credential of one of these kinds; of any if none is named.
+func missing(kinds []string) string {
+	if slices.Equal(kinds, []string{"public"}) {
+		kinds = nil
+	}
+	var ways []string
+	for _, way := range []struct {
+		kinds []string
+		text  string
+	}{
+		{[]string{"api_key"}, "`pavise key create --client NAME` makes an API key"},
+		{[]string{"hmac"}, "`pavise key create --kind hmac --client NAME` makes a key that signs"},
+		{[]string{"jwt", "introspect"}, "`pavise token get` gets a token from its issuer"},
+		{[]string{"mtls"}, "`pavise cert issue NAME` makes a certificate"},
+	} {
+		if kinds == nil || slices.ContainsFunc(way.kinds, func(k string) bool { return slices.Contains(kinds, k) }) {
+			ways = append(ways, way.text)
+		}
+	}
+	page := "KIND"
+	if len(kinds) == 1 {
+		page = kinds[0]
+	}
+	return strings.TrimPrefix("send a credential; "+strings.Join(ways, ", ")+"; `pavise help shield "+page+"` says where it goes", "; ")
 }

@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"strconv"
+	"strings"
 	"testing"
 
 	"pavise.dev/pavise/shield"
@@ -53,5 +54,17 @@ func TestEveryCodeHasARemedy(t *testing.T) {
 		if !found {
 			t.Errorf("remedy for %s, which is no code", code)
 		}
+	}
+}
+
+func TestAMissingCredentialIsMendedByTheKindsOfTheEndpoint(t *testing.T) {
+	for kind, want := range map[string]string{"api_key": "pavise key create", "jwt": "pavise token get", "introspect": "pavise token get", "mtls": "pavise cert issue", "hmac": "--kind hmac"} {
+		got := missing([]string{kind})
+		if !strings.Contains(got, want) || !strings.Contains(got, "pavise help shield "+kind+"`") || strings.Count(got, "`pavise") != 2 {
+			t.Errorf("%s: %s", kind, got)
+		}
+	}
+	if got := Remedy(shield.MissingCredential); !strings.Contains(got, "key create") || !strings.Contains(got, "token get") {
+		t.Errorf("of an endpoint that is not known: %s", got)
 	}
 }
