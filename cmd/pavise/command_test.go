@@ -277,3 +277,25 @@ func TestCompletionInTheShell(t *testing.T) {
 		t.Errorf("%d %q", code, out)
 	}
 }
+
+func TestNextCommandsAreAboutTheSameConfiguration(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"", "  pavise key list --client shop\n"},
+		{"--config=edge/pavise.yaml", "  pavise -c edge/pavise.yaml key list --client shop\n"},
+	} {
+		var out bytes.Buffer
+		command := rootCommand()
+		command.SetOut(&out)
+		if err := command.ParseFlags(strings.Fields(test.args)); err != nil {
+			t.Fatal(err)
+		}
+		x := &admin.Explanation{Event: json.RawMessage(`{"class":"request","decision":"refused"}`)}
+		x.Next = []string{"pavise key list --client shop"}
+		if err := showExplanation(command, x, false); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), test.want) {
+			t.Errorf("%q has no %q", out.String(), test.want)
+		}
+	}
+}

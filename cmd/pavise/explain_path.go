@@ -21,7 +21,7 @@ func explainRequest(command *cobra.Command, id string, asJSON bool) error {
 		if err != nil {
 			return err
 		}
-		return showExplanation(command.OutOrStdout(), &x, asJSON)
+		return showExplanation(command, &x, asJSON)
 	})
 }
 
@@ -40,10 +40,11 @@ func explainFrom(command *cobra.Command, folder, id string, asJSON bool) error {
 		known.File = file
 	}
 	x := admin.Explain(&found[0], known)
-	return showExplanation(command.OutOrStdout(), &x, asJSON)
+	return showExplanation(command, &x, asJSON)
 }
 
-func showExplanation(out io.Writer, x *admin.Explanation, asJSON bool) error {
+func showExplanation(command *cobra.Command, x *admin.Explanation, asJSON bool) error {
+	out := command.OutOrStdout()
 	if asJSON {
 		return writeJSON(out, x)
 	}
@@ -51,6 +52,7 @@ func showExplanation(out io.Writer, x *admin.Explanation, asJSON bool) error {
 	if err != nil {
 		return fmt.Errorf("read the event: %w", err)
 	}
+	e.Detail = x.Why // with the names of a shield's parts
 	color := isTerminal(out)
 	d := &drawing{out: out, color: color}
 	d.line(eventLine(&e, color))
@@ -74,6 +76,9 @@ func showExplanation(out io.Writer, x *admin.Explanation, asJSON bool) error {
 	if len(x.Next) > 0 {
 		d.title("Next")
 		for _, next := range x.Next {
+			if command.Flags().Changed("config") {
+				next = explain.With(next, configPath(command))
+			}
 			d.line("  " + oneLine(next))
 		}
 	}

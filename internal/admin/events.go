@@ -252,11 +252,13 @@ func (s *Service) explainRequest(r *http.Request) (any, error) {
 // Explain tells the story of an event that was found.
 func Explain(found *audit.Found, known explain.Known) Explanation {
 	e := &found.Event
-	x := Explanation{Event: found.JSON, Decision: string(e.Decision), Step: e.Step, Code: e.Code, Why: e.Detail, Story: explain.Tell(e, known)}
+	x := Explanation{Event: found.JSON, Decision: string(e.Decision), Step: e.Step, Code: e.Code, Why: explain.Why(e, known.File), Story: explain.Tell(e, known)}
 	switch {
 	case e.Code == "":
 	case e.Class == audit.Connection && explain.ConnectionRemedy(e.Code) != "":
 		x.Remedy = explain.ConnectionRemedy(e.Code)
+	case e.Code == string(shield.MissingCredential) && x.Shield != nil:
+		x.Remedy = missing(x.Shield.Kinds())
 	default:
 		x.Remedy = Remedy(shield.Code(e.Code))
 	}

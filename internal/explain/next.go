@@ -95,6 +95,11 @@ func command(words ...string) string {
 	return strings.Join(quoted, " ")
 }
 
+// With is a command of ours that says which configuration it is about.
+func With(command, file string) string {
+	return "pavise -c " + quote(file) + strings.TrimPrefix(command, "pavise")
+}
+
 func quote(word string) string {
 	for i := range len(word) {
 		c := word[i]
@@ -126,7 +131,7 @@ func connectionPath(e *audit.Event) []Step {
 		case i < at:
 			order[i].Outcome = Passed
 		case i == at:
-			order[i].Outcome, order[i].Why = Refused, because(e)
+			order[i].Outcome, order[i].Why = Refused, because(e, nil)
 		default:
 			order[i].Outcome, order[i].What = Skipped, ""
 		}

@@ -45,7 +45,7 @@ func path(e *audit.Event, f *config.File, r *config.Resolved) []Step {
 		s := Step{Name: one.name, Outcome: Passed, What: what(one.name, e, f, r), Part: one.part.String()}
 		switch {
 		case i == at && e.Decision != audit.Accepted:
-			s.Outcome, s.Why = Refused, because(e)
+			s.Outcome, s.Why = Refused, because(e, r)
 		case s.What == "" && r != nil:
 			s.Outcome = None
 		case i > at:
@@ -83,11 +83,12 @@ func stepIndex(name string) int {
 
 func microseconds(ns int64) float64 { return float64(ns) / 1000 }
 
-func because(e *audit.Event) string {
+// because is the code of a refusal and why, with the endpoint's shield if it is known.
+func because(e *audit.Event, r *config.Resolved) string {
 	if e.Detail == "" {
 		return e.Code
 	}
-	return e.Code + ": " + e.Detail
+	return e.Code + ": " + why(e, r)
 }
 
 // handshake is what is recorded of the connection.
@@ -150,9 +151,9 @@ func behind(e *audit.Event, stopped bool) []Step {
 			proxy.Outcome = None
 		}
 	case e.Step == "response":
-		answer.Outcome, answer.Why = Refused, because(e)
+		answer.Outcome, answer.Why = Refused, because(e, nil)
 	case e.Decision != audit.Accepted:
-		proxy.Outcome, proxy.Why = Refused, because(e)
+		proxy.Outcome, proxy.Why = Refused, because(e, nil)
 	}
 	if e.Note != "" {
 		answer.What += ", " + e.Note
@@ -166,7 +167,10 @@ func what(step string, e *audit.Event, f *config.File, r *config.Resolved) strin
 	case "door":
 		return strings.TrimSpace(e.Proto+" "+e.Method) + " " + e.Host + e.Path + asked(e.Query)
 	case "limit":
-		text := "is " + e.Remote.Addr().String() + " kept out or slowed down"
+		text := e.Remote.Addr().String()
+		if e.Step != step || e.Decision == audit.Accepted {
+			text += " is not kept out or slowed down"
+		}
 		if f != nil {
 			text += "; at most " + f.Limits.Address + " of one address"
 		}

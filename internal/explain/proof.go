@@ -100,7 +100,7 @@ func (t *tree) leaf(kind string, way []int) Proof {
 	case told:
 		p.Outcome, p.Why = Refused, inWords(what)
 	case t.refused && len(t.attempts) == 0 && len(way) == 0:
-		p.Outcome, p.Why = Refused, because(t.event)
+		p.Outcome, p.Why = Refused, because(t.event, nil)
 	case t.refused && len(t.attempts) == 0:
 		p.Outcome, p.Why = Unknown, "the event does not say which part refused"
 	case t.refused:
@@ -114,6 +114,60 @@ func (t *tree) leaf(kind string, way []int) Proof {
 		p.Outcome, p.Why = Passed, t.held[at].id
 	}
 	return p
+}
+
+// Why is an event's detail for people: it names the parts of a combined shield by their place, which
+// says nothing without the configuration; here each has the name of its kind.
+func Why(e *audit.Event, f *config.File) string { return why(e, find(f, e)) }
+
+func why(e *audit.Event, r *config.Resolved) string {
+	if r == nil || e.Step != "shield" || e.Decision == audit.Accepted {
+		return e.Detail
+	}
+	var texts []string
+	for _, a := range shield.Attempts(e.Detail) {
+		kind := kindAt(*r.Shield, a.Way)
+		if kind == "" {
+			return e.Detail // the shield was another one then
+		}
+		texts = append(texts, strings.TrimSuffix(kind+": "+a.What, ": "))
+	}
+	if texts == nil {
+		return e.Detail
+	}
+	return strings.Join(texts, "; ")
+}
+
+// kindAt is the kind of the part at the end of a way; empty: there is no part.
+func kindAt(s config.Shield, way []int) string {
+	switch {
+	case len(way) == 0:
+		return s.Kind
+	case way[0] < len(s.Any):
+		return kindAt(s.Any[way[0]], way[1:])
+	case way[0] < len(s.All):
+		return kindAt(s.All[way[0]].Shield, way[1:])
+	}
+	return ""
+}
+
+// Kinds are those of a shield's parts, each once.
+func (p *Proof) Kinds() []string {
+	if p == nil {
+		return nil
+	}
+	var all []string
+	if p.Kind != "" {
+		all = append(all, p.Kind)
+	}
+	for i := range p.Parts {
+		for _, kind := range p.Parts[i].Kinds() {
+			if !slices.Contains(all, kind) {
+				all = append(all, kind)
+			}
+		}
+	}
+	return all
 }
 
 // inWords says what a part let others try for.

@@ -141,6 +141,41 @@ func TestAStoryTellsWhichPartOfAShieldRefused(t *testing.T) {
 	}
 }
 
+func TestWhyNamesThePartsOfAShield(t *testing.T) {
+	f := load(t, orders)
+	for detail, want := range map[string]string{
+		"2.2: revoked at noon":                    "api_key: revoked at noon",
+		"1: absent; 2.1: absent; 2.2: absent":     "hmac: absent; mtls: absent; api_key: absent",
+		"3: of a part that there is no more":      "3: of a part that there is no more",
+		"no combination":                          "no combination",
+		"1: the signature does not match; at all": "hmac: the signature does not match; at all",
+	} {
+		e := refused("shield", "invalid_credential", detail)
+		if got := explain.Why(e, f); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if got := step(t, explain.Tell(e, explain.Known{File: f}), "shield").Why; got != "invalid_credential: "+want {
+			t.Errorf("on the path: %q", got)
+		}
+	}
+}
+
+func TestAPassedLimitIsAStatement(t *testing.T) {
+	f := load(t, orders)
+	if got := step(t, explain.Tell(refused("access", "denied", ""), explain.Known{File: f}), "limit").What; !strings.HasPrefix(got, "192.0.2.7 is not kept out or slowed down; ") {
+		t.Errorf("passed: %q", got)
+	}
+	if got := step(t, explain.Tell(refused("limit", "locked_out", "too much"), explain.Known{File: f}), "limit"); !strings.HasPrefix(got.What, "192.0.2.7; ") || got.Why == "" {
+		t.Errorf("refused: %+v", got)
+	}
+}
+
+func TestACommandSaysWhichConfigurationItIsAbout(t *testing.T) {
+	if got, want := explain.With("pavise key list", "my gateway.yaml"), "pavise -c 'my gateway.yaml' key list"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestAStoryOfWhatIsNoMoreConfigured(t *testing.T) {
 	e := refused("shield", "missing_credential", "")
 	e.Endpoint = "POST /v0/orders"
