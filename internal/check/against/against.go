@@ -14,6 +14,7 @@
 //	call.go       one request, with its credentials
 //	candidates.go which requests are tried at an endpoint
 //	body.go       bodies, of an API's description and against it
+//	unproved.go   settings that differ, and that no door explains
 //
 // Settings of one layer may show only behind one way in (signed bodies are bounded by the signature's
 // shield), so that each way in is tried with everything else. And an endpoint that goes leaves its
@@ -23,8 +24,8 @@
 // The other way round nothing is promised for what cannot be told by such requests: conditions
 // and policies in Cedar beyond tenants and scopes, orders of flows, places for concurrent
 // requests, answers, and what stands around the endpoints (the authorization server, the own
-// authority, proxies). Where these differ and no request tells the two apart, [Result.Unproved]
-// names the settings.
+// authority, proxies). [Result.Unproved] names the settings that
+// differ and that no door explains, each for itself.
 package against
 
 import (
@@ -88,10 +89,10 @@ type Door struct {
 
 // Result is how two configurations differ.
 type Result struct {
-	Opened   []Door   `json:"opened"`
-	Closed   []Door   `json:"closed"`
-	Unproved []string `json:"unproved,omitempty"` // settings that differ, and that no request told apart
-	Tried    int      `json:"tried"`              // requests
+	Opened   []Door       `json:"opened"`
+	Closed   []Door       `json:"closed"`
+	Unproved []Difference `json:"unproved,omitempty"` // settings that differ, and that no request told apart
+	Tried    int          `json:"tried"`              // requests
 }
 
 // maxDoors bounds how many are told of one side.
@@ -99,7 +100,7 @@ const maxDoors = 10_000
 
 // Compare finds the doors that newer opens, and those that it closes.
 func Compare(older, newer *config.File, build Build, now time.Time) (*Result, error) {
-	d := &differ{world: newWorld(now), result: &Result{Opened: []Door{}, Closed: []Door{}}, told: map[string]bool{}, touched: map[string]bool{}}
+	d := &differ{world: newWorld(now), result: &Result{Opened: []Door{}, Closed: []Door{}}, told: map[string]bool{}, proved: map[place]bool{}, hosts: map[string]bool{}, issuers: map[string][]place{}}
 	others := Others{Now: now, Credentials: d.world, Issuer: d.world.issuer, Bundle: d.world.bundle, Own: d.world.own}
 	var err error
 	if d.older, err = side(older, build, others); err != nil {
@@ -142,9 +143,11 @@ type differ struct {
 	world        *world
 	older, newer *policy
 	result       *Result
-	told         map[string]bool // doors
-	touched      map[string]bool // APIs of which doors were told
-	number       int             // of requests
+	told         map[string]bool    // doors
+	proved       map[place]bool     // what doors explain
+	hosts        map[string]bool    // of doors
+	issuers      map[string][]place // whose tokens doors are opened with, and where
+	number       int                // of requests
 }
 
 func (d *differ) other(s *policy) *policy {
@@ -191,7 +194,7 @@ func (d *differ) make(s *policy, c *call) (*http.Request, error) {
 // door notes a door. Of doors of one endpoint that are refused for the same thing, and are
 // opened in the same respect, one is told.
 func (d *differ) door(into *[]Door, c *call, passed, refused Decision, side string) {
-	d.touched[passed.API], d.touched[refused.API] = true, true
+	d.proves(c, passed, refused)
 	place := []string{side, c.host, passed.API, passed.Endpoint, c.at, refused.Code}
 	key := strings.Join(append(place, refused.Step, c.respect), "\x00")
 	base := strings.Join(append(place, refused.Step, "plain"), "\x00")
@@ -279,45 +282,6 @@ func isBeside(path string) bool {
 	return false
 }
 
-// unproved names the settings that differ where no request told the two apart.
-func (d *differ) unproved(older, newer *config.File) {
-	for _, c := range config.Changes(older, newer) {
-		rest, ok := strings.CutPrefix(c.Path, "apis.")
-		if !ok {
-			if !strings.HasPrefix(c.Path, "scopes") && !strings.HasPrefix(c.Path, "log") && !strings.HasPrefix(c.Path, "waivers") && len(d.touched) == 0 {
-				d.result.Unproved = append(d.result.Unproved, c.String())
-			}
-			continue
-		}
-		api, setting, _ := strings.Cut(rest, ".")
-		if !d.touched[api] || !isTried(setting) {
-			if !isBehind(setting) {
-				d.result.Unproved = append(d.result.Unproved, c.String())
-			}
-		}
-	}
-}
-
-// isTried reports whether a setting is one that requests are made for.
-func isTried(setting string) bool {
-	for _, word := range []string{"concurrency", "flows", "graphql", "when", "injection", "openapi", "body_schema"} {
-		if setting == word || strings.HasPrefix(setting, word+".") || strings.HasSuffix(setting, "."+word) || strings.Contains(setting, "."+word+".") {
-			return false
-		}
-	}
-	return true
-}
-
-// isBehind reports whether a setting is about what is behind the endpoints, or about answers.
-func isBehind(setting string) bool {
-	for _, word := range []string{"upstream", "identity", "timeout", "responses", "priority", "audit", "candidate", "sanitise", "resource"} {
-		if setting == word || strings.HasPrefix(setting, word+".") || strings.HasSuffix(setting, "."+word) || strings.Contains(setting, "."+word+".") {
-			return true
-		}
-	}
-	return false
-}
-
 // Rules are those of findings about doors.
 func Rules() []finding.Rule {
 	places := finding.Standards{OWASP: finding.API5, ASVS: []string{"8.2.1", "8.3.1"}, NIST: []string{"REC-API-12"}}
@@ -341,8 +305,8 @@ func Report(subject string, r *Result, now time.Time) *finding.Report {
 	}
 	add(rules[0], r.Opened)
 	add(rules[1], r.Closed)
-	for _, setting := range r.Unproved {
-		report.Findings = append(report.Findings, rules[2].At(finding.Place{Path: setting}, "%s", setting))
+	for _, one := range r.Unproved {
+		report.Findings = append(report.Findings, rules[2].At(finding.Place{Path: one.Path}, "%s", one.values()))
 	}
 	return report
 }

@@ -506,3 +506,61 @@ func TestAnOpenEndIsTriedAtEveryForm(t *testing.T) {
 		})
 	}
 }
+
+// A door that is proved says nothing of what else differs: each setting is told for itself.
+func TestADoorHidesNoOtherDifference(t *testing.T) {
+	const path = "apis.orders.endpoints.GET /v1/orders."
+	at := func(settings string) string {
+		return "      GET /v1/files/{a}: {shield: api_key, scopes: [a:read]}\n      GET /v1/orders: {shield: " + settings + "}\n"
+	}
+	key := "api_key, scopes: [a:read]"
+	for name, c := range map[string]struct {
+		older, newer string
+		unproved     []string
+	}{
+		"outside of APIs": {
+			written(at(key), "limits: {wrong_tries: 5}\n"), written(at("api_key, scopes: any"), "limits: {wrong_tries: 5000}\n"), []string{"limits.wrong_tries"},
+		},
+		"a limit of addresses alone": {
+			written(at(key), "limits: {address: 100/minute}\n"), written(at(key), "limits: {address: 200/minute}\n"), []string{"limits.address"},
+		},
+		"another setting of the endpoint": {
+			written(at(key+", max_body: 1KiB"), ""), written(at("api_key, scopes: any, max_body: 2KiB"), ""), []string{path + "max_body"},
+		},
+		"a setting of the shield": {
+			written(at("{api_key: {environment: live}}, scopes: [a:read]"), ""), written(at("{api_key: {environment: any}}, scopes: any"), ""), nil,
+		},
+		"a rate, and one that is too high": {
+			written(at(key+", limit: 9/minute per client, quota: 90000/month per client"), ""),
+			written(at(key+", limit: 20/minute per client, quota: 95000/month per client"), ""),
+			[]string{path + "quota"},
+		},
+		"a quota": {
+			written(at(key+", quota: 9/month per client"), ""), written(at(key+", quota: 20/month per client"), ""), nil,
+		},
+		"an issuer that the door does not use": {
+			written(at(key), ""), strings.Replace(written(at("api_key, scopes: any"), ""), "audience: orders", "audience: others", 1), []string{"issuers.corp.audience"},
+		},
+		"an issuer that the door uses": {
+			written(at("{jwt: {issuer: corp}}, scopes: [a:read]"), ""),
+			strings.Replace(written(at("{jwt: {issuer: corp}}, scopes: [a:read]"), ""), "audience: orders", "audience: [orders, others]", 1), nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t)
+			r := compare(t, load(t, dir, c.older), load(t, dir, c.newer))
+			var told []string
+			for _, f := range against.Report("new", r, time.Now()).Findings {
+				if f.Rule == "difference-unproved" {
+					told = append(told, f.Where.Path)
+					if strings.Contains(f.What, f.Where.Path) {
+						t.Errorf("the place is told twice: %s  %s", f.Where.Path, f.What)
+					}
+				}
+			}
+			if !slices.Equal(told, c.unproved) {
+				t.Errorf("told are %q, not %q; doors: %+v %+v", told, c.unproved, r.Opened, r.Closed)
+			}
+		})
+	}
+}

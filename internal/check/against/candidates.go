@@ -470,7 +470,7 @@ func (d *differ) rates(s *policy, e *config.Resolved, base *call) error {
 		}
 		note := fmt.Sprintf("%d times in a row", min(passed[0], passed[1])+1)
 		c := base.with("rate", note, func(*call) {})
-		refused := Decision{Status: http.StatusTooManyRequests, Code: string(shield.RateLimited), Step: "admit"}
+		refused := usedUp(e, other, min(passed[0], passed[1]))
 		if passed[1] > passed[0] {
 			d.door(&d.result.Opened, c, Decision{API: e.API, Endpoint: e.Pattern}, refused, "opened")
 		} else {
@@ -478,6 +478,22 @@ func (d *differ) rates(s *policy, e *config.Resolved, base *call) error {
 		}
 	}
 	return nil
+}
+
+// usedUp is how the tighter of the two refuses what comes after so many requests.
+func usedUp(e, other *config.Resolved, passed int) Decision {
+	d := Decision{Status: http.StatusTooManyRequests, Code: string(shield.RateLimited), Step: "admit"}
+	for _, side := range []*config.Resolved{e, other} {
+		if slices.ContainsFunc(side.Limits, func(l limit.Limit) bool { return l.Rate.Count == passed }) {
+			return d
+		}
+	}
+	for _, side := range []*config.Resolved{e, other} {
+		if slices.ContainsFunc(side.Quotas, func(q limit.Quota) bool { return q.Count == passed }) {
+			d.Code = string(shield.QuotaExceeded)
+		}
+	}
+	return d
 }
 
 func sameRates(a, b *config.Resolved) bool {

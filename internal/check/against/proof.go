@@ -32,9 +32,10 @@ import (
 
 // proof is a credential that a caller could have, made when a request is sent with it.
 type proof struct {
-	kind string
-	what string // for people
-	make func(c *call) error
+	kind   string
+	issuer string // of a token
+	what   string // for people
+	make   func(c *call) error
 }
 
 // proofsOf are the proofs that a shield could be satisfied with: first a plain one, then those
@@ -79,7 +80,7 @@ func keyProofs(c *apikey.Config) (all []proof) {
 		if origin != "" {
 			what += ", sent by a browser"
 		}
-		return proof{"api_key", what, func(call *call) error {
+		return proof{"api_key", "", what, func(call *call) error {
 			made, err := apikey.Kind().Issue(shield.Env{Rand: rand.Reader}, shield.IssueRequest{Client: call.client, Environment: environment})
 			if err != nil {
 				return err
@@ -111,7 +112,7 @@ func hmacProofs(c *hmac.Config) (all []proof) {
 		if len(c.Headers) > 0 {
 			what += " over " + strings.Join(c.Headers, ", ")
 		}
-		all = append(all, proof{"hmac", what, func(call *call) error {
+		all = append(all, proof{"hmac", "", what, func(call *call) error {
 			made, err := hmac.Kind().Issue(shield.Env{Rand: rand.Reader}, shield.IssueRequest{Client: call.client})
 			if err != nil {
 				return err
@@ -279,7 +280,7 @@ func (t token) what(s tokenSettings) string {
 
 // proof makes the token, and registers its client.
 func (t token) proof(f *config.File, s tokenSettings) proof {
-	return proof{"token", t.what(s), func(c *call) error {
+	return proof{"token", t.issuer, t.what(s), func(c *call) error {
 		known := f.Issuers[t.issuer]
 		address := known.URL
 		if address == "" {
@@ -479,7 +480,7 @@ func (d *differ) certificateProofs(f *config.File, c *mtls.Config) (all []proof)
 			if i > 0 && j > 0 {
 				break // one at a time
 			}
-			all = append(all, proof{"mtls", "a certificate of " + nameOf(authority) + describe(rule), func(call *call) error {
+			all = append(all, proof{"mtls", "", "a certificate of " + nameOf(authority) + describe(rule), func(call *call) error {
 				err := call.present(authority, describe(rule), func(t *x509.Certificate) { shape(t, rule) })
 				if err != nil {
 					return err
