@@ -46,7 +46,7 @@ seen, last seen and mended, and how many were open day by day. 'pavise schedule'
 				case "html":
 					return t.WriteHTML(command.OutOrStdout())
 				}
-				return showFound(command, &t)
+				return showFound(command, &t, nothingOf(open, ended))
 			})
 		},
 	}
@@ -60,7 +60,18 @@ seen, last seen and mended, and how many were open day by day. 'pavise schedule'
 	return command
 }
 
-func showFound(command *cobra.Command, t *schedule.Trend) error {
+// nothingOf says that there is none of what was asked for: the chart above it may show others.
+func nothingOf(open, ended bool) string {
+	switch {
+	case open:
+		return "nothing is open"
+	case ended:
+		return "nothing is mended or waived"
+	}
+	return "nothing was found"
+}
+
+func showFound(command *cobra.Command, t *schedule.Trend, nothing string) error {
 	out := command.OutOrStdout()
 	if len(t.Runs) == 0 {
 		_, err := fmt.Fprintln(out, "nothing ran yet: pavise schedule run check")
@@ -70,7 +81,7 @@ func showFound(command *cobra.Command, t *schedule.Trend) error {
 		return err
 	}
 	if len(t.Findings) == 0 {
-		_, err := fmt.Fprintln(out, "\nnothing was found")
+		_, err := fmt.Fprintln(out, "\n"+nothing)
 		return err
 	}
 	rows := make([][]string, 0, len(t.Findings))

@@ -148,7 +148,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		}
 	}
 	if n.Kind != yaml.MappingNode {
-		d.problem(n, path, "write settings: name: value", "want settings, not %s", describe(n))
+		d.problem(n, path, settingsHint(v.Type()), "want settings, not %s", describe(n))
 		return
 	}
 	preset(v)
@@ -167,6 +167,30 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		}
 	})
 	d.missing(n, path, all, seen)
+}
+
+// maxHinted is how many settings a hint names.
+const maxHinted = 8
+
+// settingsHint names the settings that can stand there, those that must first.
+func settingsHint(t reflect.Type) string {
+	var must, may []string
+	for _, s := range settingsOf(t) {
+		if s.required {
+			must = append(must, s.name)
+		} else {
+			may = append(may, s.name)
+		}
+	}
+	names := append(must, may...)
+	if len(names) == 0 {
+		return "write settings: name: value"
+	}
+	hint := fmt.Sprintf("write {%s: value}; its settings are %s", names[0], strings.Join(names[:min(len(names), maxHinted)], ", "))
+	if len(names) > maxHinted {
+		hint += ", and others"
+	}
+	return hint
 }
 
 // mean makes a misspelled shield count as a shield that is there, so that its
@@ -293,7 +317,10 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string, s setting) {
 			d.problem(n, path, "remove the setting", "the list is empty")
 			return
 		}
-	} else if element := v.Type().Elem(); element.Kind() != reflect.String && element != reflect.TypeFor[Limit]() && element != reflect.TypeFor[Quota]() {
+	} else if n.Kind == yaml.MappingNode && word(v.Type().Elem()) {
+		d.problem(n, path, "write the values themselves: one, or several as [first, second]", "want one value or a list, not %s", describe(n))
+		return
+	} else if !word(v.Type().Elem()) {
 		d.problem(n, path, "write a list: each entry on a line that begins with -", "want a list, not %s", describe(n))
 		return
 	}
@@ -313,6 +340,11 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string, s setting) {
 		list = reflect.Append(list, element)
 	}
 	v.Set(list)
+}
+
+// word reports whether an entry of a list is one word, so that it may stand for the list.
+func word(t reflect.Type) bool {
+	return t.Kind() == reflect.String || t == reflect.TypeFor[Limit]() || t == reflect.TypeFor[Quota]()
 }
 
 // scalar decodes one word.

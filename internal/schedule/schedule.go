@@ -238,7 +238,7 @@ func (k *Scheduler) take(name string) (t Task, life context.Context, before int,
 	i := slices.IndexFunc(k.plan.Tasks, func(t Task) bool { return t.Name == name })
 	switch {
 	case i < 0:
-		return t, nil, 0, fmt.Errorf("%.40q: %w; there are %v", name, ErrUnknown, k.names())
+		return t, nil, 0, fmt.Errorf("%.40q: %w; there are: %s", name, ErrUnknown, strings.Join(k.names(), ", "))
 	case k.busy != "":
 		return t, nil, 0, fmt.Errorf("%s, since %s: %w", k.busy, k.since.UTC().Format(time.RFC3339), ErrBusy)
 	case k.life.Err() != nil:

@@ -250,20 +250,28 @@ func (l *Log) Propose() *Proposal {
 
 // counts tells of what was not learnt from.
 func (l *Log) counts(p *Proposal) {
-	gap := func(rule string, n int, what, do string) {
+	gap := func(rule string, n int, what, more, do string) {
 		if n > 0 {
-			p.Open = append(p.Open, Gap{rule, "log", fmt.Sprintf("%d %s", n, what), do})
+			p.Open = append(p.Open, Gap{rule, "log", amount(n, what) + more, do})
 		}
 	}
-	gap("refused", l.refused, "requests were refused, and are not learnt from", "pavise log search --decision refused shows them")
-	gap("unknown-to-service", l.unknown, "requests asked for what the service does not know, and are not learnt from", "shadow endpoints, probes, or old clients: look before they are refused")
-	gap("not-learnt", l.left, "requests failed, or were too odd to learn from", "look at them: pavise log search")
-	gap("not-counted", l.counting.lost, "requests of more callers than are counted within a minute: rates may be too low", "learn from a shorter time")
+	gap("refused", l.refused, "refused request", ", not learnt from", "pavise log search --decision refused shows them")
+	gap("unknown-to-service", l.unknown, "request", " for what the service does not know, not learnt from", "shadow endpoints, probes, or old clients: look before they are refused")
+	gap("not-learnt", l.left, "request", " failed, or too odd to learn from", "look at them: pavise log search")
+	gap("not-counted", l.counting.lost, "request", " of more callers than are counted within a minute: rates may be too low", "learn from a shorter time")
 	for _, a := range l.apis {
 		if a.paths.full {
-			gap("paths-too-many", 1, "host has more different paths than are kept: "+a.host, "name endpoints with parameters by hand, and learn again")
+			gap("paths-too-many", 1, "host", " with more different paths than are kept: "+a.host, "name endpoints with parameters by hand, and learn again")
 		}
 	}
+}
+
+// amount is how many things there are: "1 request", "2 requests".
+func amount(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // plan makes answers of what was seen of a host.
@@ -295,10 +303,10 @@ func (l *Log) plan(a *learnt, p *Proposal, contract *contract) *advise.Plan {
 		p.Seen = append(p.Seen, Seen{e.Pattern, f.calls.count, len(f.calls.callers), strings.Join(slices.Sorted(maps.Keys(f.calls.shields)), ", "), f.calls.minutes.most(99), ""})
 	}
 	if rare > 0 {
-		p.Open = append(p.Open, Gap{"seen-rarely", a.host, fmt.Sprintf("%d endpoints were called fewer than %d times, and are not proposed", rare, l.options.Least), "--least 1 proposes them, too"})
+		p.Open = append(p.Open, Gap{"seen-rarely", a.host, fmt.Sprintf("%s called fewer than %s, not proposed", amount(rare, "endpoint"), amount(l.options.Least, "time")), "--least 1 proposes them, too"})
 	}
 	if many > 0 {
-		p.Open = append(p.Open, Gap{"endpoints-too-many", a.host, fmt.Sprintf("%d endpoints more than the %d that are proposed", many, maxProposed), "--least with a higher number leaves out what is called rarely"})
+		p.Open = append(p.Open, Gap{"endpoints-too-many", a.host, fmt.Sprintf("%s more than the %d that are proposed", amount(many, "endpoint"), maxProposed), "--least with a higher number leaves out what is called rarely"})
 	}
 	if upstream == "" {
 		p.Open = append(p.Open, Gap{"upstream-unknown", a.host, "no event says where the service listens", "--upstream http://127.0.0.1:3000"})
@@ -419,12 +427,12 @@ func (c *calls) inForce() (g advise.Guarantees) {
 // open tells of what was seen and should not be.
 func (l *Log) open(p *Proposal, f *found, pattern string) {
 	if n := f.calls.shields["none"] + f.calls.shields["public"]; n > 0 {
-		p.Open = append(p.Open, Gap{"nobody-asked", pattern, fmt.Sprintf("%d of %d requests proved nobody", n, f.calls.count), "the proposed shield asks; callers need credentials before it is put in force"})
+		p.Open = append(p.Open, Gap{"nobody-asked", pattern, fmt.Sprintf("%d of %s proved nobody", n, amount(f.calls.count, "request")), "the proposed shield asks; callers need credentials before it is put in force"})
 	}
 	if f.calls.bodies > 0 {
 		p.Open = append(p.Open, Gap{"body-unknown", pattern, "bodies were sent, and events hold none: what is in them is not known", "describe them in the contract before it is enforced"})
 	}
 	if f.calls.minutes.total < enough {
-		p.Open = append(p.Open, Gap{"rate-unknown", pattern, fmt.Sprintf("%d minutes with requests are too few to measure a rate; the usual one is proposed", f.calls.minutes.total), "learn from a longer time"})
+		p.Open = append(p.Open, Gap{"rate-unknown", pattern, fmt.Sprintf("requests in %s are too few to measure a rate; the usual one is proposed", amount(f.calls.minutes.total, "minute")), "learn from a longer time"})
 	}
 }

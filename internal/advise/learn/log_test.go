@@ -97,6 +97,20 @@ func TestALogIsLearntFrom(t *testing.T) {
 	}
 }
 
+// One is not told as several.
+func TestOneIsToldAsOne(t *testing.T) {
+	l := learn.NewLog(learn.Options{Least: 1})
+	e := call(begin, "GET", "/v1/articles")
+	e.Shield = "none"
+	l.Add(e)
+	told := fmt.Sprint(l.Propose().Open)
+	for _, want := range []string{"1 of 1 request proved nobody", "requests in 1 minute are too few"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("%q is not in %s", want, told)
+		}
+	}
+}
+
 // A pattern that the gateway had already is kept as it is.
 func TestKnownPatternsAreKept(t *testing.T) {
 	l := learn.NewLog(learn.Options{})
