@@ -250,7 +250,10 @@ func TestWaivers(t *testing.T) {
 		"- {rule: plain-sink, owner: me, reason: the network is our own, until: 2026-11-30}":          {err: "not known"},
 		"- {rule: plain-sink, rule: plain-sink, reason: the network is our own, until: 2026-11-30}":   {err: "stands twice"},
 		"- &a {rule: plain-sink, reason: the network is our own, until: 2026-11-30}\n- *a":            {err: "a waiver is"},
-		"rule: plain-sink": {err: "read a list"},
+		"rule: plain-sink":            {err: "read a list"},
+		"waivers: {rule: plain-sink}": {err: "read a list"},
+		"{waivers: [], more: []}":     {err: "read a list"},
+		"waivers: [{rule: plain-sink, where: log.sink, reason: the network is our own, until: 2026-11-30}]": {unused: 1},
 	} {
 		all, err := finding.ReadWaivers("waivers.yaml", []byte(text), known)
 		if err != nil || c.err != "" {
@@ -278,6 +281,7 @@ func FuzzReadWaivers(f *testing.F) {
 	f.Add("- {rule: a, reason: because of that, until: 2026-11-30}")
 	f.Add("- &a {rule: a}\n- *a")
 	f.Add("- 3")
+	f.Add("waivers: &a [*a]")
 	f.Fuzz(func(t *testing.T, text string) {
 		all, err := finding.ReadWaivers("w.yaml", []byte(text), func(string) bool { return true })
 		if err != nil {

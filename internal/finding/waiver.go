@@ -83,15 +83,16 @@ func Apply(findings []Finding, waivers []Waiver, now time.Time) (over, unused []
 	return over, unused
 }
 
-// ReadWaivers reads a file of waivers: a list of {rule, where, reason, until} in YAML or JSON. It
-// is strict: unknown words and waivers that cannot work are errors.
+// ReadWaivers reads a file of waivers: a list of {rule, where, reason, until} in YAML or JSON, alone or
+// under the word waivers, as the configuration has it. It is strict: unknown words and waivers that
+// cannot work are errors.
 func ReadWaivers(name string, text []byte, known func(rule string) bool) ([]Waiver, error) {
-	var nodes []yaml.Node
 	if len(text) > maxWaiving {
 		return nil, fmt.Errorf("it has %d bytes, at most %d are read", len(text), maxWaiving)
 	}
-	if err := yaml.Unmarshal(text, &nodes); err != nil {
-		return nil, fmt.Errorf("read a list of waivers: %w", err)
+	nodes, err := ListOfWaivers(text)
+	if err != nil {
+		return nil, err
 	}
 	if len(nodes) > maxWaivers {
 		return nil, fmt.Errorf("it has %d waivers, at most %d are read", len(nodes), maxWaivers)
@@ -109,6 +110,26 @@ func ReadWaivers(name string, text []byte, known func(rule string) bool) ([]Waiv
 		all = append(all, w)
 	}
 	return all, nil
+}
+
+// ListOfWaivers are the entries of a file of waivers, not looked at yet.
+func ListOfWaivers(text []byte) ([]yaml.Node, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		return nil, fmt.Errorf("read a list of waivers: %w", err)
+	}
+	if len(document.Content) == 0 {
+		return nil, nil // an empty file
+	}
+	list := document.Content[0]
+	if list.Kind == yaml.MappingNode && len(list.Content) == 2 && list.Content[0].Value == "waivers" {
+		list = list.Content[1]
+	}
+	var nodes []yaml.Node
+	if list.Kind == yaml.AliasNode || list.Decode(&nodes) != nil {
+		return nil, fmt.Errorf("line %d: read a list of waivers: want entries that begin with - {rule: …, reason: …, until: …}, alone or under waivers:", list.Line)
+	}
+	return nodes, nil
 }
 
 func waiverOf(n *yaml.Node) (w Waiver, err error) {

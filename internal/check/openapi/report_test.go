@@ -71,6 +71,9 @@ func TestWaiversOfAFile(t *testing.T) {
 	if err != nil || len(r.Findings) != 1 || r.Findings[0].Waived == nil || r.Findings[0].Waived.Reason != "drops are signed" {
 		t.Errorf("%v %+v", err, r)
 	}
+	if all, err = openapi.ReadWaivers([]byte("waivers:\n  - {rule: no-security, reason: drops are signed, until: 2026-11-30}\n")); err != nil || len(all) != 1 {
+		t.Errorf("under the word waivers: %v, %v", all, err)
+	}
 	for text, want := range map[string]string{
 		"- {rule: no-security, reason: drops are signed}":                                    "is no day",
 		"- {rule: no-security, reason: short, until: 2026-11-30}":                            "the reason has 5",

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"pavise.dev/pavise/internal/finding"
 )
 
 // waiveKey is the extension under which waivers stand in a document: one, or a list. They
@@ -62,15 +64,15 @@ func (w *Waiver) covers(f *Finding) bool {
 // maxWaivers bounds how many are read.
 const maxWaivers = 1000
 
-// ReadWaivers reads a file of waivers: a list of {rule, where, reason, until} in YAML or
-// JSON. It is strict: unknown words and waivers that cannot work are errors.
+// ReadWaivers reads a file of waivers: a list of {rule, where, reason, until} in YAML or JSON, alone or
+// under the word waivers. It is strict: unknown words and waivers that cannot work are errors.
 func ReadWaivers(text []byte) ([]Waiver, error) {
-	var nodes []yaml.Node
 	if len(text) > 1<<20 {
 		return nil, fmt.Errorf("it has %d bytes, at most %d are read", len(text), 1<<20)
 	}
-	if err := yaml.Unmarshal(text, &nodes); err != nil {
-		return nil, fmt.Errorf("read a list of waivers: %w", err)
+	nodes, err := finding.ListOfWaivers(text)
+	if err != nil {
+		return nil, err
 	}
 	if len(nodes) > maxWaivers {
 		return nil, fmt.Errorf("it has %d waivers, at most %d are read", len(nodes), maxWaivers)
