@@ -99,6 +99,22 @@ func TestDescribedEndpointsGetTheRightShieldForTheRightReason(t *testing.T) {
 	}
 }
 
+// What cannot be undone need not move money: no reason says that it does.
+func TestWhatCannotBeUndoneIsNotCalledMoney(t *testing.T) {
+	answers := advise.Answers{Callers: []advise.Caller{advise.Partner, advise.Mobile}, Data: advise.Health, Harm: advise.Irreversible}
+	plan := advise.Advise(advise.API{Name: "clinic"}, []advise.Endpoint{{Pattern: "DELETE /patients/{id}", Answers: answers}})
+	for _, r := range plan.Advice[0].Because {
+		if strings.Contains(r.Why, "money moves") || strings.Contains(r.Why, "payments") {
+			t.Errorf("%s: %s", r.Rule, r.Why)
+		}
+	}
+	answers.Harm = advise.Money
+	plan = advise.Advise(advise.API{Name: "clinic"}, []advise.Endpoint{{Pattern: "POST /bills", Answers: answers}})
+	if !slices.ContainsFunc(plan.Advice[0].Because, func(r advise.Reason) bool { return strings.HasPrefix(r.Why, "money moves") }) {
+		t.Errorf("where money moves it is not said: %+v", plan.Advice[0].Because)
+	}
+}
+
 // What is written for each of them starts a gateway.
 func TestWhatIsWrittenStarts(t *testing.T) {
 	for name, d := range readDescribed(t) {

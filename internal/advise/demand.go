@@ -17,6 +17,21 @@ type demand struct {
 	Source  string
 }
 
+// why is the reason for what is asked about. What cannot be undone is more than money, and falls under
+// the rules of money, too: no money need move there.
+func (d *demand) why(a *Answers) string {
+	undone := map[string]string{
+		"money-bound":  "what cannot be undone: what a thief copies must not be enough",
+		"money-person": "what cannot be undone is done at a person's word: the person has to be named, and the key is the app's alone",
+		"money-signed": "what cannot be undone: a request that is changed or repeated on the way does something else, or does it twice",
+		"two-proofs":   "what cannot be undone: one stolen secret must not be enough, and who asked for it must be beyond dispute",
+	}[d.ID]
+	if undone != "" && a.Harm.level() >= Irreversible.level() {
+		return undone
+	}
+	return d.Why
+}
+
 // demands is all of them.
 func demands() []demand {
 	people := []Caller{Mobile, Browser}
@@ -143,7 +158,7 @@ func demanded(a *Answers, c Caller) (g Guarantees, because []Reason) {
 		}
 		g |= d.Wants
 		if !slices.ContainsFunc(because, func(r Reason) bool { return r.Rule == d.ID }) {
-			because = append(because, Reason{d.ID, d.Why, d.Source})
+			because = append(because, Reason{d.ID, d.why(a), d.Source})
 		}
 	}
 	return g, because
@@ -153,7 +168,7 @@ func demanded(a *Answers, c Caller) (g Guarantees, because []Reason) {
 func demander(a *Answers, c Caller, missing Guarantees) Reason {
 	for _, d := range demands() {
 		if d.Wants&missing != 0 && d.applies(a, c) {
-			return Reason{d.ID, d.Why, d.Source}
+			return Reason{d.ID, d.why(a), d.Source}
 		}
 	}
 	return Reason{}
