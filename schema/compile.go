@@ -60,7 +60,7 @@ func (d *Document) list(root map[string]any) error {
 			if !there {
 				continue
 			}
-			for _, base := range bases(root, item, described) {
+			for _, base := range Bases(root, item, described) {
 				d.places = append(d.places, place{method, base + path, at})
 			}
 		}
@@ -68,8 +68,9 @@ func (d *Document) list(root map[string]any) error {
 	return nil
 }
 
-// bases are the paths of an operation's servers. The innermost that names servers is heard.
-func bases(from ...map[string]any) (paths []string) {
+// Bases are the paths of an operation's servers, which stand before its own: "/api", or "" without one.
+// Given are the document, the path's item and the operation; the innermost that names servers is heard.
+func Bases(from ...map[string]any) (paths []string) {
 	var servers []any
 	for _, one := range from {
 		if list, ok := one["servers"].([]any); ok && len(list) > 0 {

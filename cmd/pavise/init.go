@@ -58,7 +58,7 @@ often: endpoints with parameters, shields, limits, and a contract that is tried 
 func writeNew(name string, text []byte) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, os.ErrExist) {
-		return &usageError{name + " is there already, and is left as it is", "name another file with --out, or remove it first"}
+		return &usageError{name + " is there already, and is left as it is", "name another file, or remove it first"}
 	}
 	if err != nil {
 		return fmt.Errorf("write the configuration: %w", err)

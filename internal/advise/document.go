@@ -50,15 +50,17 @@ func FromDocument(d *schema.Document) (api API, endpoints []Endpoint, left []Lef
 			if !ok {
 				continue
 			}
-			pattern, why := patternOf(method, path)
-			if why == "" && len(endpoints) == maxOperations {
-				why = fmt.Sprintf("more than %d operations are not looked at", maxOperations)
+			for _, base := range schema.Bases(r.root, item, operation) {
+				pattern, why := patternOf(method, base+path)
+				if why == "" && len(endpoints) == maxOperations {
+					why = fmt.Sprintf("more than %d operations are not looked at", maxOperations)
+				}
+				if why != "" {
+					left = append(left, Left{strings.ToUpper(method) + " " + base + path, why})
+					continue
+				}
+				endpoints = append(endpoints, Endpoint{Pattern: pattern, Facts: r.facts(item, operation)})
 			}
-			if why != "" {
-				left = append(left, Left{strings.ToUpper(method) + " " + path, why})
-				continue
-			}
-			endpoints = append(endpoints, Endpoint{Pattern: pattern, Facts: r.facts(item, operation)})
 		}
 	}
 	endpoints, left = without(d, endpoints, left)
