@@ -224,20 +224,30 @@ func tryProposal(command *cobra.Command, f *useFlags, name, since string, asJSON
 		err = showTried(out, t)
 	}
 	if err == nil && len(t.Struck) > 0 {
-		return &hinted{fmt.Errorf("%s would have been refused", counted(hitBy(t.Struck), "request")), "speak to them, or make the proposal again: pavise review --propose FOLDER"}
+		return &hinted{fmt.Errorf("%s would have refused what was accepted", counted(hitting(t.Struck), "change")), "speak to them, or make the proposal again: pavise review --propose FOLDER"}
 	}
 	return err
 }
 
-func hitBy(struck []review.Struck) (n int) {
+// hitting counts the changes of a proposal that hit somebody. Requests cannot be added up: one may be
+// hit by several changes.
+func hitting(struck []review.Struck) (n int) {
+	seen := map[*review.Change]bool{}
 	for _, s := range struck {
-		n += s.Requests
+		if s.Change == nil || !seen[s.Change] { // each endpoint that would be gone is a change
+			n++
+		}
+		seen[s.Change] = true
 	}
 	return n
 }
 
 func showTried(w io.Writer, t *tried) error {
-	if _, err := fmt.Fprintf(w, "%s: of %d requests that were accepted since %s it would have refused %d.\n", t.Verdict, t.Accepted, shortTime(t.Since), hitBy(t.Struck)); err != nil || len(t.Struck) == 0 {
+	refused := "0"
+	if n := hitting(t.Struck); n > 0 {
+		refused = "some, by " + counted(n, "change")
+	}
+	if _, err := fmt.Fprintf(w, "%s: of %s accepted since %s it would have refused %s.\n", t.Verdict, counted(t.Accepted, "request"), shortTime(t.Since), refused); err != nil || len(t.Struck) == 0 {
 		return err
 	}
 	rows := [][]string{}
