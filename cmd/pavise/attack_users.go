@@ -61,6 +61,9 @@ func (f *attackFlags) person(ctx context.Context, name, from string) (*attack.Us
 		return nil, &usageError{fmt.Sprintf("there is no file %s", from), "a file of header lines: Authorization: Bearer …"}
 	}
 	with, err := readProfile(from)
+	if errors.Is(err, os.ErrNotExist) && !strings.Contains(from, ":") {
+		return nil, &usageError{fmt.Sprintf("%s is neither a file of header lines nor a profile of pavise call", from), "write its header lines into a file: Authorization: Bearer …; or a profile: pavise call --help"}
+	}
 	if err != nil {
 		return nil, err
 	}
