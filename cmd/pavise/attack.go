@@ -109,6 +109,7 @@ type attackRun struct {
 	prober  *attack.Prober
 	journal *attack.Journal
 	name    string // of the journal
+	doubted bool   // all was tried, and says little
 }
 
 func runAttack(command *cobra.Command, f *attackFlags, target string) (err error) {
@@ -148,7 +149,8 @@ func runAttack(command *cobra.Command, f *attackFlags, target string) (err error
 	if plan.Partial != "" && report.Partial == "" {
 		report.Partial = plan.Partial
 	}
-	return r.end(command, report, ctx.Err() != nil, plan.Partial == "" && report.Partial != "")
+	r.doubted = plan.Doubt != nil && report.Partial != "" && report.Partial == plan.Doubt()
+	return r.end(command, report, ctx.Err() != nil, plan.Partial == "" && report.Partial != "" && !r.doubted)
 }
 
 // read understands the flags.
@@ -273,6 +275,9 @@ func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken, 
 		if err := os.Remove(r.name); err != nil {
 			return fmt.Errorf("remove the journal of the run: %w", err)
 		}
+	}
+	if r.doubted {
+		return &hinted{errors.New("the attack says little: no operation took one good request"), "mend what the report names (the path of servers, the credentials, the document's examples), and attack again"}
 	}
 	if n := report.At(r.least); r.fails && n > 0 {
 		return &hinted{fmt.Errorf("%s of severity %s or above", counted(n, "finding"), r.least), "each says what mends it; --fail-on says from which severity on it counts"}

@@ -83,6 +83,9 @@ type Plan struct {
 	Notes []string // what could not be planned, and why
 
 	Partial string // why much is not tried at all; empty: it is
+
+	// Doubt says, after all cases, why what held says little; nil or empty: nothing does.
+	Doubt func() string
 }
 
 // Rules are those that the plan asks, each once.

@@ -51,6 +51,9 @@ func Run(ctx context.Context, p *Prober, plan *Plan, o Options) (*finding.Report
 		Tool: "pavise attack", Version: o.Version, Subject: p.scope.base.String(), Time: r.began, Rules: plan.Rules(), Findings: []finding.Finding{}, Notes: plan.Notes,
 	}
 	err := r.all(ctx)
+	if plan.Doubt != nil && r.report.Partial == "" {
+		r.report.Partial = plan.Doubt()
+	}
 	r.report.Sort()
 	r.report.About = fmt.Sprintf("%d cases, %d requests: %d held, %d fell, %d skipped, %d unsure", len(plan.Cases), r.sent(),
 		r.counts[Held], r.counts[Fell], r.counts[Skipped], r.counts[Unsure])

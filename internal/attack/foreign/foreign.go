@@ -68,7 +68,7 @@ func Plan(t Target) (*attack.Plan, error) {
 	}
 	p := &planner{w: w}
 	p.all()
-	return &attack.Plan{Cases: p.cases, Notes: w.notes()}, nil
+	return &attack.Plan{Cases: p.cases, Notes: w.notes(), Doubt: w.doubt}, nil
 }
 
 // notes say what could not be planned.

@@ -145,3 +145,14 @@ func TestOneOperationThatRefusesForLongStopsNothingElse(t *testing.T) {
 		t.Errorf("others are open as well: %s", notes)
 	}
 }
+
+// Where no operation takes a good request the run does not look as if all held.
+func TestARunWithoutOneGoodRequestSaysSo(t *testing.T) {
+	for status, help := range map[int]string{http.StatusNotFound: "is the path of servers right", http.StatusUnauthorized: "in force?"} {
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		if report := waiting(t, api, newClock(), ""); !strings.Contains(report.Partial, "no operation took one good request") || !strings.Contains(report.Partial, help) {
+			t.Errorf("%d: partial %q", status, report.Partial)
+		}
+		api.Close()
+	}
+}

@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"pavise.dev/pavise/internal/attack"
@@ -92,6 +93,12 @@ func (p *planner) reached() {
 		}
 		if o.protected && len(t.w.users) == 0 && t.w.admin == nil && g != nil && g.a != nil && (g.a.Status == 401 || g.a.Status == 403) {
 			return nil // it asks for a credential, and there is none
+		}
+		if errors.Is(err, errNoGood) && g != nil && g.a != nil {
+			if t.w.vain == nil {
+				t.w.vain = map[*operation]int{}
+			}
+			t.w.vain[o] = g.a.Status
 		}
 		return err
 	})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -26,7 +27,8 @@ type world struct {
 	things map[*attack.User]map[string][]map[string]any // collection → objects that a user sees
 	single map[*attack.User][]map[string]any            // objects that tell of the user: /me
 	learnt map[*attack.User]bool
-	always *bool // it answers every path
+	vain   map[*operation]int // operations that took no good request, and how they answered
+	always *bool              // it answers every path
 
 	patience patience
 	injected map[string]bool // operations whose values are part of a query
@@ -155,12 +157,45 @@ func (t *try) seek(o *operation, u *attack.User) *good {
 			t.w.harvest(o, u, a)
 			return g
 		}
-		g.err = fmt.Errorf("as %s it answers %d: %w; give examples in the document", nameOf(u), a.Status, errNoGood)
+		g.err = fmt.Errorf("as %s it answers %d: %w; %s", nameOf(u), a.Status, errNoGood, mend(u, a.Status))
 		if !more {
 			break
 		}
 	}
 	return g
+}
+
+// mend is what helps where an operation refuses what the document describes.
+func mend(u *attack.User, status int) string {
+	switch {
+	case status == http.StatusUnauthorized && u != nil:
+		return "is the credential of " + u.Name + " in force?"
+	case status == http.StatusUnauthorized:
+		return "name somebody who may: --as NAME=FILE"
+	}
+	return "give examples in the document"
+}
+
+// doubt says why what held says little: no operation took one good request.
+func (w *world) doubt() string {
+	for _, g := range w.goods {
+		if g.err == nil {
+			return ""
+		}
+	}
+	if len(w.vain) == 0 {
+		return ""
+	}
+	statuses := slices.Sorted(maps.Values(w.vain))
+	help := mend(w.caller(), statuses[0])
+	if statuses[0] == http.StatusNotFound {
+		help = "is the path of servers right, in the document?"
+	}
+	if statuses = slices.Compact(statuses); len(statuses) > 1 {
+		help = "give examples in the document, and look at its servers and the credentials"
+	}
+	answers := strings.Trim(fmt.Sprint(statuses), "[]")
+	return fmt.Sprintf("no operation took one good request (answers: %s), so that what held says little: %s", answers, help)
 }
 
 // draft makes the request for an operation, with the i-th object of those that a user sees; more
