@@ -527,8 +527,8 @@ func TestADoorHidesNoOtherDifference(t *testing.T) {
 		"another setting of the endpoint": {
 			written(at(key+", max_body: 1KiB"), ""), written(at("api_key, scopes: any, max_body: 2KiB"), ""), []string{path + "max_body"},
 		},
-		"a setting of the shield": {
-			written(at("{api_key: {environment: live}}, scopes: [a:read]"), ""), written(at("{api_key: {environment: any}}, scopes: any"), ""), nil,
+		"a setting of the shield, and behind it": {
+			written(at("{api_key: {environment: live}}, scopes: [a:read]"), ""), written(at("{api_key: {environment: any}}, scopes: any"), ""), []string{path + "scopes"},
 		},
 		"a rate, and one that is too high": {
 			written(at(key+", limit: 9/minute per client, quota: 90000/month per client"), ""),
