@@ -289,7 +289,7 @@ func TestNextCommandsAreAboutTheSameConfiguration(t *testing.T) {
 		if err := command.ParseFlags(strings.Fields(test.args)); err != nil {
 			t.Fatal(err)
 		}
-		x := &admin.Explanation{Event: json.RawMessage(`{"class":"request","decision":"refused"}`)}
+		x := &admin.Explanation{Event: json.RawMessage(`{"id":"r1","time":"2026-11-30T12:00:00.000000Z","class":"request","decision":"refused"}`)}
 		x.Next = []string{"pavise key list --client shop"}
 		if err := showExplanation(command, x, false); err != nil {
 			t.Fatal(err)

@@ -41,8 +41,9 @@ func Mask(text string) string {
 // begin is what may be shown of something that is nearly a credential: its prefix.
 func begin(word string) string { return word[:strings.IndexByte(word, '_')+1] + "…" }
 
-// signing is a word of the form of secrets of signatures: 32 bytes in base64url.
-var signing = regexp.MustCompile(`(?:^|[^0-9A-Za-z_-])([0-9A-Za-z_-]{43})(?:$|[^0-9A-Za-z_-])`)
+// signing is a word of the form of secrets of signatures: 32 bytes in base64url. A part of a path is none:
+// who is told which file to name has to be able to name it.
+var signing = regexp.MustCompile(`(?:^|[^0-9A-Za-z_/-])([0-9A-Za-z_-]{43})(?:$|[^0-9A-Za-z_/-])`)
 
 // MaskTyped is [Mask] for what somebody typed in the place of a name that turned out to be none:
 // what has the form of a secret of signatures goes too, although a thumbprint has it as well.

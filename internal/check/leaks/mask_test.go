@@ -17,6 +17,7 @@ func TestWhatIsShownHoldsNoCredential(t *testing.T) {
 		"with a typing error":        {"'" + key[:len(key)-1] + "'", key[20:40], "'pvs_…'"},
 		"a client's secret":          {"pvscs_Ab3dEf6hIj9lMn2pQr5tUv8x", "Ab3dEf6hIj9lMn2pQr5tUv8x", "pvscs_Ab3d…"},
 		"a secret of signatures":     {`credential "` + signing + `": gone`, signing, `credential "Xk3v…": gone`},
+		"a folder of a path":         {"open /tmp/" + signing + "/x: none", "nothing", "open /tmp/" + signing + "/x: none"},
 		"an id":                      {"credential " + id + ": gone", "nothing", "credential " + id + ": gone"},
 		"a digest, a serial, a UUID": {strings.Repeat("0a1b2c3d", 8) + " cert:" + strings.Repeat("0a1b", 8) + " 4bf92f35-77b3-4da6-a3ce-929d0e0e4736", "nothing", strings.Repeat("0a1b2c3d", 8) + " cert:" + strings.Repeat("0a1b", 8) + " 4bf92f35-77b3-4da6-a3ce-929d0e0e4736"},
 	} {
