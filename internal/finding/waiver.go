@@ -127,7 +127,7 @@ func ListOfWaivers(text []byte) ([]yaml.Node, error) {
 	}
 	var nodes []yaml.Node
 	if list.Kind == yaml.AliasNode || list.Decode(&nodes) != nil {
-		return nil, fmt.Errorf("line %d: read a list of waivers: want entries that begin with - {rule: …, reason: …, until: …}, alone or under waivers:", list.Line)
+		return nil, fmt.Errorf("line %d: read a list of waivers: want entries that begin with - {rule: …, reason: …, until: …}, alone or under the word waivers", list.Line)
 	}
 	return nodes, nil
 }
