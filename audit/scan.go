@@ -132,28 +132,15 @@ func (s *search) scan(ctx context.Context, p scanPiece, f func(Raw) error) error
 	defer func() { _ = file.Close() }() // it was only read
 	lines := newLineReader(p.name, io.NewSectionReader(file, p.at.from, p.at.to-p.at.from))
 	lines.number = p.at.line
-	var bad error
-	for {
-		l, err := lines.next()
-		var fault *Fault
-		switch {
-		case errors.Is(err, io.EOF):
-			return bad
-		case errors.As(err, &fault):
-			if bad == nil {
-				bad = fault
-			}
-			continue
-		case err != nil:
-			return err
-		}
+	return lines.each(func(l line) error {
 		if err := f(Raw{l.seq, l.event}); err != nil {
 			return err
 		}
-		if lines.number%1024 == 0 && ctx.Err() != nil {
+		if lines.number%1024 == 0 {
 			return ctx.Err()
 		}
-	}
+		return nil
+	})
 }
 
 // Begins is when the oldest event was of which a log still tells; zero: it tells of none.

@@ -322,10 +322,14 @@ func eachLine(dir, name string, f func(line) error) error {
 		return fmt.Errorf("read a segment: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	lines := newLineReader(name, file)
+	return newLineReader(name, file).each(f)
+}
+
+// each calls f for every line that is left. Bad ones are passed over, as [eachLine] does.
+func (r *lineReader) each(f func(line) error) error {
 	var bad error
 	for {
-		l, err := lines.next()
+		l, err := r.next()
 		var fault *Fault
 		switch {
 		case errors.Is(err, io.EOF):

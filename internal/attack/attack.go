@@ -16,6 +16,7 @@
 //	prober.go   sends them, within bounds: a target may be hostile
 //	session.go  what a case uses: requests, answers, findings
 //	paste.go    requests as commands to paste
+//	rule.go     rules that cases ask
 //	run.go      runs a plan: order, permissions, progress
 //	journal.go  what was done, so that a run that was broken off goes on
 //
