@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pavise.dev/pavise/e2e/program"
 )
 
 // TestPagesDoWhatTheySay carries out the blocks of the guide and of READMEs that
@@ -33,7 +35,7 @@ import (
 // one that is free; unless the page runs an api.go of its own, an API that answers
 // METHOD PATH listens where the examples have theirs, on ports 3000 and 9000.
 func TestPagesDoWhatTheySay(t *testing.T) {
-	programs, told := buildProgram(t), 0
+	programs, told := filepath.Dir(program.Built(t)), 0
 	for _, page := range pages(t) {
 		text, err := os.ReadFile(page)
 		if err != nil {
@@ -163,16 +165,6 @@ func (o *output) String() string {
 
 // stepTime is how long one command may take.
 const stepTime = time.Minute
-
-// buildProgram puts the command line into a folder that goes with the test.
-func buildProgram(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "pavise"), "../cmd/pavise").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return dir
-}
 
 func newStory(t *testing.T, programs string) *story {
 	t.Helper()
@@ -401,7 +393,7 @@ func lacks(out string, printed []string) string {
 // TestPagesNameCommandsThatThereAre asks the program for the help of every command
 // that a page names, with every flag that stands behind it.
 func TestPagesNameCommandsThatThereAre(t *testing.T) {
-	dir := buildProgram(t)
+	dir := filepath.Dir(program.Built(t))
 	named := map[string]map[string]bool{} // command → flags
 	for _, page := range pages(t) {
 		if filepath.Base(page) == "attacks.md" {

@@ -60,6 +60,9 @@ func (a asked) carryOut(client, key string, body []byte) {
 // TestTheJournalDoesNotGrowForEver has many short-lived keys behind one that lives long: the
 // files of those that are over go, and the one, its answer and an open sequence stay.
 func TestTheJournalDoesNotGrowForEver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it writes 180 MB, one after another")
+	}
 	w := newWorld(t)
 	w.open()
 	long := w.asked(flow.Settings{Idempotency: &flow.Idempotency{Keep: 24 * time.Hour, MaxAnswer: flow.MaxAnswer}})

@@ -5,6 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export SOAK=${SOAK:-40s}
 
+# Tests that start the command line start this one, instead of linking it anew each time.
+programs=$(mktemp -d)
+trap 'rm -rf "$programs"' EXIT
+go build -o "$programs/pavise" ./cmd/pavise
+export PAVISE_TEST_PROGRAM=$programs/pavise
+
 echo "== tests"
 go test -count=1 -timeout 20m -p 2 ./...
 echo "== events and spans beside what others publish: schemas, types, a collector"

@@ -22,14 +22,11 @@ type runningDemo struct {
 	attack, explain string // commands
 }
 
-// startDemo builds the program and starts the demo, which ends with the test.
+// startDemo starts the demo, which ends with the test.
 func startDemo(ctx context.Context, t *testing.T) *runningDemo {
 	t.Helper()
 	dir := t.TempDir()
-	d := &runningDemo{program: filepath.Join(dir, "pavise"), folder: filepath.Join(dir, "demo")}
-	if out, err := exec.Command("go", "build", "-o", d.program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	d := &runningDemo{program: commandLine(t), folder: filepath.Join(dir, "demo")}
 	demo := exec.CommandContext(ctx, d.program, "demo", "--folder", d.folder, "--listen", "127.0.0.1:0")
 	demo.Dir = dir
 	out, err := demo.StdoutPipe()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -17,12 +16,8 @@ func aboard(t *testing.T, size, script string) string {
 	if out, err := exec.Command("unshare", "-m", "true").CombinedOutput(); err != nil {
 		t.Skipf("no mount namespace here: %v %s", err, out)
 	}
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "pavise"), ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
 	shell := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c",
-		"set -eu; mount -t tmpfs -o size="+size+" tmpfs .; cd \"$PWD\"; PATH="+bin+":$PATH\n"+script)
+		"set -eu; mount -t tmpfs -o size="+size+" tmpfs .; cd \"$PWD\"\n"+script)
 	shell.Dir = t.TempDir()
 	out, err := shell.CombinedOutput()
 	if err != nil {

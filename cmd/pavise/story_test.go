@@ -47,6 +47,16 @@ func TestStories(t *testing.T) {
 	})
 }
 
+// commandLine is the path of this program as the stories run it: TestMain has put it there.
+func commandLine(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("pavise")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND…")

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"pavise.dev/pavise/e2e/program"
 	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/shield"
 	"pavise.dev/pavise/shield/hmac"
@@ -59,11 +60,7 @@ func install(t *testing.T) *installation {
 // installWith makes an installation of a configuration that names its upstream once.
 func installWith(t *testing.T, yaml string) *installation {
 	t.Helper()
-	i := &installation{t: t, dir: t.TempDir()}
-	i.program = filepath.Join(t.TempDir(), "pavise")
-	if out, err := exec.Command("go", "build", "-o", i.program, "../../cmd/pavise").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	i := &installation{t: t, dir: t.TempDir(), program: program.Built(t)}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "served") }))
 	t.Cleanup(upstream.Close)
 	if err := os.WriteFile(filepath.Join(i.dir, "pavise.yaml"), fmt.Appendf(nil, yaml, upstream.URL), 0o600); err != nil {

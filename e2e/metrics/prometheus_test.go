@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pavise.dev/pavise/e2e/program"
 )
 
 const token = "0123456789abcdef0123456789abcdef"
@@ -63,13 +65,9 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// start builds and starts it.
 func start(t *testing.T) *gateway {
 	t.Helper()
-	g := &gateway{program: filepath.Join(t.TempDir(), "pavise"), dir: t.TempDir()}
-	if out, err := exec.Command("go", "build", "-o", g.program, "../../cmd/pavise").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	g := &gateway{program: program.Built(t), dir: t.TempDir()}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "order 7") }))
 	t.Cleanup(upstream.Close)
 	write(t, g.dir, "pavise.yaml", fmt.Sprintf(yaml, upstream.URL))

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/e2e/harness"
+	"pavise.dev/pavise/e2e/program"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/pki"
 	"pavise.dev/pavise/internal/pki/certfile"
@@ -150,10 +151,7 @@ func start(t *testing.T) *world {
 		YAML: yaml, Authority: &pki.Init{}, Upstream: w.service,
 		Clients: []client.Client{{ID: "web", Scopes: []string{"orders:read"}}},
 	})
-	w.program = filepath.Join(w.dir, "pavise")
-	if out, err := exec.Command("go", "build", "-o", w.program, "../../cmd/pavise").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	w.program = program.Built(t)
 	w.hmac = w.gateway.Issue("hmac", "web")
 	w.write("profiles.yaml", fmt.Sprintf("shop: {kind: hmac, id: %s, secret: %q}\n", w.hmac.ID, w.hmac.Secret))
 	_, token, err := w.gateway.App.State.Enrolment.Make(t.Context(), est.Token{Client: "web", Profile: "service"}, 0, w.gateway.Roots()[0])

@@ -23,6 +23,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	console "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/chromedp"
+
+	"pavise.dev/pavise/e2e/program"
 )
 
 var update = flag.Bool("update", false, "write the pictures of docs/guide")
@@ -40,15 +42,11 @@ var (
 	accountLine = regexp.MustCompile(`^  your page +(https://\S+):`)
 )
 
-// startDemo builds the program and starts the demo, as the README says.
+// startDemo starts the demo, as the README says.
 func startDemo(t *testing.T) shown {
 	t.Helper()
 	dir := t.TempDir()
-	program := filepath.Join(dir, "pavise")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/pavise").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	demo := exec.Command(program, "demo", "--folder", filepath.Join(dir, "demo"), "--listen", "127.0.0.1:0")
+	demo := exec.Command(program.Built(t), "demo", "--folder", filepath.Join(dir, "demo"), "--listen", "127.0.0.1:0")
 	demo.Dir = dir
 	out, err := demo.StdoutPipe()
 	if err != nil {

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
+	"pavise.dev/pavise/e2e/program"
 )
 
 const yaml = `
@@ -64,11 +65,7 @@ type gateway struct {
 
 func install(t *testing.T, sinks, api string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, dir: t.TempDir()}
-	g.program = filepath.Join(t.TempDir(), "pavise")
-	if out, err := exec.Command("go", "build", "-o", g.program, "../../cmd/pavise").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	g := &gateway{t: t, dir: t.TempDir(), program: program.Built(t)}
 	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { g.served++ }))
 	t.Cleanup(upstream.Close)
 	g.write("pavise.yaml", fmt.Sprintf(yaml, sinks, upstream.URL, api))

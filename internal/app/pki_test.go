@@ -244,6 +244,9 @@ func TestRenewalsAreLimitedPerClient(t *testing.T) {
 // A certificate of a year is told 30 days, 7 days and a day before its end, once each; one
 // of a day never.
 func TestEndsAreToldAhead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a year of days, one after another")
+	}
 	c := newCA(t)
 	device := c.issue(pki.Request{Client: "web", Profile: "device"})
 	c.issue(pki.Request{Client: "web"})

@@ -262,6 +262,9 @@ func membersOf(set map[string]bool) []string {
 // A recorded month: what is proposed is exactly what was used, and once it is applied no request of
 // that month is refused.
 func TestAReviewProposesExactlyWhatAMonthUsed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a month of traffic, one request after another")
+	}
 	attacktest.Rows(t, 142)
 	m := newMonth(t)
 	m.traffic()

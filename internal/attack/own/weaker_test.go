@@ -150,6 +150,9 @@ func TestAPolicyInForceHolds(t *testing.T) {
 
 // TestWhatIsAcceptedReachesTheServiceIfItMay: with Through the service answers.
 func TestWhatIsAcceptedReachesTheServiceIfItMay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("attacks a gateway; others do under the race detector")
+	}
 	i := install(t, policy, files())
 	report, _ := i.attack(t, "pavise.yaml", attack.Writes, func(g *own.Gateway) { g.Through = true })
 	if len(report.Findings) > 0 {
@@ -180,6 +183,9 @@ scopes: {orders:write: Place orders}
 // TestAServiceIsNotChangedUnlessThatIsAllowed: where anybody may call, and where the test goes through, it is the
 // service that answers; also what the gateway should have refused and does not.
 func TestAServiceIsNotChangedUnlessThatIsAllowed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("attacks a gateway several times; others do under the race detector")
+	}
 	i := install(t, forms, nil)
 	strict := i.read(t, "pavise.yaml")
 	i.write(t, "policy.yaml", strict)
