@@ -1,13 +1,15 @@
 # A few words, each a plain command. `make check` needs Go; `make test` installs
 # whatever else the tests use (Debian packages, npm packages pinned by a lock file).
 SHELL := /bin/bash
+# Everything is built as it is shipped, and once. The race detector alone needs the other (tools/test.sh).
+export CGO_ENABLED := 0
 .PHONY: demo build check test fuzz e2e soak bench attacks vulns
 
 demo:            ## the orders API behind every shield, with commands to paste
 	go run ./cmd/pavise demo
 
 build:           ## bin/pavise
-	CGO_ENABLED=0 go build -trimpath -o bin/pavise ./cmd/pavise
+	go build -trimpath -o bin/pavise ./cmd/pavise
 
 check:           ## format, vet, staticcheck, import direction
 	@out=$$(go tool -modfile=tools/go.mod gofumpt -l . | grep -v -e testdata/ -e node_modules/); if [ -n "$$out" ]; then echo "not gofumpt-ed:"; echo "$$out"; exit 1; fi

@@ -82,7 +82,7 @@ func readyTrack(ctx context.Context) (_ *track, done func(), err error) {
 	if commit, err := output(ctx, "git", "describe", "--always", "--dirty=, with changes not committed"); err == nil {
 		t.built = "commit " + commit
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", t.pavise, "./cmd/pavise")
+	build := exec.CommandContext(ctx, "go", "build", "-o", t.pavise, "./cmd/pavise")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		return nil, nil, fmt.Errorf("build Pavise (start this in the checkout's folder): %w\n%s", err, text)
