@@ -52,19 +52,24 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Which version this is", Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			version, revision := "(unknown)", ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				version = info.Main.Version
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = " " + s.Value
-					}
-				}
-			}
-			_, err := fmt.Fprintf(command.OutOrStdout(), "pavise %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(command.OutOrStdout(), "pavise %s\n", version())
 			return err
 		},
 	}
+}
+
+// version is what this program was built from, by what, and for which machine.
+func version() string {
+	name, revision := "(unknown)", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		name = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+	}
+	return fmt.Sprintf("%s%s %s %s/%s", name, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 func reloadCommand() *cobra.Command {

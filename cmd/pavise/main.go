@@ -66,8 +66,9 @@ func rootCommand() *cobra.Command {
   pavise key create --client shop                with what
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, Version: version(),
 	}
+	root.SetVersionTemplate("pavise {{.Version}}\n")
 	root.PersistentFlags().StringP("config", "c", "pavise.yaml", "configuration file")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{err.Error(), "`" + c.CommandPath() + " --help` shows the flags"}
