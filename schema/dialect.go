@@ -22,6 +22,7 @@ type dialect struct {
 	// withheld is the word for what the other side alone may say: "readOnly" where requests
 	// are judged, "writeOnly" where answers are.
 	withheld string
+	large    bool // whole numbers may be beyond 2^53
 }
 
 // reading is how a schema is read.

@@ -130,6 +130,15 @@ func TestParametersThatGoAroundTheirSchema(t *testing.T) {
 		undeclared         bool
 		answers            map[string]string
 	}{
+		"a number stands alone": {"3.1.0", `{name: q, in: query, schema: {type: integer}}`, false, map[string]string{
+			"?q=7": "", "?q=-0": "", "?q=7%20": "query /q type", "?q=%207": "query /q type", "?q=7%0d%0a": "query /q type", "?q=7%09": "query /q type",
+		}},
+		"a number is read alike by all": {"3.1.0", `{name: q, in: query, schema: {type: number, exclusiveMinimum: 0, exclusiveMaximum: 1}}`, false, map[string]string{
+			"?q=0.5": "", "?q=0.10000000000000001": "", "?q=1e-400": "query /q type", "?q=0.99999999999999999": "query /q type", "?q=1e400": "query /q type",
+		}},
+		"a whole number is read alike by all": {"3.1.0", `{name: q, in: query, schema: {type: integer}}`, false, map[string]string{
+			"?q=9007199254740992": "", "?q=9007199254740993": "query /q type", "?q=9007199254740993.0": "query /q type",
+		}},
 		"texts are UTF-8": {"3.1.0", `{name: q, in: query, schema: {type: array, items: {type: string}}}`, false, map[string]string{
 			"?q=%C3%A9": "", "?q=%C3": "query /q form", "?%C3=1": "invalid_query", "?q=a&q=%FF": "query /q form",
 		}},

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"pavise.dev/pavise/internal/strictjson"
 )
 
 // parameter is one declared parameter, compiled.
@@ -20,7 +21,7 @@ type parameter struct {
 	explode  bool
 	asJSON   bool // its value is a JSON text (content: application/json)
 	empty    bool // an empty text may stand for it, whatever its schema (allowEmptyValue)
-	large    bool // whole numbers beyond 2^53 in a JSON text
+	large    bool // whole numbers beyond 2^53
 	schema   *rule
 	shape    *shape
 }
@@ -34,6 +35,7 @@ type shape struct {
 	open       bool   // other properties may be there
 	file       bool   // nothing is said of it but that there are bytes, and how many
 	sized      bool   // how many is said
+	large      bool   // whole numbers may be beyond 2^53
 }
 
 func (s *shape) is(kind string) bool { return s != nil && slices.Contains(s.types, kind) }
@@ -49,7 +51,7 @@ func (d *dialect) shape(v any, references, depth int) *shape {
 	if !ok || references > maxReferences || depth > maxShape {
 		return &shape{open: true}
 	}
-	out := &shape{types: typesOf(s), file: isFile(s), sized: s["minLength"] != nil || s["maxLength"] != nil}
+	out := &shape{types: typesOf(s), file: isFile(s), sized: s["minLength"] != nil || s["maxLength"] != nil, large: d.large}
 	if target := d.target(s); target != nil {
 		out.join(d.shape(target, references+1, depth))
 		if d.old {
@@ -181,34 +183,18 @@ func (s *shape) property(name string) *shape {
 }
 
 // value turns a text into the value that it stands for: a number or a truth value where the
-// schema wants one and the text is written as JSON writes it; otherwise a string, which the
-// schema then judges.
+// schema wants one and the text is written as JSON writes it, without a blank or line break
+// around it, and all readers read it alike; otherwise a string, which the schema then judges.
 func (s *shape) value(text string) any {
 	switch {
 	case s.is("boolean") && (text == "true" || text == "false"):
 		return text == "true"
-	case (s.is("integer") || s.is("number")) && isNumber(text):
+	case (s.is("integer") || s.is("number")) && strictjson.IsNumber(text, s.large):
 		return json.Number(text)
 	case s.is("null") && text == "" && !s.is("string"):
 		return nil
 	}
 	return text
-}
-
-// isNumber reports whether a text is a number as JSON writes it, which exact arithmetic can
-// work with.
-func isNumber(text string) bool {
-	if len(text) > 40 || !json.Valid([]byte(text)) || text == "" || text[0] == '"' {
-		return false
-	}
-	if text[0] != '-' && (text[0] < '0' || text[0] > '9') {
-		return false
-	}
-	if i := strings.IndexAny(text, "eE"); i >= 0 {
-		exponent, err := strconv.Atoi(text[i+1:])
-		return err == nil && exponent <= 400 && exponent >= -400
-	}
-	return true
 }
 
 // list turns texts into an array.

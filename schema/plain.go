@@ -32,7 +32,7 @@ func OpenBody(name string, text []byte, o Options) (*Body, error) {
 		delete(root, "$id") // of the whole: nothing here is found by it
 		d.tree.root = root
 	}
-	d.dialect = &dialect{tree: d.tree, closed: !o.Undeclared, withheld: "readOnly"}
+	d.dialect = &dialect{tree: d.tree, closed: !o.Undeclared, withheld: "readOnly", large: o.LargeIntegers}
 	d.compiler = newCompiler(d.dialect)
 	m := &media{pattern: "application/json", large: o.LargeIntegers, shape: d.dialect.shapeOf(d.tree.root)}
 	if m.schema, err = d.schemaAt(""); err != nil {

@@ -97,7 +97,7 @@ func Open(name string, text []byte, o Options) (*Document, error) {
 	if err := d.checkWords("", root, false); err != nil {
 		return nil, err
 	}
-	d.dialect = &dialect{tree: d.tree, old: strings.HasPrefix(version, "3.0."), closed: !o.Undeclared, withheld: "readOnly"}
+	d.dialect = &dialect{tree: d.tree, old: strings.HasPrefix(version, "3.0."), closed: !o.Undeclared, withheld: "readOnly", large: o.LargeIntegers}
 	d.compiler = newCompiler(d.dialect)
 	return d, d.list(root)
 }

@@ -43,6 +43,22 @@ func TestDocumentsAreBounded(t *testing.T) {
 		"1e308":                       {`1e308`, true},
 		"a hundred digits":            {strings.Repeat("1", 100), false},
 		"a hundred digits behind":     {"0." + strings.Repeat("1", 100), false},
+		"1e-400":                      {`1e-400`, false},
+		"0e-400":                      {`0e-400`, true},
+		"the least":                   {`5e-324`, true},
+		"less than the least":         {`1.2345678901234e-323`, false},
+		"0.1 with all its digits":     {`0.10000000000000001`, true},
+		"0.3, reckoned":               {`-0.30000000000000004`, true},
+		"seventeen nines":             {`0.99999999999999999`, false},
+		"a little more than 100":      {`100.00000000000000000001`, false},
+		"2^53 and one, with a point":  {`9007199254740993.0`, false},
+		"the same with an exponent":   {`9.007199254740993e15`, false},
+		"2^53 and two, with a point":  {`9007199254740994.0`, true},
+		"Avogadro's":                  {`6.02214076e23`, true},
+		"zeros behind":                {`1.50000000000000000000000`, true},
+		"zeros before":                {`0.00000000000000000000015`, true},
+		"-0":                          {`-0`, true},
+		"-0.0":                        {`-0.0`, true},
 		"a leading zero":              {`01`, false},
 		"a plus":                      {`+1`, false},
 	} {
@@ -53,8 +69,21 @@ func TestDocumentsAreBounded(t *testing.T) {
 			t.Errorf("scan: %s: %v", name, err)
 		}
 	}
+	for text, ok := range map[string]bool{"7": true, "-0": true, "1e3": true, "007": false, "": false, "-": false, " 1": false, "1 ": false, "1\n": false, "1\r\n": false, `"1"`: false, "null": false, "1e400": false, "1e-400": false, "9007199254740993": false, "1 2": false} {
+		if got := strictjson.IsNumber(text, false); got != ok {
+			t.Errorf("%q is a number: %t", text, got)
+		}
+	}
 	large := bounds
 	large.LargeIntegers = true
+	for text, ok := range map[string]bool{`0.12345678901234567890`: true, `9007199254740993.0`: true, `1e-400`: false, `1e400`: false} {
+		if _, err := strictjson.Document([]byte(text), large); (err == nil) != ok {
+			t.Errorf("where readers are exact: %s: %v", text, err)
+		}
+	}
+	if strictjson.IsNumber("9007199254740993", true) == strictjson.IsNumber("9007199254740993", false) {
+		t.Error("large numbers are taken, or are not, whatever is asked for")
+	}
 	if v, err := strictjson.Document([]byte(`9007199254740993`), large); err != nil || v != json.Number("9007199254740993") {
 		t.Errorf("%v, %v", v, err)
 	}
