@@ -289,7 +289,7 @@ func (w *walker) freeBody(r *http.Request) error {
 		return refusal
 	}
 	if !isReadable(name) && !isLines(name) && name != "application/graphql" {
-		return nil
+		return w.bytes(r)
 	}
 	_, text, err := plainBody(r)
 	if err != nil {
@@ -310,6 +310,9 @@ func (w *walker) freeBody(r *http.Request) error {
 		}
 		return nil
 	case name == form:
+		if err := w.disguised(text); err != nil {
+			return err
+		}
 		return w.form(string(text))
 	case name == multipartForm:
 		return w.parts(nil, parameters["boundary"], text)
@@ -317,6 +320,9 @@ func (w *walker) freeBody(r *http.Request) error {
 		return w.xml(text)
 	case !utf8.Valid(text):
 		return unreadable(errUTF8)
+	}
+	if err := w.disguised(text); err != nil {
+		return err
 	}
 	return w.text(string(text))
 }
@@ -358,7 +364,8 @@ func (w *walker) form(text string) error {
 }
 
 // parts hands on names, names of files and texts of a multipart body. What is in files is not
-// looked at.
+// looked at. A part without a file's name is a field for whoever reads it, of whatever media type
+// it says it is; bytes are in it only where that is described.
 func (w *walker) parts(m *media, boundary string, text []byte) error {
 	all, err := splitParts(boundary, text)
 	if err != nil {
@@ -371,6 +378,7 @@ func (w *walker) parts(m *media, boundary string, text []byte) error {
 			l, declared = m.look().property(p.name)
 		}
 		var v any
+		isText := p.media == "" || strings.HasPrefix(p.media, "text/")
 		switch {
 		case p.file:
 			l, v = nil, p.fileName
@@ -378,7 +386,10 @@ func (w *walker) parts(m *media, boundary string, text []byte) error {
 			if v, err = document(p.content, true); err != nil {
 				return unreadable(err)
 			}
-		case utf8.Valid(p.content) && (p.media == "" || strings.HasPrefix(p.media, "text/")):
+		case declared && m.isFile(p.name) && !(isText && utf8.Valid(p.content)):
+		case isText && !utf8.Valid(p.content):
+			return unreadable(errUTF8)
+		default:
 			if v, err = m.part(p); err != nil {
 				return unreadable(err)
 			}
@@ -393,12 +404,21 @@ func (w *walker) parts(m *media, boundary string, text []byte) error {
 	return nil
 }
 
+// isFile reports whether a part is described as bytes, or as one entry of a list of them.
+func (m *media) isFile(name string) bool {
+	s := m.shape.property(name)
+	if s.is("array") {
+		return s.items == nil || s.items.file
+	}
+	return s.file
+}
+
 // part is what a part that is no file is read as.
 func (m *media) part(p formPart) (any, error) {
 	if m != nil && m.shape.property(p.name).is("object") {
 		return document(p.content, m.large)
 	}
-	return string(p.content), nil
+	return strings.ToValidUTF8(string(p.content), "\uFFFD"), nil
 }
 
 // xml hands on the texts and attributes of a body in XML.
@@ -407,9 +427,9 @@ func (w *walker) xml(text []byte) error {
 		return unreadable(err)
 	}
 	tokens := xml.NewDecoder(bytes.NewReader(text))
-	var held []byte
+	var held []byte // of a text, which comments and CDATA cut into pieces
 	flush := func() error {
-		err := w.text(string(held))
+		err := w.text(string(bytes.TrimSpace(held)))
 		held = held[:0]
 		return err
 	}
@@ -424,7 +444,7 @@ func (w *walker) xml(text []byte) error {
 		}
 		switch t := token.(type) {
 		case xml.CharData:
-			held = append(held, bytes.TrimSpace(t)...)
+			held = append(held, t...)
 			continue
 		case xml.StartElement:
 			if err := flush(); err != nil {

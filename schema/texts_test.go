@@ -123,7 +123,21 @@ func TestAllTextsOfWhatNobodyDescribes(t *testing.T) {
 			"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"c.txt\"\r\n\r\nd\r\n--x--\r\n",
 			"body a=a\nbody a=b\nbody f=c.txt\nbody f=f",
 		},
-		"bytes": {"application/octet-stream", "a", ""},
+		"XML in pieces": {"application/xml", "<a>\n<b> 1 union <!-- x -->select<![CDATA[ ]]>2 </b>\n</a>", "body a/b=1 union select 2"},
+		"parts that say they are pictures": {
+			"multipart/form-data; boundary=x",
+			"--x\r\nContent-Disposition: form-data; name=\"a\"\r\nContent-Type: image/png\r\n\r\nb\xff\r\n--x--\r\n",
+			"body a=a\nbody a=b\uFFFD",
+		},
+		"bytes":                      {"application/octet-stream", "a", ""},
+		"bytes that are no JSON":     {"application/octet-stream", "[\x01\x02 \"a\"", ""},
+		"JSON called bytes":          {"application/octet-stream", " {\"a\":\"b\"}", "body a=a\nbody a=b"},
+		"a list called a picture":    {"image/png", `[1,["a"]]`, "body 1/0=a"},
+		"lines called bytes":         {"application/octet-stream", "{\"a\":\"b\"}\n{\"a\":\"c\\\"\"}", "body 0=a\nbody 1=b\nbody 2=a\nbody 3=c\""},
+		"JSON with something behind": {"application/octet-stream", "\xef\xbb\xbf{\"a\":\"b\"}\xff", "body 0=a\nbody 1=b"},
+		"JSON far behind blanks":     {"application/octet-stream", strings.Repeat(" ", 1000) + `["a"]`, "body 0=a"},
+		"JSON called a text":         {"text/plain", `{"a":"b"}`, "body ={\"a\":\"b\"}\nbody a=a\nbody a=b"},
+		"JSON called a form":         {"application/x-www-form-urlencoded", `{"a":"b=c"}`, "body a=a\nbody a=b=c\nbody {\"a\":\"b=c\"}\nbody {\"a\":\"b={\"a\":\"b"},
 	} {
 		r := textsRequest("/v1/it?q=r", c.media, c.body)
 		want := strings.TrimSpace(c.want + "\npath 0=v1\npath 1=it\nquery q=q\nquery q=r")

@@ -1,6 +1,7 @@
 package shield
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"mime"
@@ -16,6 +17,7 @@ import (
 type Body struct {
 	source io.ReadCloser
 	limit  int64
+	head   []byte // what [Body.Peek] has read, and Read has not handed out
 	kept   []byte
 	loaded bool
 	err    error
@@ -46,9 +48,26 @@ func BodyOf(r *http.Request) (*Body, error) {
 func (b *Body) Bytes() ([]byte, error) {
 	if !b.loaded {
 		b.loaded = true
-		b.kept, b.err = readAtMost(b.source, b.limit)
+		b.kept, b.err = readAtMost(io.MultiReader(bytes.NewReader(b.head), b.source), b.limit)
+		b.head = nil
 	}
 	return b.kept, b.err
+}
+
+// Peek returns how the body begins, at most n bytes, and leaves it as it is: a stream stays one.
+// The bytes are shared and must not be changed.
+func (b *Body) Peek(n int) ([]byte, error) {
+	if b.loaded {
+		return b.kept[:min(n, len(b.kept))], b.err
+	}
+	if missing := n - len(b.head); missing > 0 {
+		more, err := io.ReadAll(io.LimitReader(b.source, int64(missing)))
+		if err != nil {
+			return nil, Refuse(BadHeader, "read the body: %v", err)
+		}
+		b.head = append(b.head, more...)
+	}
+	return b.head[:min(n, len(b.head))], nil
 }
 
 func readAtMost(source io.Reader, limit int64) ([]byte, error) {
@@ -66,6 +85,11 @@ func readAtMost(source io.Reader, limit int64) ([]byte, error) {
 // itself otherwise.
 func (b *Body) Read(p []byte) (int, error) {
 	if !b.loaded {
+		if len(b.head) > 0 {
+			n := copy(p, b.head)
+			b.head = b.head[n:]
+			return n, nil
+		}
 		return b.source.Read(p)
 	}
 	if b.err != nil {

@@ -48,3 +48,33 @@ func TestBodyThatNobodyReadStreams(t *testing.T) {
 		t.Error("a stream that nobody kept was rewound")
 	}
 }
+
+func TestABodyIsPeekedAtWithoutBeingTakenAway(t *testing.T) {
+	stream := shield.NewBody(io.NopCloser(strings.NewReader(strings.Repeat("xy", 50))), 5)
+	for _, n := range []int{3, 1, 8} {
+		if head, err := stream.Peek(n); err != nil || string(head) != strings.Repeat("xy", 50)[:n] {
+			t.Errorf("peeked at %q, %v", head, err)
+		}
+	}
+	if passed, err := io.ReadAll(stream); err != nil || string(passed) != strings.Repeat("xy", 50) {
+		t.Errorf("streamed %q, %v", passed, err)
+	}
+
+	kept := shield.NewBody(io.NopCloser(strings.NewReader("hello")), 5)
+	if head, err := kept.Peek(100); err != nil || string(head) != "hello" {
+		t.Errorf("peeked at %q, %v", head, err)
+	}
+	if all, err := kept.Bytes(); err != nil || string(all) != "hello" {
+		t.Errorf("bytes %q, %v", all, err)
+	}
+	if head, err := kept.Peek(2); err != nil || string(head) != "he" {
+		t.Errorf("peeked at %q, %v after Bytes", head, err)
+	}
+	long := shield.NewBody(io.NopCloser(strings.NewReader("hello!")), 5)
+	if _, err := long.Peek(2); err != nil {
+		t.Error(err)
+	}
+	if _, err := long.Bytes(); err == nil {
+		t.Error("a body over its limit is kept, since it was peeked at")
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"pavise.dev/pavise/internal/attacktest"
 	"pavise.dev/pavise/schema"
 	"pavise.dev/pavise/shield"
 	"pavise.dev/pavise/waf"
@@ -92,6 +93,39 @@ func TestBodiesThatAreNoTextAreNotRead(t *testing.T) {
 		body, err := shield.BodyOf(r)
 		if err != nil || body.Rewind() {
 			t.Errorf("%s: the body was kept", media)
+		}
+	}
+}
+
+// Attacks that call themselves something else are seen all the same: services read JSON whatever
+// media type it has, fields of a form whatever their part says, and texts of XML in one piece.
+func TestAttacksThatCallThemselvesSomethingElse(t *testing.T) {
+	attacktest.Rows(t, 103, 111)
+	l := layer(t, waf.Options{})
+	part := func(head, text string) string {
+		return "--x\r\nContent-Disposition: form-data; name=\"a\"" + head + "\r\n\r\n" + text + "\r\n--x--\r\n"
+	}
+	const parts = "multipart/form-data; boundary=x"
+	const attack, harmless = `{"id":"1 or sleep(5)"}`, `{"id":"I sleep or read"}`
+	for name, c := range map[string]struct{ media, body, want string }{
+		"JSON as bytes":                   {"application/octet-stream", attack, "injection body /id sql"},
+		"harmless JSON as bytes":          {"application/octet-stream", harmless, ""},
+		"JSON as a picture":               {"image/png", attack, "injection body /id sql"},
+		"JSON as a text":                  {"text/plain", attack, "injection body /id sql"},
+		"harmless JSON as a text":         {"text/plain", harmless, ""},
+		"JSON as a form":                  {"application/x-www-form-urlencoded", attack, "injection body /id sql"},
+		"JSON by another name":            {"text/json", attack, "injection body /id sql"},
+		"JSON with something behind":      {"application/octet-stream", attack + "\xff", "injection body /1 sql"},
+		"a field of a type of pictures":   {parts, part("\r\nContent-Type: image/png", "1 or sleep(5)"), "injection body /a sql"},
+		"a harmless one":                  {parts, part("\r\nContent-Type: image/png", "\x89PNG\xff"), ""},
+		"a field that is no UTF-8":        {parts, part("", "1 or sleep(5) \xff"), "invalid_input body  form"},
+		"the same, of a type of pictures": {parts, part("\r\nContent-Type: image/png", "1 or sleep(5)-- \xff"), "injection body /a sql"},
+		"a file":                          {parts, part("; filename=\"b.png\"", "1 or sleep(5)"), ""},
+		"XML in pieces":                   {"application/xml", "<a>1 union <!-- -->select<![CDATA[ ]]>password from users</a>", "injection body /a sql"},
+		"harmless XML in pieces":          {"application/xml", "<a>a union <!-- -->selects<![CDATA[ ]]>its head</a>", ""},
+	} {
+		if got := verdict(l, posted(c.media, c.body)); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }

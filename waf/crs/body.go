@@ -253,10 +253,18 @@ func (b *body) addPart(p *multipart.Part) error {
 	return err
 }
 
-// readXML reads XML without a document type, so that there are no entities to be expanded.
+// readXML reads XML without a document type, so that there are no entities to be expanded. A text
+// that comments and CDATA cut into pieces is one, as it is for most readers.
 func (b *body) readXML(text []byte) error {
 	decoder := xml.NewDecoder(bytes.NewReader(text))
 	depth := 0
+	var held []byte
+	flush := func() {
+		if s := bytes.TrimSpace(held); len(s) > 0 {
+			b.elements = append(b.elements, string(s))
+		}
+		held = held[:0]
+	}
 	for {
 		token, err := decoder.RawToken()
 		if errors.Is(err, io.EOF) {
@@ -270,6 +278,7 @@ func (b *body) readXML(text []byte) error {
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
+			flush()
 			if depth++; depth > maxDepth {
 				return errors.New("elements nested too deep")
 			}
@@ -277,11 +286,10 @@ func (b *body) readXML(text []byte) error {
 				b.values = append(b.values, a.Value)
 			}
 		case xml.EndElement:
+			flush()
 			depth--
 		case xml.CharData:
-			if s := bytes.TrimSpace(token); len(s) > 0 {
-				b.elements = append(b.elements, string(s))
-			}
+			held = append(held, token...)
 		case xml.Directive:
 			return errors.New("a document type")
 		}

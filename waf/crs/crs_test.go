@@ -379,3 +379,17 @@ func TestServesManyAtOnceAndLeavesTheRequestAsItWas(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// Comments and CDATA do not cut a text of XML into pieces that nothing finds anything in.
+func TestTextsOfXMLAreReadInOnePiece(t *testing.T) {
+	attacktest.Rows(t, 111)
+	layer := rulesOf(t, crs.Settings{Paranoia: 1}).Layer(crs.Endpoint{Pattern: "POST /v1/orders"})
+	for body, refused := range map[string]bool{
+		"<a>1' union <!-- x -->select<![CDATA[ ]]>password from users-- </a>": true,
+		"<a>a union <!-- x -->of<![CDATA[ ]]>workers</a>":                       false,
+	} {
+		if err := layer.Check(request("POST", "/v1/orders", "application/xml", body), nil); (err != nil) != refused {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
