@@ -229,6 +229,9 @@ func (b *body) check(f *faults, r *http.Request) error {
 	}
 	kept.Understood(v)
 	f.judge("body", "", m.schema, v)
+	if m.schema != nil && m.schema.open {
+		f.alike(m.schema.look, v, nil)
+	}
 	return nil
 }
 

@@ -365,6 +365,10 @@ func (t *translation) either(s map[string]any, v any, r reading, c surroundings)
 	mapping, _ := discriminator["mapping"].(map[string]any)
 	out := make([]any, len(all))
 	for i, one := range all {
+		if r != literal && t.isWithheld(one, 0) {
+			out[i] = false
+			continue
+		}
 		out[i] = t.schema(one, r, c)
 		below, _ := one.(map[string]any)
 		ref, _ := below["$ref"].(string)
@@ -433,7 +437,25 @@ func (d *dialect) isWithheld(v any, depth int) bool {
 		return true
 	}
 	all, _ := s["allOf"].([]any)
-	return slices.ContainsFunc(all, func(one any) bool { return d.isWithheld(one, depth+1) })
+	if slices.ContainsFunc(all, func(one any) bool { return d.isWithheld(one, depth+1) }) {
+		return true
+	}
+	return d.areWithheld(s["oneOf"], depth) || d.areWithheld(s["anyOf"], depth)
+}
+
+// areWithheld reports whether all alternatives are, but for null, which says nothing.
+func (d *dialect) areWithheld(v any, depth int) bool {
+	all, _ := v.([]any)
+	found := false
+	for _, one := range all {
+		if s, ok := one.(map[string]any); ok && s["type"] == "null" {
+			continue
+		}
+		if found = d.isWithheld(one, depth+1); !found {
+			return false
+		}
+	}
+	return found
 }
 
 // target is what a schema refers to, nil if it refers to nothing within the document.

@@ -87,6 +87,9 @@ func TestBodiesThatGoAroundTheirSchema(t *testing.T) {
 			`{"b":1}`: "", `{"a":1}`: "body /b required", `{"b":1,"c":1}`: "body /c undeclared",
 		}},
 		"base64 with line ends": {"3.0.3", `{type: string, format: byte}`, map[string]string{`"YWI="`: "", `"YW\nI="`: "body  format", `"YWJ="`: "body  format"}},
+		"readOnly among alternatives": {"3.1.0", `{type: object, required: [a], properties: {a: {oneOf: [{$ref: "#/components/schemas/Secret"}]}, b: {anyOf: [{type: string, readOnly: true}, {type: "null"}]}, c: {oneOf: [{type: string, readOnly: true}, {type: integer}]}}}`, map[string]string{
+			`{}`: "", `{"a":"x"}`: "body /a undeclared", `{"b":"x"}`: "body /b undeclared", `{"c":1}`: "", `{"c":"x"}`: "body /c oneOf",
+		}},
 		"each level doubles the work": {"3.1.0", `{$ref: "#/components/schemas/Tree"}`, map[string]string{
 			`{"l":{"r":1}}`: "body  oneOf", strings.Repeat(`{"l":`, 60) + `{"r":"x"}` + strings.Repeat("}", 60): "body  schema",
 		}},
@@ -130,6 +133,9 @@ func TestParametersThatGoAroundTheirSchema(t *testing.T) {
 		undeclared         bool
 		answers            map[string]string
 	}{
+		"a name as PHP reads it": {"3.1.0", `{name: max_items, in: query, schema: {type: integer, maximum: 9}}`, true, map[string]string{
+			"?max_items=9": "", "?other=1": "", "?max.items=99": "query /max.items undeclared", "?max%20items=99": "query /max items undeclared", "?Max_Items%5B%5D=99": "query /Max_Items[] undeclared",
+		}},
 		"a number stands alone": {"3.1.0", `{name: q, in: query, schema: {type: integer}}`, false, map[string]string{
 			"?q=7": "", "?q=-0": "", "?q=7%20": "query /q type", "?q=%207": "query /q type", "?q=7%0d%0a": "query /q type", "?q=7%09": "query /q type",
 		}},
@@ -365,4 +371,41 @@ type unreadable struct{ t *testing.T }
 func (u unreadable) Read([]byte) (int, error) {
 	u.t.Error("the upload was read")
 	return 0, io.EOF
+}
+
+// Where undeclared properties may be there, those that many readers take for a declared one are
+// refused all the same: Go and .NET read "Role" as "role".
+func TestPropertiesThatAreTakenForOthers(t *testing.T) {
+	attacktest.Rows(t, 108)
+	const user = `{type: object, properties: {role: {enum: [user]}, pets: {type: array, items: {$ref: "#/components/schemas/Pet"}}}`
+	const pet = `
+    Pet: {allOf: [{type: object, properties: {kind: {enum: [cat]}}}, {type: object, properties: {name: {type: string}}}], additionalProperties: true}
+`
+	for name, c := range map[string]struct {
+		schema     string
+		undeclared bool
+	}{
+		"the document says so": {user + `, additionalProperties: true}`, false},
+		"nothing is closed":    {user + `}`, true},
+	} {
+		o := operation(t, open(t, post("3.1.0", "application/json", c.schema, pet), schema.Options{Undeclared: c.undeclared}), "POST /a")
+		for body, want := range map[string]string{
+			`{"role":"user","other":1}`:                     "",
+			`{"role":"admin"}`:                              "body /role enum",
+			`{"Role":"admin"}`:                              "body /Role undeclared",
+			`{"role":"user","ROLE":"admin"}`:                "body /ROLE undeclared",
+			`{"pets":[{"kind":"cat","age":3}]}`:             "",
+			`{"pets":[{"kind":"cat"},{"\u212aind":"dog"}]}`: "body /pets/1/\u212aind undeclared",
+		} {
+			if got := answer(o, "POST", "/a", body, "Content-Type", "application/json"); got != want {
+				t.Errorf("%s: %s: %q, want %q", name, body, got, want)
+			}
+		}
+	}
+	o := operation(t, open(t, post("3.1.0", "application/x-www-form-urlencoded", user+`, additionalProperties: {type: string}}`, pet), schema.Options{}), "POST /a")
+	for body, want := range map[string]string{"role=user&other=1": "", "Role=admin": "body /Role undeclared"} {
+		if got := answer(o, "POST", "/a", body, "Content-Type", "application/x-www-form-urlencoded"); got != want {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
 }

@@ -69,18 +69,25 @@ func (p *parameter) resembles(name string) bool {
 		return false
 	}
 	stem, _, _ := strings.Cut(strings.TrimSpace(name), "[")
-	if strings.EqualFold(stem, p.name) {
+	if isAlike(stem, p.name) {
 		return true
 	}
 	if !p.isSpread() {
 		return false
 	}
 	for own := range p.shape.properties {
-		if strings.EqualFold(stem, own) {
+		if isAlike(stem, own) {
 			return true
 		}
 	}
 	return false
+}
+
+// isAlike reports whether some reader takes a name for another: case is nothing to some, and PHP
+// puts an underscore in the place of a dot or a blank.
+func isAlike(name, own string) bool {
+	plain := strings.NewReplacer(".", "_", " ", "_")
+	return strings.EqualFold(plain.Replace(name), plain.Replace(own))
 }
 
 // isSpread reports whether the properties of an object are parameters of their own.

@@ -10,12 +10,13 @@ import (
 type rule struct {
 	schema    *jsonschema.Schema
 	recursive bool // it describes parts of a value by itself
+	open      bool // objects of it list properties, and take others
 	quick     *quick
 	look      *look // which texts it does not confine
 }
 
 func newRule(s *jsonschema.Schema) *rule {
-	r := &rule{schema: s, recursive: isRecursive(s, map[*jsonschema.Schema]bool{})}
+	r := &rule{schema: s, recursive: isRecursive(s, map[*jsonschema.Schema]bool{}), open: isOpen(s, map[*jsonschema.Schema]bool{})}
 	if !r.recursive {
 		r.quick = quickOf(s)
 	}

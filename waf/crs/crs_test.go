@@ -386,7 +386,7 @@ func TestTextsOfXMLAreReadInOnePiece(t *testing.T) {
 	layer := rulesOf(t, crs.Settings{Paranoia: 1}).Layer(crs.Endpoint{Pattern: "POST /v1/orders"})
 	for body, refused := range map[string]bool{
 		"<a>1' union <!-- x -->select<![CDATA[ ]]>password from users-- </a>": true,
-		"<a>a union <!-- x -->of<![CDATA[ ]]>workers</a>":                       false,
+		"<a>a union <!-- x -->of<![CDATA[ ]]>workers</a>":                     false,
 	} {
 		if err := layer.Check(request("POST", "/v1/orders", "application/xml", body), nil); (err != nil) != refused {
 			t.Errorf("%s: %v", body, err)
