@@ -17,7 +17,7 @@
 //	quick.go      a quick look, which accepts what is simple; the library judges the rest
 //	check.go      the judgement
 //	alike.go      properties that are taken for others
-//	texts.go, look.go, disguise.go    texts that nothing confines, for injection rules
+//	texts.go, look.go, disguise.go, markup.go    texts that nothing confines, for injection rules
 //	sunset.go     operations that will be gone, and that are
 //	answer.go     answers, held to the same document; strip.go what may be taken out of them
 //	sensitive.go  what of answers only some may see (x-pavise-sensitive)

@@ -234,7 +234,10 @@ func (b *body) texts(w *walker, r *http.Request, undeclared bool) error {
 	if m == nil {
 		return w.freeBody(r)
 	}
-	if !isReadable(name) {
+	switch {
+	case isDrawn(name) && !isReadable(name):
+		return w.drawing(r)
+	case !isReadable(name):
 		return nil
 	}
 	kept, text, err := plainBody(r)
@@ -287,6 +290,9 @@ func (w *walker) freeBody(r *http.Request) error {
 	name, parameters, refusal := mediaOf(r.Header)
 	if refusal != nil {
 		return refusal
+	}
+	if isDrawn(name) {
+		return w.drawing(r)
 	}
 	if !isReadable(name) && !isLines(name) && name != "application/graphql" {
 		return w.bytes(r)
@@ -371,6 +377,7 @@ func (w *walker) parts(m *media, boundary string, text []byte) error {
 	if err != nil {
 		return unreadable(err)
 	}
+	w.in = "body"
 	for _, p := range all {
 		var l *look
 		declared := false
@@ -382,6 +389,11 @@ func (w *walker) parts(m *media, boundary string, text []byte) error {
 		switch {
 		case p.file:
 			l, v = nil, p.fileName
+			if p.isDrawing() {
+				if err := w.within(p.name, func() error { return w.xml(withoutMark(p.content)) }); err != nil {
+					return err
+				}
+			}
 		case isJSON(p.media):
 			if v, err = document(p.content, true); err != nil {
 				return unreadable(err)
@@ -421,7 +433,8 @@ func (m *media) part(p formPart) (any, error) {
 	return strings.ToValidUTF8(string(p.content), "\uFFFD"), nil
 }
 
-// xml hands on the texts and attributes of a body in XML.
+// xml hands on the texts and attributes of a body in XML, and the whole of it where a browser
+// would run it.
 func (w *walker) xml(text []byte) error {
 	if _, err := (&media{}).xml(text); err != nil {
 		return unreadable(err)
@@ -433,10 +446,13 @@ func (w *walker) xml(text []byte) error {
 		held = held[:0]
 		return err
 	}
-	depth := len(w.names)
+	depth, whole := len(w.names), markup{}
 	for {
 		token, err := tokens.RawToken()
 		if errors.Is(err, io.EOF) {
+			if whole.runs {
+				return w.text(string(whole.text))
+			}
 			return nil
 		}
 		if err != nil {
@@ -444,12 +460,12 @@ func (w *walker) xml(text []byte) error {
 		}
 		switch t := token.(type) {
 		case xml.CharData:
-			held = append(held, t...)
-			continue
+			held, whole.text = append(held, t...), append(whole.text, t...)
 		case xml.StartElement:
 			if err := flush(); err != nil {
 				return err
 			}
+			whole.begin(t)
 			w.names = append(w.names, t.Name.Local)
 			for _, a := range t.Attr {
 				if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
@@ -463,6 +479,7 @@ func (w *walker) xml(text []byte) error {
 			if err := flush(); err != nil {
 				return err
 			}
+			whole.end(t)
 			w.names = w.names[:max(depth, len(w.names)-1)]
 		}
 	}

@@ -130,6 +130,40 @@ func TestAttacksThatCallThemselvesSomethingElse(t *testing.T) {
 	}
 }
 
+// A picture in SVG, and a page in XHTML, may hold what a browser runs, whichever way it is written.
+func TestPicturesThatRun(t *testing.T) {
+	attacktest.Rows(t, 106, 111)
+	l := layer(t, waf.Options{})
+	const svg = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"`
+	for body, want := range map[string]string{
+		svg + ` viewBox="0 0 9 9"><style>.a{fill:red}</style><a xlink:href="https://example.com/"><path class="a" d="M0 0h9"/></a><text>O'Brien &amp; Sons</text></svg>`: "",
+		"\xef\xbb\xbf" + svg + `/>`:                                                         "",
+		svg + `><script>alert(1)</script></svg>`:                                            "injection body  script",
+		svg + `><script xlink:href="https://evil.example/a.js"/></svg>`:                     "injection body  script",
+		svg + ` onload="alert(1)"/>`:                                                        "injection body  script",
+		svg + `><a xlink:href="java&#115;cript:alert(1)"><text>x</text></a></svg>`:          "injection body  script body /svg/a/href script",
+		`<s:svg xmlns:s="http://www.w3.org/2000/svg"><s:script>alert(1)</s:script></s:svg>`: "injection body  script",
+		`<x:y xmlns:x="http://www.w3.org/1999/xhtml" onclick="alert(1)"/>`:                  "injection body  script",
+		`<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]>` + svg + `>&x;</svg>`:     "invalid_input body  form",
+	} {
+		for _, media := range []string{"image/svg+xml", "application/xml"} {
+			if media == "application/xml" && body[0] == 0xef {
+				continue
+			}
+			if got := verdict(l, posted(media, body)); got != want {
+				t.Errorf("%s: %s: %q, want %q", media, body, got, want)
+			}
+		}
+		upload := "--x\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a.SVG\"\r\nContent-Type: image/png\r\n\r\n" + body + "\r\n--x--\r\n"
+		if got := verdict(l, posted("multipart/form-data; boundary=x", upload)); (got == "") != (want == "") {
+			t.Errorf("uploaded: %s: %q", body, got)
+		}
+	}
+	if got := verdict(l, posted("application/xml", `<note><script>the second act</script><onload>8 tons</onload></note>`)); got != "" {
+		t.Errorf("XML that no browser runs: %q", got)
+	}
+}
+
 func TestExceptionsHoldForTheirFieldAndDetectors(t *testing.T) {
 	l := layer(t, waf.Options{Except: []waf.Exception{
 		{In: "body", Pointer: "/comments/*/text", Detectors: []string{"sql"}},
