@@ -22,19 +22,11 @@ var notDue = []struct {
 	from, to int
 	why      string
 }{
-	{77, 77, "OCSP (the certificate side)"},
-	{85, 85, "the certificate authority (the certificate side)"},
 	{91, 92, "RFC 9421 signatures"},
 	{94, 95, "RFC 9421 signatures"},
 	{99, 99, "SigV4 signatures"},
-	{102, 106, "contract validation (input)"},
-	{108, 109, "contract validation and injection rules (input)"},
-	{116, 116, "shown where Go's HTTP/2 allows"},
-	{124, 124, "shown with responses"},
 	{135, 137, "administrators' roles"},
 	{141, 141, "administrators' roles"},
-	{146, 148, "sinks (watching)"},
-	{167, 167, "backups of many nodes"},
 }
 
 func main() {
