@@ -265,6 +265,8 @@ func (x *exchange) checkLenient(lenient Lenient) error {
 		return shield.Refuse(shield.BadPath, "semicolon in a segment")
 	case !lenient.InsecureEncodedSlash && hasEscape(path, "2f", "2F"):
 		return shield.Refuse(shield.BadPath, "escaped slash")
+	case !lenient.InsecureMethodParameter && overridesQuery(r):
+		return shield.Refuse(shield.BadQuery, "the parameter _method, which some services take for the method")
 	case !lenient.InsecureTrailers && len(r.Trailer) > 0:
 		return shield.Refuse(shield.BadHeader, "request trailers are not accepted here")
 	}

@@ -358,6 +358,7 @@ func (l Lenient) or(other Lenient) Lenient {
 		InsecureSemicolon:         l.InsecureSemicolon || other.InsecureSemicolon,
 		InsecureUnderscoreHeaders: l.InsecureUnderscoreHeaders || other.InsecureUnderscoreHeaders,
 		InsecureTrailers:          l.InsecureTrailers || other.InsecureTrailers,
+		InsecureMethodParameter:   l.InsecureMethodParameter || other.InsecureMethodParameter,
 	}
 }
 

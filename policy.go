@@ -98,6 +98,7 @@ type Lenient struct {
 	InsecureSemicolon         bool
 	InsecureUnderscoreHeaders bool
 	InsecureTrailers          bool
+	InsecureMethodParameter   bool // _method of a POST, which some services take for the method
 }
 
 // Layer is a check that stands behind the shield and the scopes.

@@ -218,9 +218,14 @@ func (x *exchange) sanitise() error {
 	return err
 }
 
-func (x *exchange) validate() error { return x.layer(x.endpoint.Validate) }
-func (x *exchange) policy() error   { return x.layer(x.endpoint.Policy) }
-func (x *exchange) harm() error     { return x.layer(x.endpoint.Harm) }
+func (x *exchange) validate() error {
+	if err := x.checkForm(); err != nil {
+		return err
+	}
+	return x.layer(x.endpoint.Validate)
+}
+func (x *exchange) policy() error { return x.layer(x.endpoint.Policy) }
+func (x *exchange) harm() error   { return x.layer(x.endpoint.Harm) }
 
 // consume uses up what the credentials of this request allow only once, all in
 // one step. Whatever was read of the body is handed on from its start.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,17 @@ func TestHeadersThatOnlyTheGatewayMaySay(t *testing.T) {
 	event := g.Accepted(answer)
 	g.Refused(g.RawAnswer("POST /files HTTP/1.1\r\nHost: "+g.Address+"\r\nX-API-Key: "+key.Secret+
 		"\r\nConnection: X-API-Key, Pavise-Identity, X-Request-Id\r\nContent-Length: 0\r\n\r\n"), 400, shield.BadHeader)
+	form := func(target, body string) harness.Answer {
+		return g.RawAnswer("POST " + target + " HTTP/1.1\r\nHost: " + g.Address + "\r\nX-API-Key: " + key.Secret +
+			"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+	}
 	seen := g.Upstream.Last(t)
+	for _, query := range []string{"_method=DELETE", "a=b&%5fmethod=DELETE", "+.Method=DELETE", "%5Bmethod=DELETE"} {
+		g.Refused(form("/files?"+query, ""), 400, shield.BadQuery)
+	}
+	for _, query := range []string{"method=DELETE", "a=_method", "payment_method=card", "_methods=1", "%5C_method=1"} {
+		g.Accepted(form("/files?"+query, ""))
+	}
 	if seen.Method != "POST" {
 		t.Errorf("the upstream got %s", seen.Method)
 	}

@@ -240,6 +240,8 @@ func lenient(allowed []config.Allowance) pavise.Lenient {
 			l.InsecureUnderscoreHeaders = true
 		case "trailers":
 			l.InsecureTrailers = true
+		case "method_parameter":
+			l.InsecureMethodParameter = true
 		}
 	}
 	return l

@@ -292,7 +292,7 @@ type Kept struct {
 
 // Allowance is one thing that the door lets through.
 type Allowance struct {
-	What   string `yaml:"what" doc:"What the upstream needs, of what intermediaries read differently." enum:"encoded_slash,semicolon,underscore_headers,trailers" required:"yes"`
+	What   string `yaml:"what" doc:"What the upstream needs, of what intermediaries read differently." enum:"encoded_slash,semicolon,underscore_headers,trailers,method_parameter" required:"yes"`
 	Reason string `yaml:"reason" doc:"Why the upstream needs it and why it is safe there, in at least ten characters." min:"10" max:"200" required:"yes"`
 }
 

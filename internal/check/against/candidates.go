@@ -422,6 +422,10 @@ func (d *differ) atTheDoor(s *policy, e *config.Resolved, base *call) (all []*ca
 			if strings.Contains(e.Path, "{") {
 				all = append(all, base.with("semicolon", "with a semicolon in the path", func(c *call) { c.path = pathOf(e.Path, "a;b=c") }))
 			}
+		case "method_parameter":
+			if e.Method == http.MethodPost {
+				all = append(all, base.with("method_parameter", "with a parameter that names the method", func(c *call) { c.query = joined(c.query, "_method=DELETE") }))
+			}
 		case "underscore_headers":
 			all = append(all, base.with("underscore_headers", "with an underscore in the name of a header", func(c *call) { c.header["X_user"] = "1" }))
 		}

@@ -61,7 +61,7 @@ func wordOf(c *call, refused Decision) string {
 	switch c.respect {
 	case "origin":
 		return "cors"
-	case "encoded_slash", "semicolon", "underscore_headers":
+	case "encoded_slash", "semicolon", "underscore_headers", "method_parameter":
 		return "insecure_allow"
 	}
 	if refused.Step == "shield" {
