@@ -146,3 +146,34 @@ func TestAllTextsOfWhatNobodyDescribes(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a body says it is, what JSON in it says is seen; and no body is too odd to be read.
+func FuzzTexts(f *testing.F) {
+	for _, body := range []string{`{"a":["b",{"c":"d"}]}`, `{"a":"b"}x`, "\xef\xbb\xbf[1,\"\\u0061\"]", `<svg><a b="c">d</a></svg>`, "a=b&c=d", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x--\r\n", `{"a":"b`, " [ \n{"} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		seen := func(media string) (all map[string]bool, err error) {
+			all = map[string]bool{}
+			err = schema.Texts(textsRequest("/", media, body), func(in string, _ []string, text string) error {
+				if in == "body" {
+					all[text] = true
+				}
+				return nil
+			})
+			return all, err
+		}
+		want, err := seen("application/json")
+		for _, media := range []string{"application/octet-stream", "image/png", "text/plain", "text/json", "image/svg+xml", "application/xml", "application/x-ndjson", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
+			got, other := seen(media)
+			if err != nil || other != nil || !strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "{") {
+				continue
+			}
+			for text := range want {
+				if !got[text] {
+					t.Fatalf("%q, called %s: %q is not seen", body, media, text)
+				}
+			}
+		}
+	})
+}

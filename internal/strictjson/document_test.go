@@ -2,6 +2,7 @@ package strictjson_test
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 
@@ -144,4 +145,32 @@ func BenchmarkScan(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What is a number by itself is one as a document, too, and nothing else is.
+func FuzzIsNumber(f *testing.F) {
+	for _, seed := range []string{"0", "-0", "1e400", "1e-400", "0.99999999999999999", "0.10000000000000001", "9007199254740993.0", "1 ", "", "null", "00", "1.50000000000000000000000000000000000000000000"} {
+		f.Add(seed, true)
+	}
+	f.Fuzz(func(t *testing.T, text string, large bool) {
+		v, err := strictjson.Document([]byte(text), strictjson.Bounds{Depth: 1, Entries: 1, LargeIntegers: large})
+		n, isNumber := v.(json.Number)
+		want := err == nil && isNumber && string(n) == text
+		if got := strictjson.IsNumber(text, large); got != want {
+			t.Fatalf("%q is a number: %t; as a document: %v, %v", text, got, v, err)
+		}
+		if !want || large {
+			return
+		}
+		if read, err := n.Float64(); err != nil || math.IsInf(read, 0) || read == 0 && strings.ContainsAny(strings.ToLower(text[:mantissa(text)]), "123456789") {
+			t.Fatalf("%q is read as %v, %v", text, read, err)
+		}
+	})
+}
+
+func mantissa(text string) int {
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		return i
+	}
+	return len(text)
 }
