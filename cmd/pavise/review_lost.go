@@ -28,6 +28,8 @@ import (
 type lostFlags struct {
 	id, kind, reason, evidence string
 	end                        bool
+
+	made bool // the folder of the evidence is there, and empty
 }
 
 func (f *lostFlags) register(command *cobra.Command) {
@@ -44,6 +46,7 @@ type lostReport struct {
 	Made time.Time `json:"made"`
 	*review.Lost
 	Ended *admin.Ended `json:"ended,omitempty"`
+	Fault string       `json:"fault,omitempty"` // why not all was ended
 }
 
 // Files of evidence.
@@ -71,25 +74,45 @@ func reviewLost(command *cobra.Command, f *lostFlags, logs []string, since strin
 		return err
 	}
 	report := lostReport{Made: now.UTC(), Lost: l}
-	out := command.OutOrStdout()
 	if !asJSON {
-		if err := showLost(out, l); err != nil {
+		if err := showLost(command.OutOrStdout(), l); err != nil {
 			return err
 		}
 	}
-	if f.end {
-		if !yes {
-			if err := confirm(command, fmt.Sprintf("%s %s of client %s ends for good, with %s that came of it. Go on?", l.Kind, l.ID, l.Client, counted(len(l.Derived), "thing"))); err != nil {
-				return err
-			}
-		}
-		if report.Ended, err = f.ended(command, l); err != nil {
+	if !f.end {
+		return f.told(command, file, &report, about, asJSON)
+	}
+	if !yes {
+		if err := confirm(command, fmt.Sprintf("%s %s of client %s ends for good, with %s that came of it. Go on?", l.Kind, l.ID, l.Client, counted(len(l.Derived), "thing"))); err != nil {
 			return err
 		}
-		if f.evidence == "" {
-			f.evidence = "evidence-" + strings.Map(fileRune, l.ID)
+	}
+	if err := f.room(); err != nil {
+		return err
+	}
+	ended, fault := f.ended(command, l)
+	if fault != nil {
+		report.Fault = fault.Error()
+		if len(ended.Credentials)+len(ended.Before)+len(ended.Left) == 0 {
+			ended.Left = []string{"it is not known what was"}
 		}
 	}
+	report.Ended = &ended
+	err = f.told(command, file, &report, about, asJSON)
+	if fault == nil {
+		return err
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; and of the evidence: %w", fault, err)
+	} else {
+		err = fault
+	}
+	return &hinted{err, "mend that, and run it again: it goes on with what is left, and what was ended stays so. The first evidence stays where it is"}
+}
+
+// told shows what was ended, and writes the evidence where it is wanted.
+func (f *lostFlags) told(command *cobra.Command, file *config.File, report *lostReport, about []string, asJSON bool) error {
+	out := command.OutOrStdout()
 	if asJSON {
 		if err := writeJSON(out, report); err != nil {
 			return err
@@ -102,7 +125,39 @@ func reviewLost(command *cobra.Command, f *lostFlags, logs []string, since strin
 	if f.evidence == "" {
 		return nil
 	}
-	return f.prove(command, file, &report, about, asJSON)
+	return f.prove(command, file, report, about, asJSON)
+}
+
+// maxEvidence bounds the folders of evidence of one credential.
+const maxEvidence = 100
+
+// room makes the folder of the evidence before anything is ended: an end of which nothing could be shown
+// is none. One that is not named gets a name of its own each time.
+func (f *lostFlags) room() error {
+	if f.evidence != "" {
+		return f.makeFolder()
+	}
+	name := "evidence-" + strings.Map(fileRune, f.id)
+	for n := 1; ; n++ {
+		if f.evidence = name; n > 1 {
+			f.evidence = fmt.Sprintf("%s-%d", name, n)
+		}
+		if _, err := os.Lstat(f.evidence); errors.Is(err, os.ErrNotExist) || n == maxEvidence {
+			return f.makeFolder()
+		}
+	}
+}
+
+func (f *lostFlags) makeFolder() error {
+	err := os.Mkdir(f.evidence, 0o700)
+	f.made = err == nil
+	switch {
+	case errors.Is(err, os.ErrExist):
+		return &usageError{f.evidence + " is there already; nothing was done", "--evidence ANOTHER-FOLDER"}
+	case err != nil:
+		return &hinted{fmt.Errorf("make the folder of the evidence: %w; nothing was ended", err), "--evidence FOLDER, where you may write"}
+	}
+	return nil
 }
 
 // fileRune keeps what a file's name can have.
@@ -148,6 +203,10 @@ func (f *lostFlags) find(command *cobra.Command, file *config.File, folders []st
 			return nil
 		}
 		allowed, err := a.Grants(ctx, admin.GrantQuery{Client: c.Client})
+		if err != nil && f.end { // what can be ended is: this will be told then
+			l.Derived = append(l.Derived, review.Derived{What: "grants", About: "it is not known which: " + err.Error()})
+			return nil
+		}
 		for _, g := range allowed {
 			l.Derived = append(l.Derived, review.Derived{What: "grant", ID: g.ID, About: "of " + g.Subject + ": " + strings.Join(g.Scopes, " ")})
 		}
@@ -156,7 +215,11 @@ func (f *lostFlags) find(command *cobra.Command, file *config.File, folders []st
 	if err != nil {
 		return nil, nil, err
 	}
-	return l, about, l.Trace(command.Context(), folders, about, since)
+	err = l.Trace(command.Context(), folders, about, since)
+	if err != nil && f.end {
+		l.Damage, err = err.Error(), nil
+	}
+	return l, about, err
 }
 
 func (f *lostFlags) chosen(known []client.Credential) (*client.Credential, error) {
@@ -175,10 +238,9 @@ func (f *lostFlags) chosen(known []client.Credential) (*client.Credential, error
 	return nil, &usageError{fmt.Sprintf("credentials of several kinds have the id %.80q", f.id), "--kind " + found[0].Kind}
 }
 
-func (f *lostFlags) ended(command *cobra.Command, l *review.Lost) (done *admin.Ended, err error) {
-	err = administer(command, func(ctx context.Context, a *admin.Client) error {
-		e, err := a.End(ctx, admin.End{Kind: l.Kind, ID: l.ID, Reason: f.reason})
-		done = &e
+func (f *lostFlags) ended(command *cobra.Command, l *review.Lost) (done admin.Ended, err error) {
+	err = administer(command, func(ctx context.Context, a *admin.Client) (err error) {
+		done, err = a.End(ctx, admin.End{Kind: l.Kind, ID: l.ID, Reason: f.reason})
 		return err
 	})
 	return done, err
@@ -187,11 +249,10 @@ func (f *lostFlags) ended(command *cobra.Command, l *review.Lost) (done *admin.E
 // prove writes the report, and the records that name the credential under a checkpoint that signs
 // them: among them the event with the report's digest.
 func (f *lostFlags) prove(command *cobra.Command, file *config.File, report *lostReport, about []string, asJSON bool) error {
-	if err := os.Mkdir(f.evidence, 0o700); err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return &usageError{f.evidence + " is there already", "--evidence ANOTHER-FOLDER; what was ended is ended"}
+	if !f.made {
+		if err := f.makeFolder(); err != nil {
+			return err
 		}
-		return fmt.Errorf("make the folder of the evidence: %w", err)
 	}
 	sum := sha256.New()
 	target, err := createNew(filepath.Join(f.evidence, lostFile))
@@ -229,12 +290,22 @@ Evidence is in %s. It was signed with the key %s
 }
 
 func showEnded(w io.Writer, e *admin.Ended) error {
-	for _, line := range slices.Concat(e.Credentials, prefixed("grant ", e.Grants), []string{e.Tokens}) {
-		if line == "" {
-			continue
-		}
-		if _, err := fmt.Fprintln(w, "ended:", printable(line)); err != nil {
-			return err
+	for _, part := range []struct {
+		word  string
+		lines []string
+	}{
+		{"over before:", e.Before},
+		{"ended:", slices.Concat(e.Credentials, prefixed("grant ", e.Grants), []string{e.Tokens})},
+		{"NOT ENDED:", e.Left},
+		{"because:", e.Faults},
+	} {
+		for _, line := range part.lines {
+			if line == "" {
+				continue
+			}
+			if _, err := fmt.Fprintln(w, part.word, printable(line)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

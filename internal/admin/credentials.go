@@ -46,6 +46,7 @@ type Rotation struct {
 // tokens of an issuer.
 type Revoke struct {
 	ID      string `json:"id,omitempty"`
+	Kind    string `json:"kind,omitempty"` // of the credential; empty: of whatever kind has the id
 	Only    bool   `json:"only,omitempty"` // of a certificate: without its renewals
 	Client  string `json:"client,omitempty"`
 	Issuer  string `json:"issuer,omitempty"`
@@ -291,8 +292,12 @@ func (s *Service) revoke(r *http.Request) (any, client.Change, error) {
 	switch {
 	case n.Only && !strings.HasPrefix(n.ID, client.CertificatePrefix):
 		return nil, change, problem(http.StatusBadRequest, "malformed", "only certificates have renewals")
+	case n.Kind != "" && n.ID == "":
+		return nil, change, problem(http.StatusBadRequest, "malformed", "a kind is that of the credential with an id")
 	case strings.HasPrefix(n.ID, client.CertificatePrefix) && !n.Only && n.Client == "" && n.Issuer == "":
 		change, err = s.Registry.RevokeWithRenewals(r.Context(), n.ID, n.Reason)
+	case n.ID != "" && n.Kind != "" && n.Client == "" && n.Issuer == "":
+		change, err = s.Registry.RevokeKind(r.Context(), n.Kind, n.ID, n.Reason)
 	case n.ID != "" && n.Client == "" && n.Issuer == "":
 		change, err = s.Registry.Revoke(r.Context(), n.ID, n.Reason)
 	case n.Client != "" && n.ID == "" && n.Issuer == "":

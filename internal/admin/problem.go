@@ -28,6 +28,7 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty"` // the next thing to try
 
 	Setting string `json:"setting,omitempty"` // of a registration: the one that is wrong
+	Ended   *Ended `json:"ended,omitempty"`   // of a credential that was ended in part: what was, and what was not
 }
 
 // Error is the detail.
@@ -157,6 +158,8 @@ func hintOf(code string) string {
 		return "`pavise check` shows every problem with its place"
 	case "not_in_force":
 		return "it takes effect when the store can be read again; look at `pavise log search --class system`"
+	case "ended_in_part":
+		return "ask again: what was ended stays so, and it goes on with the rest"
 	case "unrecorded", "log_unavailable":
 		return "look at the free space and the permissions of the log's folder"
 	case "secret_given":

@@ -41,8 +41,11 @@ func (s *Service) oauth(ctx context.Context) (*OAuth, error) {
 	return o, err
 }
 
+// noServer is the code of the problem that there is none.
+const noServer = "no_authorization_server"
+
 func errNoServer() error {
-	return problem(http.StatusConflict, "no_authorization_server", "this installation has no authorization server")
+	return problem(http.StatusConflict, noServer, "this installation has no authorization server")
 }
 
 // SigningKey is a key of the authorization server.

@@ -51,7 +51,7 @@ func (r *Registry) AddCredential(ctx context.Context, c Credential, issued shiel
 		return r.rows.write(ctx, entries...)
 	})
 	if err == nil {
-		change = Change{"credential.create", c.ID, fmt.Sprintf("%s for client %s, scopes %v%s", c.Kind, c.Client, c.Scopes, ending(c))}
+		change = Change{Action: "credential.create", Target: c.ID, Text: fmt.Sprintf("%s for client %s, scopes %v%s", c.Kind, c.Client, c.Scopes, ending(c))}
 	}
 	return c, change, err
 }
@@ -170,7 +170,7 @@ func (r *Registry) Rotate(ctx context.Context, kind, id string, issued shield.Is
 		}
 		return r.rows.write(ctx, append(entries, entry{tableCredential, row.ID, row.Version, old})...)
 	})
-	return fresh, Change{"credential.rotate", id, fmt.Sprintf("replaced by %s, ends after %s", fresh.ID, overlap)}, err
+	return fresh, Change{Action: "credential.rotate", Target: id, Text: fmt.Sprintf("replaced by %s, ends after %s", fresh.ID, overlap)}, err
 }
 
 // rotatable returns a credential that is in force.
@@ -234,6 +234,20 @@ func (r *Registry) Revoke(ctx context.Context, id, reason string) (Change, error
 		func() ([]stored, error) { return r.withID(ctx, id) })
 }
 
+// RevokeKind ends the credential of a kind with an id, and none of another kind that has the same id.
+func (r *Registry) RevokeKind(ctx context.Context, kind, id, reason string) (Change, error) {
+	return r.revoke(ctx, reason, Change{Action: "credential.revoke", Target: id}, func() ([]stored, error) {
+		s, _, err := r.credential(ctx, kind, id)
+		switch {
+		case errors.Is(err, ErrMissing):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		return []stored{s}, nil
+	})
+}
+
 // withID returns the credentials with an id. Those that were seen are read one by
 // one, so that a revocation does not wait until the whole store was read.
 func (r *Registry) withID(ctx context.Context, id string) ([]stored, error) {
@@ -281,7 +295,7 @@ func (r *Registry) revoke(ctx context.Context, reason string, change Change, fin
 		var known []stored
 		known, foreign = find()
 		var entries []entry
-		var ended []string
+		var ended, names []string
 		before := time.Time{}
 		for _, s := range known {
 			if !s.Revoked.IsZero() {
@@ -292,7 +306,7 @@ func (r *Registry) revoke(ctx context.Context, reason string, change Change, fin
 			if err != nil {
 				return err
 			}
-			entries, ended = append(entries, e), append(ended, credentialRow(s.Kind, s.ID))
+			entries, ended, names = append(entries, e), append(ended, credentialRow(s.Kind, s.ID)), append(names, s.Kind+" "+s.ID)
 		}
 		if len(entries) == 0 {
 			if foreign != nil {
@@ -301,7 +315,11 @@ func (r *Registry) revoke(ctx context.Context, reason string, change Change, fin
 			return r.nothingToRevoke(ctx, change, before)
 		}
 		change.Text = listed(ended) + because(reason)
-		return r.rows.write(ctx, entries...)
+		err := r.rows.write(ctx, entries...)
+		if err == nil {
+			change.Ended = names
+		}
+		return err
 	})
 	if err == nil && foreign != nil {
 		err = fmt.Errorf("%s is revoked, but: %w", change.Target, foreign)

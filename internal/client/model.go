@@ -92,6 +92,8 @@ type Change struct {
 	Action string // "client.create", "credential.revoke", …
 	Target string
 	Text   string // what is different now; never a secret
+
+	Ended []string // credentials that a revocation has ended: "api_key 7K2Q9M4XWT"
 }
 
 var (

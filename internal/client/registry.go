@@ -87,7 +87,7 @@ func (r *Registry) createClient(ctx context.Context, c Client) (Change, error) {
 		}
 		return r.rows.write(ctx, entry{tableClient, c.ID, row.Version, c})
 	})
-	return Change{"client.create", c.ID, fmt.Sprintf("scopes %v, tenant %q, contact %q", c.Scopes, c.Tenant, c.Contact)}, err
+	return Change{Action: "client.create", Target: c.ID, Text: fmt.Sprintf("scopes %v, tenant %q, contact %q", c.Scopes, c.Tenant, c.Contact)}, err
 }
 
 // CreateWith adds a client that has its first credential from the beginning: both are
@@ -146,7 +146,7 @@ func (r *Registry) updateClient(ctx context.Context, id, action string, change f
 		text = differences(before, c)
 		return r.rows.write(ctx, entry{tableClient, id, row.Version, c})
 	})
-	return Change{"client." + action, id, text}, err
+	return Change{Action: "client." + action, Target: id, Text: text}, err
 }
 
 // DisableClient refuses all credentials of a client until [Registry.EnableClient].

@@ -56,7 +56,7 @@ func (r *Registry) RevokeTokens(ctx context.Context, v Revocation) (Change, erro
 	if v.Subject != "" {
 		what = "all tokens of " + quote(v.Subject)
 	}
-	return Change{"token.revoke", what, what + " of issuer " + quote(v.Issuer) + because(v.Reason)}, err
+	return Change{Action: "token.revoke", Target: what, Text: what + " of issuer " + quote(v.Issuer) + because(v.Reason)}, err
 }
 
 func later(a, b time.Time) time.Time {
