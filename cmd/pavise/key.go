@@ -261,14 +261,15 @@ func keyNarrow() *cobra.Command {
 }
 
 func keyRevoke() *cobra.Command {
-	var reason string
+	var reason, kind string
 	command := &cobra.Command{
 		Use: "revoke ID", Short: "End a credential at once and for good", Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			return revoke(command, admin.Revoke{ID: args[0], Reason: reason})
+			return revoke(command, admin.Revoke{ID: args[0], Kind: kind, Reason: reason})
 		},
 	}
 	command.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	command.Flags().StringVar(&kind, "kind", "", "of this kind alone, where several have the id")
 	return command
 }
 
@@ -290,6 +291,7 @@ func revokeCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&n.Reason, "reason", "", "why, for the log")
+	flags.StringVar(&n.Kind, "kind", "", "with an ID: of this kind alone, where several have it")
 	flags.StringVar(&n.Client, "client", "", "all credentials of this client")
 	flags.StringVar(&n.Issuer, "issuer", "", "tokens of this issuer, exactly as their iss says")
 	flags.StringVar(&n.Subject, "subject", "", "all tokens of this subject issued until now")
@@ -300,6 +302,9 @@ func revokeCommand() *cobra.Command {
 // revocation reads ID as a credential's, or as ISSUER#JTI.
 func revocation(n admin.Revoke, args []string) (admin.Revoke, error) {
 	if len(args) == 0 {
+		if n.Kind != "" {
+			return n, &usageError{"--kind is that of the credential with an ID", "pavise revoke ID --kind " + n.Kind}
+		}
 		if n.Client == "" && n.Issuer == "" {
 			return n, &usageError{"nothing is named that is to end", "pavise revoke ID, --client NAME, or --issuer URL with --subject or --token"}
 		}
@@ -309,6 +314,9 @@ func revocation(n admin.Revoke, args []string) (admin.Revoke, error) {
 		return n, &usageError{"an ID and flags name two things", "revoke one after the other"}
 	}
 	if at := strings.LastIndex(args[0], "#"); at > 0 && strings.Contains(args[0][:at], "://") && !strings.HasPrefix(args[0], "uri:") {
+		if n.Kind != "" {
+			return n, &usageError{"--kind is that of a credential, and ISSUER#JTI is a token", "leave --kind away"}
+		}
 		n.Issuer, n.TokenID = args[0][:at], args[0][at+1:]
 		return n, nil
 	}

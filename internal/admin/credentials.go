@@ -294,7 +294,7 @@ func (s *Service) revoke(r *http.Request) (any, client.Change, error) {
 		return nil, change, problem(http.StatusBadRequest, "malformed", "only certificates have renewals")
 	case n.Kind != "" && n.ID == "":
 		return nil, change, problem(http.StatusBadRequest, "malformed", "a kind is that of the credential with an id")
-	case strings.HasPrefix(n.ID, client.CertificatePrefix) && !n.Only && n.Client == "" && n.Issuer == "":
+	case strings.HasPrefix(n.ID, client.CertificatePrefix) && (n.Kind == "" || n.Kind == client.CertificateKind) && !n.Only && n.Client == "" && n.Issuer == "":
 		change, err = s.Registry.RevokeWithRenewals(r.Context(), n.ID, n.Reason)
 	case n.ID != "" && n.Kind != "" && n.Client == "" && n.Issuer == "":
 		change, err = s.Registry.RevokeKind(r.Context(), n.Kind, n.ID, n.Reason)

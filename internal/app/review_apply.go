@@ -39,7 +39,7 @@ func Take(ctx context.Context, a *admin.Client, c *review.Change) error {
 		_, err = a.Narrow(ctx, admin.Narrow{Kind: c.Kind, ID: c.ID, Scopes: c.To})
 		return err
 	case review.RevokeCredential:
-		_, err := a.Revoke(ctx, admin.Revoke{ID: c.ID, Reason: "not used: pavise review"})
+		_, err := a.Revoke(ctx, admin.Revoke{ID: c.ID, Kind: c.Kind, Reason: "not used: pavise review"})
 		return err
 	case review.RevokeGrant:
 		_, err := a.RevokeGrants(ctx, admin.RevokeGrants{IDs: []string{c.ID}, Reason: "not used: pavise review"})

@@ -224,8 +224,8 @@ func (c *Change) valid() error {
 			return fmt.Errorf("a change of a credential of client %.80q names none, or no scope", c.Client)
 		}
 	case RevokeCredential, RevokeGrant:
-		if c.ID == "" {
-			return fmt.Errorf("%s of client %.80q names none", c.What, c.Client)
+		if c.ID == "" || c.What == RevokeCredential && c.Kind == "" {
+			return fmt.Errorf("%s of client %.80q names none, or not its kind", c.What, c.Client)
 		}
 	case DisableClient:
 	default:
@@ -260,7 +260,7 @@ func (c *Change) Command() string {
 	case NarrowCredential:
 		return command(append([]string{"key", "narrow", c.ID, "--kind", c.Kind}, scopeFlags(c.To)...)...)
 	case RevokeCredential:
-		return command("revoke", c.ID, "--reason", "not used")
+		return command("revoke", c.ID, "--kind", c.Kind, "--reason", "not used")
 	case RevokeGrant:
 		return command("token", "revoke", c.ID, "--reason", "not used")
 	}

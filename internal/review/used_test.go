@@ -477,7 +477,7 @@ func TestCommandsOfAProposalStayWords(t *testing.T) {
 		{review.Change{What: review.NarrowClient, Client: "shop", To: []string{"orders:read", "a;id", "b'$(id)'`id`", "*"}}, `pavise client update shop --scope orders:read --scope 'a;id' --scope 'b'\''$(id)'\''` + "`id`" + `' --scope '*'`},
 		{review.Change{What: review.NarrowClient, Client: "shop"}, `pavise client update shop --scope ''`},
 		{review.Change{What: review.NarrowCredential, Client: "shop", Kind: "api_key", ID: "K1", To: []string{"a&b"}}, `pavise key narrow K1 --kind api_key --scope 'a&b'`},
-		{review.Change{What: review.RevokeCredential, Client: "shop", ID: "uri:spiffe://a/b?c;id"}, `pavise revoke 'uri:spiffe://a/b?c;id' --reason 'not used'`},
+		{review.Change{What: review.RevokeCredential, Client: "shop", Kind: "mtls", ID: "uri:spiffe://a/b?c;id"}, `pavise revoke 'uri:spiffe://a/b?c;id' --kind mtls --reason 'not used'`},
 		{review.Change{What: review.RevokeGrant, Client: "shop", ID: "g 1"}, `pavise token revoke 'g 1' --reason 'not used'`},
 		{review.Change{What: review.DisableClient, Client: "shop"}, `pavise client disable shop`},
 	} {
