@@ -111,27 +111,33 @@ func script(p *review.Proposal) string {
 	return b.String()
 }
 
-// endpointPatch takes endpoints without a caller out of the files of the configuration.
+// endpointPatch takes endpoints without a caller out of the files of the configuration. left are those
+// that do not stand on lines of their own, or in none of the files that were read.
 func endpointPatch(h *holding, p *review.Proposal) (text string, left []string, err error) {
 	cuts := map[string][]review.Cut{}
 	for _, e := range h.Granted.Endpoints {
-		if slices.Contains(p.Endpoints, review.Gone{API: e.API, Pattern: e.Pattern}) {
-			cuts[e.File] = append(cuts[e.File], review.Cut{Endpoint: e.String(), Line: e.Line})
+		if !slices.Contains(p.Endpoints, review.Gone{API: e.API, Pattern: e.Pattern}) {
+			continue
 		}
+		name, err := filepath.Abs(e.File) // as messages show it: from here, or whole
+		if err != nil {
+			return "", nil, fmt.Errorf("find the file of endpoint %s: %w", e.String(), err)
+		}
+		if !slices.Contains(h.file.Paths, name) {
+			left = append(left, e.String())
+			continue
+		}
+		cuts[name] = append(cuts[name], review.Cut{Endpoint: e.String(), Line: e.Line})
 	}
 	for _, name := range h.file.Paths {
-		found := cuts[name]
-		if found == nil {
-			found = cuts[filepath.Base(name)]
-		}
-		if found == nil {
+		if len(cuts[name]) == 0 {
 			continue
 		}
 		whole, err := readDocument(name)
 		if err != nil {
 			return "", nil, err
 		}
-		_, diff, more := review.Patch(fromHere(name), string(whole), found)
+		_, diff, more := review.Patch(fromHere(name), string(whole), cuts[name])
 		text, left = text+diff, append(left, more...)
 	}
 	return text, left, nil
