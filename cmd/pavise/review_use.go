@@ -71,7 +71,7 @@ func held(command *cobra.Command) (*holding, error) {
 	}
 	h := &holding{file: file}
 	err = administer(command, func(ctx context.Context, a *admin.Client) (err error) {
-		h.Holding, err = app.GrantsOf(ctx, file, a)
+		h.Holding, err = app.GrantsOf(ctx, file, a, time.Now())
 		return err
 	})
 	if err != nil {
@@ -102,6 +102,7 @@ type reviewedUse struct {
 	*review.Used
 	Covers   float64           `json:"covers"` // how much of the time the log covers, 0 to 1
 	Findings []finding.Finding `json:"findings"`
+	Unjudged []review.Unjudged `json:"unjudged"`
 	Notes    []string          `json:"notes,omitempty"`
 	Partial  string            `json:"partial,omitempty"`
 }
@@ -119,7 +120,7 @@ func reviewUse(command *cobra.Command, f *useFlags, shown *reportFlags, folder s
 	out := command.OutOrStdout()
 	switch form := shown.form(); form {
 	case "json":
-		err = writeJSON(out, reviewedUse{used, used.Covers(), report.Findings, report.Notes, report.Partial})
+		err = writeJSON(out, reviewedUse{used, used.Covers(), report.Findings, used.Unjudged(f.aim), report.Notes, report.Partial})
 	case "table":
 		partial := report.Partial
 		report.Partial = "" // it goes first

@@ -165,6 +165,7 @@ func Open(ctx context.Context, f *config.File, o Options) (_ *App, err error) {
 	a.retiring.Go(a.keepOut)
 	a.retiring.Go(a.keepAuthServer)
 	a.retiring.Go(a.keepAuthority)
+	a.keepSince(f)
 	a.note("started", f.Path, "") // before sinks tell of themselves: detections forget then which failed
 	a.sinks.start()
 	a.alerts.start()
@@ -255,6 +256,7 @@ func (a *App) reload(f *config.File) (waiting []config.Change, err error) {
 	for i := range changes {
 		changes[i].Restart = slices.ContainsFunc(waiting, func(c config.Change) bool { return c.Path == changes[i].Path })
 	}
+	a.keepSince(f)
 	a.noteChange("reload", f.Path, written(changes))
 	if len(waiting) > 0 {
 		a.warn(fmt.Errorf("restart pavise serve for what cannot change while it runs: %s", written(waiting)))

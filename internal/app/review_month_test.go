@@ -239,7 +239,7 @@ func (m *month) look() (*review.Granted, *review.Used) {
 		m.t.Fatal(err)
 	}
 	f := m.current().file
-	g, err := Granted(f, clients, credentials)
+	g, err := Granted(f, clients, credentials, m.now())
 	if err != nil {
 		m.t.Fatal(err)
 	}

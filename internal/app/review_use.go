@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"pavise.dev/pavise/access/cedar"
 	"pavise.dev/pavise/audit"
@@ -17,7 +18,7 @@ import (
 
 // Granted is what a configuration and what the store holds allow: that of which `pavise review`
 // says whether it was used.
-func Granted(f *config.File, clients []client.Client, credentials []client.Credential) (*review.Granted, error) {
+func Granted(f *config.File, clients []client.Client, credentials []client.Credential, now time.Time) (*review.Granted, error) {
 	resolved, err := f.Resolve()
 	if err != nil {
 		return nil, err
@@ -39,6 +40,9 @@ func Granted(f *config.File, clients []client.Client, credentials []client.Crede
 		out.Named = namedScopes(f, &e, e.When+"\n"+text, out.Scopes)
 		g.Endpoints = append(g.Endpoints, out)
 	}
+	if g.Since, err = EndpointsSince(f, now); err != nil {
+		return nil, err
+	}
 	g.Policies, err = policiesOf(files, g)
 	return g, err
 }
@@ -52,7 +56,7 @@ type Holding struct {
 
 // GrantsOf asks the administration for what is granted. That it is asked puts what has happened into
 // the log's files.
-func GrantsOf(ctx context.Context, f *config.File, c *admin.Client) (h *Holding, err error) {
+func GrantsOf(ctx context.Context, f *config.File, c *admin.Client, now time.Time) (h *Holding, err error) {
 	h = &Holding{}
 	if _, err = c.Events(ctx, audit.Query{Limit: 1}); err != nil {
 		return nil, err
@@ -63,7 +67,7 @@ func GrantsOf(ctx context.Context, f *config.File, c *admin.Client) (h *Holding,
 	if h.Credentials, err = c.Credentials(ctx, "", ""); err != nil {
 		return nil, err
 	}
-	if h.Granted, err = Granted(f, h.Clients, h.Credentials); err != nil || f.OAuth.Issuer == "" {
+	if h.Granted, err = Granted(f, h.Clients, h.Credentials, now); err != nil || f.OAuth.Issuer == "" {
 		return h, err
 	}
 	allowed, err := c.Grants(ctx, admin.GrantQuery{})

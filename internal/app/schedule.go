@@ -228,7 +228,7 @@ func (a *App) reviewItself(ctx context.Context) (*finding.Report, error) {
 
 // addUnused adds what was granted and not used in a window.
 func (a *App) addUnused(ctx context.Context, f *config.File, w review.Window, report *finding.Report) error {
-	held, err := GrantsOf(ctx, f, admin.Connect(admin.InProcess(Administration(f, a.State, a.now))))
+	held, err := GrantsOf(ctx, f, admin.Connect(admin.InProcess(Administration(f, a.State, a.now))), a.now())
 	if err != nil {
 		return fmt.Errorf("read what is granted: %w", err)
 	}
@@ -299,8 +299,12 @@ func Inventory(ctx context.Context, f *config.File, l Look) (*inventory.Inventor
 	} else if err != nil {
 		return nil, err
 	}
+	since, err := EndpointsSince(f, l.Now)
+	if err != nil {
+		return nil, err
+	}
 	g := &generation{file: f, files: &files{dir: f.Dir}, now: func() time.Time { return l.Now }}
-	return inventory.Make(inventory.Sources{File: f, Now: l.Now, Traffic: traffic, Audited: l.Audited, Attacked: l.Attacked, Describe: g.describe})
+	return inventory.Make(inventory.Sources{File: f, Now: l.Now, Traffic: traffic, Audited: l.Audited, Attacked: l.Attacked, Since: since, Describe: g.describe})
 }
 
 // describe tells what a description says of its version, and of the ends of operations.

@@ -77,6 +77,7 @@ type Endpoint struct {
 	Refused  int       `json:"refused"`
 	Clients  int       `json:"clients"`
 	LastCall time.Time `json:"last_call,omitzero"`
+	InPolicy time.Time `json:"in_policy_since,omitzero"` // zero: it is not known
 }
 
 // Ending says how an operation will end, as its description has it.
@@ -92,6 +93,10 @@ type Sources struct {
 	Traffic  *Traffic
 	Audited  time.Time // the last check by the schedule
 	Attacked time.Time // the last attack by the schedule
+
+	// Since is when each endpoint was put into the policy, by API and pattern with a space between; nil: it
+	// is not known.
+	Since map[string]time.Time
 
 	// Describe tells what the description of an API says: its version, and how the operation of
 	// an endpoint ends. nil: nothing is known.
@@ -121,7 +126,9 @@ func Make(s Sources) (*Inventory, error) {
 	for i := range resolved {
 		e := &resolved[i]
 		api := by[e.API]
-		api.Endpoints = append(api.Endpoints, endpointOf(e, ends[e.API]))
+		one := endpointOf(e, ends[e.API])
+		one.InPolicy = s.Since[e.API+" "+e.Pattern]
+		api.Endpoints = append(api.Endpoints, one)
 		if word := shieldWord(e.Shield); !slices.Contains(api.Shields, word) {
 			api.Shields = append(api.Shields, word)
 		}

@@ -72,6 +72,9 @@ func (v *Inventory) Report(f *config.File) *finding.Report {
 	if v.uncovered {
 		r.Notes = append(r.Notes, "the log reaches back less than 7 days: what nobody calls is not told")
 	}
+	if all := v.newOnes(); len(all) > 0 && !v.uncovered {
+		r.Notes = append(r.Notes, "in the policy for less than 7 days, and not judged: "+few(all))
+	}
 	if v.Damage != "" {
 		r.Partial = "not all of the log can be read: " + v.Damage
 	}
@@ -94,8 +97,8 @@ func (v *Inventory) judge(f *config.File, api *API, r *finding.Report) {
 	if api.Stated != "" && wider(api.Exposure, api.Stated) {
 		found(exposedWider(), path, "stated is %s, but it is %s: %s", api.Stated, api.Exposure, api.Why)
 	}
-	if api.Calls == 0 && v.Damage == "" && !v.uncovered {
-		found(unusedAPI(), path, "not called since %s", v.Begins.UTC().Format(time.DateOnly))
+	if !slices.ContainsFunc(api.Endpoints, func(e Endpoint) bool { return e.Calls > 0 || v.isNew(&e) }) && v.Damage == "" && !v.uncovered {
+		found(unusedAPI(), path, "not called since %s", v.watched(api.Endpoints).UTC().Format(time.DateOnly))
 	}
 	for i := range api.Endpoints {
 		v.judgeEndpoint(api, &api.Endpoints[i], found)
@@ -109,9 +112,39 @@ func (v *Inventory) judgeEndpoint(api *API, e *Endpoint, found func(finding.Rule
 		found(pastSunset(), path, "its sunset was %s", e.Sunset.UTC().Format(time.DateOnly))
 	case (e.Deprecated != "" || !e.Sunset.IsZero()) && e.Calls > 0:
 		found(stillCalled(), path, "%s", calledText(e))
-	case e.Calls == 0 && api.Calls > 0 && v.Damage == "" && !v.uncovered:
-		found(zombie(), path, "not called since %s", v.Begins.UTC().Format(time.DateOnly))
+	case e.Calls == 0 && api.Calls > 0 && v.Damage == "" && !v.uncovered && !v.isNew(e):
+		found(zombie(), path, "not called since %s", v.watched([]Endpoint{*e}).UTC().Format(time.DateOnly))
 	}
+}
+
+// isNew reports whether an endpoint is in the policy for too short a time to say that nobody calls it.
+func (v *Inventory) isNew(e *Endpoint) bool { return v.Time.Sub(e.InPolicy) < coverage }
+
+// watched is since when calls of endpoints could have been seen: since the log begins, or since the first of
+// them was put into the policy.
+func (v *Inventory) watched(all []Endpoint) time.Time {
+	first := v.Time
+	for _, e := range all {
+		if e.InPolicy.Before(first) {
+			first = e.InPolicy
+		}
+	}
+	if first.Before(v.Begins) {
+		return v.Begins
+	}
+	return first
+}
+
+// newOnes are the endpoints that nobody called, and that are too new to say so.
+func (v *Inventory) newOnes() (names []string) {
+	for _, api := range v.APIs {
+		for _, e := range api.Endpoints {
+			if e.Calls == 0 && !e.InPolicy.IsZero() && v.isNew(&e) {
+				names = append(names, api.Name+" "+e.Pattern)
+			}
+		}
+	}
+	return names
 }
 
 func calledText(e *Endpoint) string {
@@ -120,4 +153,13 @@ func calledText(e *Endpoint) string {
 		text = append(text, "its sunset is "+e.Sunset.UTC().Format(time.DateOnly))
 	}
 	return strings.Join(text, "; ")
+}
+
+// few names some, and counts the rest.
+func few(names []string) string {
+	const most = 10
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }

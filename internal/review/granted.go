@@ -17,6 +17,10 @@ type Granted struct {
 	Grants      []Grant  // of the authorization server
 	Policies    []Policy // Cedar
 	Standing    []string // scopes that no endpoint demands, and that have a use all the same: openid
+
+	// Since is when an endpoint was put into the policy, by its name ([Configured.String]); one that is not
+	// named is not in force yet. nil: it is not known, and what the log says of reloads is taken.
+	Since map[string]time.Time
 }
 
 // Configured is an endpoint as it is configured.

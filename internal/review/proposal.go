@@ -79,11 +79,13 @@ func (f *finder) proposeClient(p *Proposal, c *ClientUse) {
 		return
 	case f.young(c.given):
 		return
+	case c.Requests == 0 && c.Tokens == 0 && f.waits(c.Scopes):
+		return
 	case c.Requests == 0 && c.Tokens == 0:
 		p.Changes = append(p.Changes, Change{What: DisableClient, Client: c.Client, Why: "no request was accepted " + f.since(c.Created)})
 		return
 	}
-	kept := without(scopesOf(c.Scopes), c.Unused)
+	kept := without(scopesOf(c.Scopes), f.idleScopes(c.Scopes))
 	f.proposeCredentials(p, c, &kept)
 	switch {
 	case len(kept) == len(c.Scopes):
@@ -127,13 +129,13 @@ func (f *finder) proposeCredentials(p *Proposal, owner *ClientUse, kept *[]strin
 	for _, c := range judged {
 		has := scopesOf(c.Scopes)
 		if c.Requests == 0 {
-			if !f.young(c.Created) && !f.familyAtWork(c) {
+			if !f.young(c.Created) && !f.familyAtWork(c) && !f.waits(c.Scopes) {
 				p.Changes = append(p.Changes, Change{What: RevokeCredential, Client: c.Client, Kind: c.Kind, ID: c.ID, Why: "no request was accepted with it " + f.since(c.Created)})
 			}
 			continue
 		}
 		f.adviseNetworks(p, c)
-		to := without(has, c.Unused)
+		to := without(has, f.idleScopes(c.Scopes))
 		switch {
 		case len(to) == len(has):
 		case !owner.Registered && !f.namesScopes(c) && len(without(*kept, to)) == 0: // it has those of its client, who is left no other

@@ -14,6 +14,7 @@
 //	quick.go    the few fields of an event that matter, read out of its bytes
 //	use.go      one pass over the log, by all cores
 //	used.go     what was used of it, and what was not
+//	unjudged.go what is new, or not known well enough to be called unused
 //	policy.go   Cedar policies: what they can have decided
 //	rules.go    findings
 //	proposal.go a smaller policy, and its trial

@@ -199,11 +199,13 @@ func (f *finder) ofClients() {
 		case !live[c.Client]:
 			f.add(clientEmpty(), path, "%s has %s, and no credential in force", c.Client, listed(scopesOf(c.Scopes), "no scope"))
 			continue
+		case c.Requests == 0 && c.Tokens == 0 && f.waits(c.Scopes):
+			continue
 		case c.Requests == 0 && c.Tokens == 0:
 			f.add(clientUnused(), path, "no request of %s was accepted %s", c.Client, f.since(c.Created))
 			continue
 		}
-		for _, scope := range c.Unused {
+		for _, scope := range f.idleScopes(c.Scopes) {
 			f.add(scopeUnused(), path+" "+scope, "%s has %s; none of its %d accepted requests %s needed it", c.Client, scope, c.Requests, f.since(c.Created))
 		}
 	}
@@ -229,7 +231,7 @@ func (f *finder) ofCredentials() {
 		}
 		f.networks(&c, path)
 		if client := f.client(c.Client); client != nil && !f.young(c.born) && !f.young(client.given) {
-			for _, scope := range without(c.Unused, client.Unused) {
+			for _, scope := range without(f.idleScopes(c.Scopes), client.Unused) {
 				f.add(scopeUnused(), path+" "+scope, "of %s; it has %s, which other credentials of the client used and this one did not %s", c.Client, scope, f.since(c.born))
 			}
 		}
@@ -247,7 +249,7 @@ func (f *finder) client(id string) *ClientUse {
 // idle is about a credential without an accepted request.
 func (f *finder) idle(c *CredentialUse, path string) {
 	client := f.client(c.Client)
-	if f.young(c.Created) || client == nil || client.Disabled {
+	if f.young(c.Created) || client == nil || client.Disabled || f.waits(c.Scopes) {
 		return
 	}
 	if c.LastUsed.IsZero() {
@@ -311,7 +313,7 @@ func (f *finder) ofEndpoints() {
 			continue
 		}
 		place := finding.Place{File: e.File, Line: e.Line, Column: e.Column, Path: "apis." + e.API + ".endpoints." + e.Pattern}
-		what := fmt.Sprintf("no request of %s was accepted %s", e.String(), f.since(time.Time{}))
+		what := fmt.Sprintf("no request of %s was accepted %s", e.String(), f.since(e.added))
 		if e.Refused > 0 {
 			what += fmt.Sprintf(", and %d were refused", e.Refused)
 		}
@@ -390,7 +392,7 @@ func listed(names []string, none string) string {
 func (u *Used) Report(subject string, a Aim) *finding.Report {
 	r := &finding.Report{Tool: "pavise review", Subject: subject, Time: a.Now, Rules: Rules(), Findings: u.Find(a)}
 	r.About = fmt.Sprintf("%d clients, %d credentials, %d endpoints, %d accepted requests", len(u.Clients), len(u.Credentials), len(u.Endpoints), u.Accepted)
-	r.Notes = u.notes()
+	r.Notes = append(u.notes(), unjudgedNotes(u.Unjudged(a))...)
 	if covers := u.Covers(); covers < 1 {
 		r.Findings = append(r.Findings, logShort().At(finding.Place{Path: "log"}, "%s", u.coverage()))
 		r.Partial = u.coverage()
@@ -426,10 +428,18 @@ func (u *Used) notes() (all []string) {
 	if u.Unlisted > 0 {
 		add("%d requests are of callers beyond the %d that are listed.", u.Unlisted, maxCallers)
 	}
-	for _, c := range u.Clients {
-		if c.Elsewhere != "" {
-			add("Nothing is proposed for client %s: %s.", c.Client, c.Elsewhere)
-		}
-	}
 	return all
+}
+
+// maxUnjudged is how much that is not judged the notes name.
+const maxUnjudged = 20
+
+func unjudgedNotes(all []Unjudged) (notes []string) {
+	for _, one := range all[:min(len(all), maxUnjudged)] {
+		notes = append(notes, fmt.Sprintf("Not judged: %s: %s.", one.What, one.Why))
+	}
+	if more := len(all) - len(notes); more > 0 {
+		notes = append(notes, fmt.Sprintf("%d more are not judged: --json names them.", more))
+	}
+	return notes
 }

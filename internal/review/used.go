@@ -53,6 +53,8 @@ type ScopeUse struct {
 	Requests int    `json:"requests"`        // accepted ones that demanded it
 	Maybe    int    `json:"maybe,omitempty"` // accepted ones of which a condition or a field may have asked for it
 	Standing bool   `json:"standing,omitempty"`
+
+	since time.Time // when the first endpoint that asks for it was put into the policy; zero: before, or none asks
 }
 
 // used reports whether it must be taken for used.
@@ -109,9 +111,10 @@ type CredentialUse struct {
 type EndpointUse struct {
 	Configured
 	Activity
-	Clients int `json:"clients"` // different callers who proved who they are
+	Clients int        `json:"clients"`             // different callers who proved who they are
+	New     *time.Time `json:"new_since,omitempty"` // when it was put into the policy, within the time
 
-	added time.Time // to the configuration; zero: not within the time, as far as the log tells
+	added time.Time // to the policy; zero: before the time, as far as is known
 }
 
 // StrangerUse is what somebody did whom the store does not know.
@@ -194,10 +197,10 @@ func (u *use) cellsOf(who map[int32]bool) map[int32]*cell {
 }
 
 // scopesUsed says of each scope that somebody has what he used it for.
-func (u *use) scopesUsed(has shield.Scopes, at map[int32]*cell) (all []ScopeUse, unused []string) {
+func (u *use) scopesUsed(has shield.Scopes, at map[int32]*cell, demanded map[string]time.Time) (all []ScopeUse, unused []string) {
 	all, unused = []ScopeUse{}, []string{}
 	for _, scope := range has {
-		s := ScopeUse{Scope: scope, Standing: slices.Contains(u.x.granted.Standing, scope)}
+		s := ScopeUse{Scope: scope, Standing: slices.Contains(u.x.granted.Standing, scope), since: scopeSince(scope, demanded)}
 		for i, c := range at {
 			e := &u.x.granted.Endpoints[i]
 			switch {
@@ -237,7 +240,7 @@ func (u *use) called(at map[int32]*cell) (names, methods []string) {
 }
 
 func (u *use) clients() []ClientUse {
-	g := u.x.granted
+	g, demanded := u.x.granted, u.demandedSince()
 	all := []ClientUse{}
 	for i, c := range g.Clients {
 		if isOwn(c.ID) {
@@ -256,7 +259,7 @@ func (u *use) clients() []ClientUse {
 			out.given = time.UnixMicro(at)
 		}
 		at := u.cellsOf(who)
-		out.Scopes, out.Unused = u.scopesUsed(c.Scopes, at)
+		out.Scopes, out.Unused = u.scopesUsed(c.Scopes, at, demanded)
 		out.Endpoints, out.Methods = u.called(at)
 		var sum activity
 		for n := range who {
@@ -277,7 +280,7 @@ func (u *use) clients() []ClientUse {
 }
 
 func (u *use) credentials() []CredentialUse {
-	g := u.x.granted
+	g, demanded := u.x.granted, u.demandedSince()
 	families := family(g.Credentials)
 	owners := map[string]*client.Client{}
 	for i := range g.Clients {
@@ -304,7 +307,7 @@ func (u *use) credentials() []CredentialUse {
 				out.born = at
 			}
 		}
-		out.Scopes, out.Unused = u.scopesUsed(held(owner, c), u.cellsOf(who))
+		out.Scopes, out.Unused = u.scopesUsed(held(owner, c), u.cellsOf(who), demanded)
 		if a := u.who[int32(i)]; a != nil {
 			out.Activity, out.Old = a.activity(), a.old
 			maps.Copy(out.Networks, a.networks)
@@ -367,8 +370,9 @@ func (u *use) endpoints() []EndpointUse {
 	all := []EndpointUse{}
 	for i, e := range u.x.granted.Endpoints {
 		out := EndpointUse{Configured: e, Activity: u.points[i].activity(), Clients: len(callers[int32(i)])}
-		if at, was := u.added[int32(i)]; was {
-			out.added = time.UnixMicro(at)
+		if out.added = u.addedAt(i); out.added.After(time.UnixMicro(u.window[0])) {
+			at := out.added.UTC()
+			out.New = &at
 		}
 		all = append(all, out)
 	}
