@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -148,9 +149,9 @@ func showInventory(out io.Writer, v *inventory.Inventory, report *finding.Report
 	}
 	rows = nil
 	for _, u := range v.Unknown {
-		rows = append(rows, []string{u.Method + " " + u.Host + u.Path, u.Code, strconv.Itoa(u.Requests), strconv.Itoa(u.Networks), strconv.Itoa(u.Days), shortTime(u.Last), u.Sample})
+		rows = append(rows, []string{u.Method + " " + u.Host + u.Path, cmp.Or(u.Code, "through "+u.Through), strconv.Itoa(u.Answered), strconv.Itoa(u.Callers), strconv.Itoa(u.Requests), strconv.Itoa(u.Networks), strconv.Itoa(u.Days), shortTime(u.Last), u.Sample})
 	}
-	if err := section(out, []string{"NOT DECLARED", "CODE", "REQUESTS", "NETWORKS", "DAYS", "LAST", "SAMPLE"}, rows); err != nil {
+	if err := section(out, []string{"NOT DECLARED", "CODE", "ANSWERED", "OF CALLERS", "REQUESTS", "NETWORKS", "DAYS", "LAST", "SAMPLE"}, rows); err != nil {
 		return err
 	}
 	return showFindings(out, report, false)

@@ -5,6 +5,7 @@
 //	inventory.go  what is listed
 //	exposure.go   for whom an API is open, from listeners and shields
 //	traffic.go    what the event log says: calls, and requests for what there is not
+//	together.go   what strangers try, told as one
 //	shape.go      paths without what differs from one object to the next
 //	rules.go      findings
 //	html.go       the list as a page
@@ -34,7 +35,8 @@ type Inventory struct {
 	Unknown []Unknown `json:"undeclared"` // what was asked for often, and is not there
 
 	Audited   time.Time `json:"last_audit,omitzero"` // the last check by the schedule
-	LeftOut   int       `json:"left_out,omitzero"`   // requests for more different paths than are counted
+	LeftOut   int       `json:"left_out,omitzero"`   // requests for more different paths than are counted, those that were asked for least
+	Unlisted  int       `json:"unlisted,omitzero"`   // undeclared endpoints beyond those that are listed
 	Scanned   int       `json:"scanned,omitzero"`    // requests for unknown paths by networks that try many
 	uncovered bool      // the log does not reach back far enough to say that something is unused
 }

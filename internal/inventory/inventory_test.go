@@ -181,6 +181,65 @@ func TestUndeclaredEndpointsThatAreAskedForOftenAreTold(t *testing.T) {
 	}
 }
 
+// through is a request that a catch-all endpoint let through.
+func through(status int) func(*audit.Event) {
+	return func(e *audit.Event) {
+		called("pages", "GET /{path...}", "")(e)
+		e.UpstreamStatus = status
+	}
+}
+
+const catchAll = `hosts: {api.acme.org: {certificate: local}}
+apis:
+  pages:
+    owner: Team Pages
+    host: api.acme.org
+    upstream: http://127.0.0.1:9000
+    shield: {public: everybody reads}
+    scopes: any
+    endpoints: {"GET /{path...}": {}}
+scopes: {}
+`
+
+// Whoever tries ten thousand paths does not hide the one that a service answers, or that callers ask for.
+func TestNoiseDoesNotHideWhatIsThere(t *testing.T) {
+	traffic := inventory.NewTraffic(today().AddDate(0, 0, -30))
+	word := func(n int) string {
+		return fmt.Sprintf("%c%c%c%c", 'a'+n%26, 'a'+n/26%26, 'a'+n/676%26, 'a'+n/17576%26)
+	}
+	add := func(n, network int, path string, change func(*audit.Event)) {
+		traffic.Add(request(today().AddDate(0, 0, -n%5), fmt.Sprintf("10.%d.%d.%d", network>>16, network>>8&255, network&255), "GET", path, change))
+	}
+	traffic.Add(request(today(), "192.0.2.9", "GET", "/known", called("pages", "GET /known", "shop")))
+	for n := range 10_000 { // from thousands of networks, so that none looks like a scanner
+		for k := range 3 {
+			add(k, n*8+k, "/"+word(n), func(e *audit.Event) { e.Count = 8 })
+		}
+		add(n, n, "/wp-"+word(n)+"/x.php", through(404))
+		if n == 9000 {
+			add(0, 1<<20, "/admin/export", through(200))
+		}
+		if n%100 == 0 {
+			traffic.Add(request(today().AddDate(0, 0, -n/5000), "192.0.2.9", "GET", "/v0/orders", nothing))
+		}
+	}
+	f := parsed(t, catchAll)
+	v := make1(t, f, traffic, nil)
+	if len(v.Unknown) > 100 || v.Unknown[0].Path != "/admin/export" || v.Unknown[0].Answered != 1 || v.Unknown[0].Through != "GET /{path...}" {
+		t.Fatalf("%d are listed, the first are %+v", len(v.Unknown), v.Unknown[:2])
+	}
+	if u := v.Unknown[1]; u.Path != "/v0/orders" || u.Callers != 1 || u.Requests < 20 {
+		t.Errorf("the second is %+v", u)
+	}
+	if u := v.Unknown[len(v.Unknown)-1]; u.Path != "/{any}" || u.Paths < 5_000 || u.Code != "unknown_endpoint" {
+		t.Errorf("the last is %+v", u)
+	}
+	report := v.Report(f)
+	if first, second := report.Findings[0], report.Findings[1]; first.Rule != "api-behind-wildcard" || !strings.Contains(first.What, "GET /admin/export (1)") || first.Where.Line == 0 || second.Where.Path != "GET api.acme.org/v0/orders" || !strings.Contains(second.What, "1 of which call what is declared") {
+		t.Errorf("first %+v\nthen %+v", first, second)
+	}
+}
+
 func TestOfAShortLogNothingIsSaidToBeUnused(t *testing.T) {
 	for _, days := range []int{0, 6, 8} {
 		traffic := inventory.NewTraffic(today().AddDate(0, 0, -30))

@@ -32,6 +32,10 @@ func shadow() finding.Rule {
 	return rule("api-undeclared", finding.Medium, "Traffic to an endpoint that there is not", "Clients know an endpoint that the gateway does not: an old version, or one that is served elsewhere without its shields.", "find out who asks (pavise log search --code unknown_endpoint); declare it, or tell its callers")
 }
 
+func wildcard() finding.Rule {
+	return rule("api-behind-wildcard", finding.Medium, "A service that answers what nobody declared", "A catch-all endpoint lets every path through: whatever the service has, old versions and what is meant for its operators too, is reached with this endpoint's shield alone.", "declare the endpoints that are meant, and take the catch-all out (pavise init --learn begins with what was called); waive it where it serves files or pages")
+}
+
 func zombie() finding.Rule {
 	return rule("endpoint-unused", finding.Info, "An endpoint that nobody calls", "What nobody uses nobody looks after, and it is open all the same.", "take it out of endpoints, or leave it if it is called rarely")
 }
@@ -50,7 +54,7 @@ func pastSunset() finding.Rule {
 
 // Rules are all rules of an inventory.
 func Rules() []finding.Rule {
-	return []finding.Rule{noOwner(), noContract(), exposedWider(), shadow(), unusedAPI(), zombie(), stillCalled(), pastSunset()}
+	return []finding.Rule{noOwner(), noContract(), exposedWider(), wildcard(), shadow(), unusedAPI(), zombie(), stillCalled(), pastSunset()}
 }
 
 // maxUnknown is how many undeclared endpoints become findings.
@@ -66,9 +70,6 @@ func (v *Inventory) Report(f *config.File) *finding.Report {
 	for i := range v.APIs {
 		v.judge(f, &v.APIs[i], r)
 	}
-	for _, u := range v.Unknown[:min(len(v.Unknown), maxUnknown)] {
-		r.Findings = append(r.Findings, shadow().At(finding.Place{Path: u.Method + " " + u.Host + u.Path}, "%d requests from %d networks on %d days; the last %s", u.Requests, u.Networks, u.Days, u.Sample))
-	}
 	if v.uncovered {
 		r.Notes = append(r.Notes, "the log reaches back less than 7 days: what nobody calls is not told")
 	}
@@ -78,8 +79,61 @@ func (v *Inventory) Report(f *config.File) *finding.Report {
 	if v.Damage != "" {
 		r.Partial = "not all of the log can be read: " + v.Damage
 	}
+	v.judgeWildcards(f, r)
 	r.Sort()
+	v.addUndeclared(r)
 	return r
+}
+
+// addUndeclared adds what was asked for and is not there, in the order of the list: what matters most first.
+func (v *Inventory) addUndeclared(r *finding.Report) {
+	var all []finding.Finding
+	for i := range v.Unknown {
+		u := &v.Unknown[i]
+		if u.Code == "" {
+			continue // it is told of the endpoint that let it through
+		}
+		if len(all) == maxUnknown {
+			r.Notes = append(r.Notes, fmt.Sprintf("undeclared endpoints beyond the first %d are in the list alone", maxUnknown))
+			break
+		}
+		what := fmt.Sprintf("%d requests from %d networks on %d days; the last %s", u.Requests, u.Networks, u.Days, u.Sample)
+		switch {
+		case u.Callers > 0:
+			what = fmt.Sprintf("%d requests from %d networks, %d of which call what is declared, too, on %d days; the last %s", u.Requests, u.Networks, u.Callers, u.Days, u.Sample)
+		case u.Paths > 0:
+			what = fmt.Sprintf("%d different paths that strangers alone asked for, %s", u.Paths, what)
+		}
+		all = append(all, shadow().At(finding.Place{Path: u.Method + " " + u.Host + u.Path}, "%s", what))
+	}
+	at := slices.IndexFunc(r.Findings, func(f finding.Finding) bool {
+		return f.Severity < finding.Medium || f.Severity == finding.Medium && f.Rule > shadow().ID
+	})
+	if at < 0 {
+		at = len(r.Findings)
+	}
+	r.Findings = slices.Insert(r.Findings, at, all...)
+}
+
+// judgeWildcards tells of what services answer through endpoints that let every path through.
+func (v *Inventory) judgeWildcards(f *config.File, r *finding.Report) {
+	for i := range v.APIs {
+		for n := range v.APIs[i].Endpoints {
+			api, e := &v.APIs[i], &v.APIs[i].Endpoints[n]
+			var names []string
+			for _, u := range v.Unknown {
+				if u.API == api.Name && u.Through == e.Pattern && u.Answered > 0 {
+					names = append(names, fmt.Sprintf("%s %s (%d)", u.Method, u.Path, u.Answered))
+				}
+			}
+			if len(names) == 0 {
+				continue
+			}
+			path := "apis." + api.Name + ".endpoints." + e.Pattern
+			pos := f.Where(path)
+			r.Findings = append(r.Findings, wildcard().At(finding.Place{File: pos.File, Line: pos.Line, Column: pos.Column, Path: path}, "answered with 2xx: %s", few(names)))
+		}
+	}
 }
 
 func (v *Inventory) judge(f *config.File, api *API, r *finding.Report) {

@@ -12,9 +12,10 @@ const (
 )
 
 var (
-	numberForm = regexp.MustCompile(`^[0-9]+$`)
-	idForm     = regexp.MustCompile(`^(?i:[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{12,}|[a-z]{1,6}_[0-9a-z]{8,})$`)
-	mixedForm  = regexp.MustCompile(`^[A-Za-z0-9_-]{16,}$`)
+	numberForm  = regexp.MustCompile(`^[0-9]+$`)
+	idForm      = regexp.MustCompile(`^(?i:[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{12,}|[a-z]{1,6}_[0-9a-z]{8,})$`)
+	versionForm = regexp.MustCompile(`^v[0-9]+$`)
+	mixedForm   = regexp.MustCompile(`^[A-Za-z0-9_-]{16,}$`)
 )
 
 // shape is a path without what differs from one object to the next: /v2/orders/17 and
