@@ -127,6 +127,8 @@ func reviewUse(command *cobra.Command, f *useFlags, shown *reportFlags, folder s
 		if err = showUse(out, used, f.client, partial); err == nil {
 			err = showFindings(out, report, shown.all)
 		}
+	case "html":
+		err = used.WriteHTML(out, report, f.aim)
 	default:
 		err = finding.Write(out, form, finding.Style{FailOn: shown.least}, report)
 	}

@@ -77,6 +77,19 @@ func WriteHTML(w io.Writer, reports ...*Report) error {
 	return err
 }
 
+// HTMLOf is what a report found, for a page that has [PageStyle]: the chart, and the findings.
+func HTMLOf(r *Report) (template.HTML, error) {
+	t, err := template.New("report").Parse(page)
+	if err != nil {
+		return "", fmt.Errorf("read the page: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, "findings", htmlOf(r)); err != nil {
+		return "", fmt.Errorf("write the findings: %w", err)
+	}
+	return template.HTML(b.String()), nil //nolint:gosec // the template has escaped it
+}
+
 // PageStyle is the style of pages about findings, and the policy under which a page has this
 // style alone, and nothing from anywhere.
 func PageStyle() (css, policy string) {

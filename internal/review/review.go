@@ -19,6 +19,7 @@
 //	rules.go    findings
 //	proposal.go a smaller policy, and its trial
 //	patch.go    endpoints, taken out of the configuration's files
+//	html.go     who used what, as a page
 //	lost.go     a credential that was lost
 //
 // A log may be long: a [Block] is told one event after the other, and keeps counts alone. What
