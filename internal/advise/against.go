@@ -14,8 +14,8 @@ import (
 // Live is an endpoint of a configuration, in the terms of advice.
 type Live struct {
 	API, Pattern string
-	Where        string // file:line:column
-	Shield       Shield
+	Where        string   // file:line:column
+	Ways         []Shield // through its shield: each one alone opens the endpoint
 	Scopes       []string // none: no scope is demanded
 	Limits       []limit.Limit
 	Contract     bool              // requests are held to a description
@@ -189,7 +189,7 @@ func orNone(text string) string {
 
 // shield holds each way in to what is demanded of at least one of the callers.
 func (j *comparing) shield() {
-	for _, way := range ways(j.live.Shield) {
+	for _, way := range j.live.Ways {
 		lacking, from, first := Guarantees(0), Caller(""), true
 		for _, c := range j.advice.Answers.Callers {
 			wants, _ := demanded(&j.advice.Answers, c)
@@ -211,38 +211,6 @@ func count(g Guarantees) (n int) {
 		n++
 	}
 	return n
-}
-
-// maxWays bounds how many ways in are looked at.
-const maxWays = 256
-
-// ways are the sets of proofs of which each one alone opens the endpoint.
-func ways(s Shield) []Shield {
-	switch s.Kind {
-	case Any:
-		var all []Shield
-		for _, part := range s.Parts {
-			all = append(all, ways(part)...)
-		}
-		return all[:min(len(all), maxWays)]
-	case All:
-		combined := []Shield{{Kind: All}}
-		for _, part := range s.Parts {
-			var next []Shield
-			for _, so := range combined {
-				for _, way := range ways(part) {
-					parts := []Shield{way}
-					if way.Kind == All {
-						parts = way.Parts
-					}
-					next = append(next, Shield{Kind: All, Parts: slices.Concat(so.Parts, parts)})
-				}
-			}
-			combined = next[:min(len(next), maxWays)]
-		}
-		return combined
-	}
-	return []Shield{s}
 }
 
 func (j *comparing) scopes(read [][]string) {

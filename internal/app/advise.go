@@ -26,7 +26,7 @@ func Advised(f *config.File) (advise.InForce, error) {
 
 func advisedEndpoint(e *config.Resolved) advise.Live {
 	l := advise.Live{
-		API: e.API, Pattern: e.Pattern, Where: e.Pos.String(), Shield: advisedShield(e.Shield), Scopes: e.Scopes, Limits: e.Limits,
+		API: e.API, Pattern: e.Pattern, Where: e.Pos.String(), Ways: advisedWays(e.Shield), Scopes: e.Scopes, Limits: e.Limits,
 		Contract: e.OpenAPI != nil || e.Schema != nil, Audit: e.Audit == "required", Trials: map[string]string{},
 	}
 	l.Undeclared = e.OpenAPI != nil && e.OpenAPI.Undeclared != "" || e.Schema != nil && e.Schema.Undeclared != ""
@@ -50,24 +50,32 @@ func advisedEndpoint(e *config.Resolved) advise.Live {
 	return l
 }
 
-// advisedShield is a shield with those of its settings that bear on what it guarantees. A kind
-// that advice does not know guarantees nothing that it speaks of.
+// maxAdvisedWays bounds how many ways through a shield are held to the advice.
+const maxAdvisedWays = 256
+
+// advisedWays are the ways through a shield, in the terms of advice.
+func advisedWays(s *config.Shield) (all []advise.Shield) {
+	ways, _ := s.Ways(maxAdvisedWays)
+	for _, way := range ways {
+		var parts []advise.Shield
+		for _, p := range way {
+			part := advisedShield(p.Shield)
+			part.Actor = p.Actor
+			parts = append(parts, part)
+		}
+		if len(parts) == 1 {
+			all = append(all, parts[0])
+			continue
+		}
+		all = append(all, advise.Shield{Kind: advise.All, Parts: parts})
+	}
+	return all
+}
+
+// advisedShield is a shield that combines nothing, with those of its settings that bear on what
+// it guarantees. A kind that advice does not know guarantees nothing that it speaks of.
 func advisedShield(s *config.Shield) advise.Shield {
 	out := advise.Shield{Kind: s.Kind}
-	switch {
-	case len(s.Any) > 0:
-		out.Kind = advise.Any
-		for i := range s.Any {
-			out.Parts = append(out.Parts, advisedShield(&s.Any[i]))
-		}
-	case len(s.All) > 0:
-		out.Kind = advise.All
-		for i := range s.All {
-			part := advisedShield(&s.All[i].Shield)
-			part.Actor = s.All[i].Actor
-			out.Parts = append(out.Parts, part)
-		}
-	}
 	switch c := s.Config.(type) {
 	case *jwt.Config:
 		out.DPoP, out.CertOnly, out.MaxAge = c.DPoP == "require", c.Bound, c.MaxAge

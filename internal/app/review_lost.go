@@ -64,17 +64,18 @@ func registeredBy(c *client.Credential, owner *client.Client, known []client.Cre
 // nothing is. Of several ways the one that needs least.
 func reach(f *config.File, e *config.Resolved, c, also *client.Credential, scopes []string) (r review.Reach, ok bool) {
 	best := -1
-	for _, way := range waysOf(*e.Shield) {
-		at := slices.IndexFunc(way, func(p config.Part) bool { return takesCredential(p.Shield, c) })
+	ways, _ := e.Shield.Ways(maxReachWays)
+	for _, way := range ways {
+		at := slices.IndexFunc(way, func(p config.Proof) bool { return takesCredential(*p.Shield, c) })
 		if at < 0 {
 			continue
 		}
 		var with []string
 		for i, p := range way {
-			if i == at || also != nil && !p.Actor && takesCredential(p.Shield, also) {
+			if i == at || also != nil && !p.Actor && takesCredential(*p.Shield, also) {
 				continue
 			}
-			name := p.Shield.Kind
+			name := p.Kind
 			if p.Actor {
 				name += " of an actor"
 			}
@@ -84,7 +85,7 @@ func reach(f *config.File, e *config.Resolved, c, also *client.Credential, scope
 			continue
 		}
 		best = len(with)
-		r = review.Reach{API: e.API, Endpoint: e.Pattern, Hosts: e.Hosts, With: with, Asks: asks(f, e, way[at].Shield)}
+		r = review.Reach{API: e.API, Endpoint: e.Pattern, Hosts: e.Hosts, With: with, Asks: asks(f, e, *way[at].Shield)}
 	}
 	if best < 0 {
 		return r, false
@@ -109,36 +110,6 @@ func covered(scopes []string, scope string) bool {
 
 // maxReachWays bounds the combinations that are looked at.
 const maxReachWays = 256
-
-// waysOf are the sets of shields each of which is enough.
-func waysOf(s config.Shield) (ways [][]config.Part) {
-	for _, part := range s.Any {
-		ways = append(ways, waysOf(part)...)
-	}
-	if len(s.Any) > 0 {
-		return ways[:min(len(ways), maxReachWays)]
-	}
-	if len(s.All) == 0 {
-		return [][]config.Part{{{Shield: s}}}
-	}
-	ways = [][]config.Part{nil}
-	for _, part := range s.All {
-		var longer [][]config.Part
-		for _, way := range ways {
-			for _, more := range waysOf(part.Shield) {
-				if len(longer) == maxReachWays {
-					break
-				}
-				for i := range more {
-					more[i].Actor = more[i].Actor || part.Actor
-				}
-				longer = append(longer, slices.Concat(way, more))
-			}
-		}
-		ways = longer
-	}
-	return ways
-}
 
 // takesCredential reports whether a shield takes a credential, or the tokens that are got by it.
 func takesCredential(s config.Shield, c *client.Credential) bool {

@@ -72,17 +72,17 @@ func paymentByBearer(l *look) {
 // named are the kinds of a way.
 func (w way) named() string {
 	var kinds []string
-	for _, s := range w {
-		if !slices.Contains(kinds, s.Kind) {
-			kinds = append(kinds, s.Kind)
+	for _, p := range w {
+		if !slices.Contains(kinds, p.Kind) {
+			kinds = append(kinds, p.Kind)
 		}
 	}
 	return strings.Join(kinds, " with ")
 }
 
 // isBound reports whether tokens must be bound to a key or a certificate.
-func isBound(s *config.Shield) bool {
-	switch c := s.Config.(type) {
+func isBound(p config.Proof) bool {
+	switch c := p.Config.(type) {
 	case *jwt.Config:
 		return c.Bound || c.DPoP == "require"
 	case *introspect.Config:
@@ -219,7 +219,7 @@ func scopeUnobtainable(l *look) {
 	l.each(func(e *config.Resolved, path string) {
 		for _, scope := range e.Scopes {
 			possible := slices.ContainsFunc(l.waysOf(e.Shield), func(w way) bool {
-				return !slices.ContainsFunc(w, func(s *config.Shield) bool { return !l.mayCarry(s, scope) })
+				return !slices.ContainsFunc(w, func(p config.Proof) bool { return !l.mayCarry(p.Shield, scope) })
 			})
 			if !possible {
 				l.found(path+".scopes", "%s demands %s, which no issuer of its tokens may grant", e.Pattern, scope)
@@ -439,7 +439,7 @@ func keyFromBrowser(l *look) {
 
 func tokenUnbound(l *look) {
 	l.shields(func(s *config.Shield, path string) {
-		if (s.Kind == "jwt" || s.Kind == "introspect") && !isBound(s) {
+		if (s.Kind == "jwt" || s.Kind == "introspect") && !isBound(config.Proof{Shield: s}) {
 			l.found(path, "tokens need not be bound")
 		}
 	})

@@ -173,54 +173,33 @@ func (l *look) waive() {
 }
 
 // way is one way to satisfy a shield: proofs that have to come together.
-type way []*config.Shield
-
-// waysOf are all ways to satisfy a shield: `any` has one for each part, `all` has those of its
-// parts in every combination.
-func (l *look) waysOf(s *config.Shield) []way {
-	if known, ok := l.ways[s]; ok {
-		return known
-	}
-	all := waysOf(s)
-	l.ways[s] = all
-	return all
-}
+type way config.Way
 
 // maxWays bounds combinations of combinations.
 const maxWays = 256
 
-func waysOf(s *config.Shield) []way {
-	switch {
-	case len(s.Any) > 0:
-		var all []way
-		for i := range s.Any {
-			all = append(all, waysOf(&s.Any[i])...)
-		}
-		return all[:min(len(all), maxWays)]
-	case len(s.All) > 0:
-		all := []way{nil}
-		for i := range s.All {
-			var longer []way
-			for _, before := range all {
-				for _, part := range waysOf(&s.All[i].Shield) {
-					longer = append(longer, slices.Concat(before, part))
-				}
-			}
-			all = longer[:min(len(longer), maxWays)]
-		}
-		return all
+// waysOf are the ways to satisfy a shield.
+func (l *look) waysOf(s *config.Shield) []way {
+	if known, ok := l.ways[s]; ok {
+		return known
 	}
-	return []way{{s}}
+	var all []way
+	ways, _ := s.Ways(maxWays)
+	for _, w := range ways {
+		all = append(all, way(w))
+	}
+	l.ways[s] = all
+	return all
 }
 
 // has reports whether one of the proofs is of a kind.
 func (w way) has(kinds ...string) bool {
-	return slices.ContainsFunc(w, func(s *config.Shield) bool { return slices.Contains(kinds, s.Kind) })
+	return slices.ContainsFunc(w, func(p config.Proof) bool { return slices.Contains(kinds, p.Kind) })
 }
 
 // only reports whether all proofs are of some kinds.
 func (w way) only(kinds ...string) bool {
-	return !slices.ContainsFunc(w, func(s *config.Shield) bool { return !slices.Contains(kinds, s.Kind) })
+	return !slices.ContainsFunc(w, func(p config.Proof) bool { return !slices.Contains(kinds, p.Kind) })
 }
 
 // leaves are the shields that a shield is made of.

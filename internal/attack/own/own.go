@@ -110,6 +110,7 @@ func Open(ctx context.Context, g Gateway) (_ *Run, err error) {
 	if r.places, err = placesOf(&r.g, r.hosts); err != nil {
 		return nil, err
 	}
+	r.said = append(r.said, unexplored(r.places)...)
 	r.holder = newHolder(r)
 	if err := r.openClients(ctx); err != nil {
 		return nil, err

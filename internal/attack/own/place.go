@@ -20,6 +20,7 @@ type place struct {
 	host   *host
 	target string // a path of its own
 	ways   []*way
+	more   bool // there are ways in that are not tried
 }
 
 func (p *place) String() string { return p.Pattern }
@@ -92,7 +93,8 @@ func placesOf(g *Gateway, hosts []*host) ([]*place, error) {
 	}
 	var all []*place
 	for _, e := range resolved {
-		p := &place{Resolved: e, ways: waysOf(g.Kinds, *e.Shield)}
+		p := &place{Resolved: e}
+		p.ways, p.more = waysOf(g.Kinds, e.Shield)
 		for _, h := range hosts {
 			if !slices.Contains(e.Hosts, h.name) {
 				continue
@@ -117,59 +119,71 @@ func placesOf(g *Gateway, hosts []*host) ([]*place, error) {
 	return all, nil
 }
 
-// waysOf are the alternatives of a shield.
-func waysOf(kinds []shield.Kind, s config.Shield) []*way {
-	switch {
-	case len(s.Any) > 0:
-		var all []*way
-		for _, one := range s.Any {
-			all = append(all, waysOf(kinds, one)...)
+// maxWays bounds the ways in that are tried at one endpoint.
+const maxWays = 256
+
+// waysOf are the alternatives of a shield, with an issuer for each token; more says that there
+// are others, which are not tried.
+func waysOf(kinds []shield.Kind, s *config.Shield) (all []*way, more bool) {
+	ways, whole := s.Ways(maxWays)
+	for _, w := range ways {
+		alternatives := []*way{{}}
+		for _, p := range w {
+			alternatives = crossed(alternatives, provedBy(kinds, p))
 		}
-		return all
-	case len(s.All) > 0:
-		all := []*way{{}}
-		for _, one := range s.All {
-			all = crossed(all, waysOf(kinds, one.Shield), one.Actor)
+		all = append(all, alternatives...)
+		if len(all) > maxWays {
+			return all[:maxWays], true
 		}
-		return all
 	}
-	i := slices.IndexFunc(kinds, func(k shield.Kind) bool { return k.Name == s.Kind })
+	return all, !whole
+}
+
+// provedBy are what a proof may be: for a token, one of each of its issuers.
+func provedBy(kinds []shield.Kind, p config.Proof) (all []*part) {
+	i := slices.IndexFunc(kinds, func(k shield.Kind) bool { return k.Name == p.Kind })
 	if i < 0 {
 		return nil
 	}
-	one := part{kind: kinds[i]}
-	if caller, ok := s.Config.(shield.Caller); ok {
+	one := part{kind: kinds[i], actor: p.Actor}
+	if caller, ok := p.Config.(shield.Caller); ok {
 		one.calling = caller.Calling()
 	}
-	namer, ok := s.Config.(config.Namer)
+	namer, ok := p.Config.(config.Namer)
 	if !ok {
-		return []*way{{[]*part{&one}}}
+		return []*part{&one}
 	}
-	var all []*way
 	for _, name := range namer.Names()["issuer"] {
 		of := one
 		if of.issuer = name; name == "" {
 			of.issuer = config.OwnIssuer
 		}
-		all = append(all, &way{[]*part{&of}})
+		all = append(all, &of)
 	}
 	return all
 }
 
-// crossed joins each of some ways with each of others.
-func crossed(ways, others []*way, actor bool) (all []*way) {
+// crossed adds each of some parts to each of some ways, to one more than are tried at most.
+func crossed(ways []*way, parts []*part) (all []*way) {
 	for _, w := range ways {
-		for _, other := range others {
-			joined := &way{slices.Clone(w.parts)}
-			for _, p := range other.parts {
-				added := *p
-				added.actor = added.actor || actor
-				joined.parts = append(joined.parts, &added)
+		for _, p := range parts {
+			if len(all) > maxWays {
+				return all
 			}
-			all = append(all, joined)
+			all = append(all, &way{append(slices.Clone(w.parts), p)})
 		}
 	}
 	return all
+}
+
+// unexplored tells of endpoints that have more ways in than are tried.
+func unexplored(all []*place) (notes []string) {
+	for _, p := range all {
+		if p.more {
+			notes = append(notes, fmt.Sprintf("%s has more than %d ways in: the others are not tried", p.Pattern, maxWays))
+		}
+	}
+	return notes
 }
 
 var wildcard = regexp.MustCompile(`\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}|\{\$\}`)
