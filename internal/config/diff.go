@@ -190,6 +190,9 @@ func brief(v reflect.Value) string {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
+		if v.Elem().IsZero() {
+			return "{}" // it is there, and says nothing more
+		}
 		return brief(v.Elem())
 	case reflect.Struct:
 		return briefSettings(v)
