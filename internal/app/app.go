@@ -20,6 +20,7 @@ import (
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/flow"
 	"pavise.dev/pavise/internal/authserver"
+	"pavise.dev/pavise/internal/check/against"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/gateway"
@@ -84,8 +85,8 @@ type App struct {
 	library bool
 	asked   bool // of an installation that is only checked: a shield trusts the authority
 
-	world *World      // of an installation that is simulated; nil: it is real, or nobody asks it
-	tried *flow.Store // of an installation that is simulated, if its endpoints need one
+	others *against.Others // of an installation that is simulated; nil: it is real, or nobody asks it
+	tried  *flow.Store     // of an installation that is simulated, if its endpoints need one
 
 	installed *config.File // of the start: listeners, state and log are as it says
 

@@ -329,8 +329,8 @@ func (a *App) openShield(g *generation, api string, s config.Shield) (shield.Shi
 
 // env is what the shields of a generation may use.
 func (a *App) env(g *generation) shield.Env {
-	if a.world != nil {
-		return a.world.env(a, g)
+	if a.others != nil {
+		return a.simulatedEnv(g)
 	}
 	return shield.Env{
 		Now: a.now, Rand: a.rand, Credentials: a.lookup, Revoked: a.revoked, Fetch: g.signed, Issuers: g.trusts, Files: g.files,

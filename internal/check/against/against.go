@@ -6,20 +6,26 @@
 // configuration tells apart: each host and pattern of both, with every way to satisfy the shield
 // of either, every setting of it used to its bound, the scopes of either and none, bodies that
 // are plain, at the bound, undescribed and harmful, origins, leniencies of the door, and as many
-// requests as either's rates let through. A request of which it is told was truly decided by
-// both: nothing is concluded from texts.
+// requests as either's rates and quotas let through, at once and as time goes on. A request of
+// which it is told was truly decided by both: nothing is concluded from texts. Of many requests in
+// a row only the first and the last are sent; what lies between is counted by the counters of both.
 //
 //	world.go      whoever could call: it issues credentials of every client, issuer and authority
 //	proof.go      what a shield could be satisfied with
 //	call.go       one request, with its credentials
+//	changed.go    where anything can differ at all
 //	candidates.go which requests are tried at an endpoint
+//	facet.go      in which respects they differ, alone and two by two
 //	body.go       bodies, of an API's description and against it
+//	meter.go      counters, that count requests which need not be sent
+//	schedule.go   requests in a row, and as time goes on
 //	unproved.go   settings that differ, and that no door explains
 //
 // Settings of one layer may show only behind one way in (signed bodies are bounded by the signature's
 // shield), so that each way in is tried with everything else. And an endpoint that goes leaves its
 // requests to another: each endpoint is tried at the paths of those that only the other
-// configuration has.
+// configuration has. Where a setting differs and no door shows it, requests are varied in two
+// respects at once, up to a bound; [Result.LeftOut] says where it was reached.
 //
 // The other way round nothing is promised for what cannot be told by such requests: conditions
 // and policies in Cedar beyond tenants and scopes, orders of flows, places for concurrent
@@ -31,12 +37,12 @@ package against
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
+	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 )
 
@@ -45,8 +51,12 @@ type Others struct {
 	Now         time.Time
 	Credentials shield.Lookup
 	Issuer      func(f *config.File, name string) (*shield.Issuer, error)
-	Bundle      func(text []byte) []byte
-	Own         func() []byte
+	Bundle      func(text []byte) []byte // what a shield reads instead of a file with authorities
+	Own         func() []byte            // the installation's own authority, PEM
+
+	Limiter limit.Limiter        // counts rates
+	Quotas  limit.Quotas         // counts days and months
+	Tries   func(*limit.Lockout) // is handed what counts wrong tries
 }
 
 // Decision is what became of a request.
@@ -69,7 +79,6 @@ func (d Decision) String() string {
 // Guard decides about requests as a configuration has it.
 type Guard interface {
 	Decide(r *http.Request) (Decision, error)
-	Repeat(next func() (*http.Request, error), most int) (passed int, err error)
 }
 
 // Build makes the guard of a configuration over others.
@@ -93,6 +102,7 @@ type Result struct {
 	Closed   []Door       `json:"closed"`
 	Unproved []Difference `json:"unproved,omitempty"` // settings that differ, and that no request told apart
 	Tried    int          `json:"tried"`              // requests
+	LeftOut  []string     `json:"left_out,omitempty"` // what a bound kept from being tried
 }
 
 // maxDoors bounds how many are told of one side.
@@ -100,26 +110,35 @@ const maxDoors = 10_000
 
 // Compare finds the doors that newer opens, and those that it closes.
 func Compare(older, newer *config.File, build Build, now time.Time) (*Result, error) {
-	d := &differ{world: newWorld(now), result: &Result{Opened: []Door{}, Closed: []Door{}}, told: map[string]bool{}, proved: map[place]bool{}, hosts: map[string]bool{}, issuers: map[string][]place{}}
-	others := Others{Now: now, Credentials: d.world, Issuer: d.world.issuer, Bundle: d.world.bundle, Own: d.world.own}
+	d := &differ{world: newWorld(now), result: &Result{Opened: []Door{}, Closed: []Door{}}, told: map[string]bool{}, seen: map[string]bool{}, proved: map[place]bool{}, hosts: map[string]bool{}, issuers: map[string][]place{}}
 	var err error
-	if d.older, err = side(older, build, others); err != nil {
+	if d.older, err = d.side(older, build); err != nil {
 		return nil, fmt.Errorf("the old configuration: %w", err)
 	}
-	if d.newer, err = side(newer, build, others); err != nil {
+	if d.newer, err = d.side(newer, build); err != nil {
 		return nil, fmt.Errorf("the new configuration: %w", err)
+	}
+	d.changes, d.same = config.Changes(older, newer), map[place]int{}
+	for _, c := range d.changes {
+		d.same[d.placeOf(c.Path)]++
 	}
 	skip := unchanged(older, newer)
 	for _, s := range []*policy{d.newer, d.older} {
 		for i := range s.endpoints {
-			if e := &s.endpoints[i]; !skip(e.API) {
+			if e := &s.endpoints[i]; !skip(e) {
 				if err := d.endpoint(s, e); err != nil {
 					return nil, fmt.Errorf("try %s: %w", e.Pattern, err)
 				}
 			}
 		}
 	}
-	d.unproved(older, newer)
+	if err := d.everywhere(); err != nil {
+		return nil, err
+	}
+	if err := d.inPairs(); err != nil {
+		return nil, err
+	}
+	d.result.Unproved = d.unexplained()
 	return d.result, nil
 }
 
@@ -128,15 +147,27 @@ type policy struct {
 	file      *config.File
 	endpoints []config.Resolved
 	guard     Guard
+	meter     *Meter
+	tries     *limit.Lockout
 }
 
-func side(f *config.File, build Build, o Others) (*policy, error) {
-	endpoints, err := f.Resolve()
-	if err != nil {
+func (d *differ) side(f *config.File, build Build) (s *policy, err error) {
+	s = &policy{file: f}
+	if s.endpoints, err = f.Resolve(); err != nil {
 		return nil, err
 	}
-	guard, err := build(f, o)
-	return &policy{f, endpoints, guard}, err
+	if s.meter, err = newMeter(d.world.now); err != nil {
+		return nil, err
+	}
+	s.guard, err = build(f, Others{
+		Now: d.world.now, Credentials: d.world, Issuer: d.world.issuer, Bundle: d.world.bundle, Own: d.world.own,
+		Limiter: s.meter, Quotas: s.meter.Quotas(),
+		Tries: func(tries *limit.Lockout) {
+			s.tries = tries
+			tries.Trust(everybody())
+		},
+	})
+	return s, err
 }
 
 type differ struct {
@@ -148,6 +179,9 @@ type differ struct {
 	hosts        map[string]bool    // of doors
 	issuers      map[string][]place // whose tokens doors are opened with, and where
 	number       int                // of requests
+	seen         map[string]bool    // requests that were tried
+	changes      []config.Change    // settings that differ
+	same         map[place]int      // how many of them a door would explain at once
 }
 
 func (d *differ) other(s *policy) *policy {
@@ -158,12 +192,19 @@ func (d *differ) other(s *policy) *policy {
 }
 
 // try has both decide about a call, and notes a door.
-func (d *differ) try(c *call) (older, newer Decision, err error) {
-	if older, err = d.decide(d.older, c); err != nil {
-		return older, newer, err
+func (d *differ) try(c *call) error {
+	key := c.key()
+	if d.seen[key] {
+		return nil
 	}
-	if newer, err = d.decide(d.newer, c); err != nil {
-		return older, newer, err
+	d.seen[key] = true
+	older, err := d.decide(d.older, c)
+	if err != nil {
+		return err
+	}
+	newer, err := d.decide(d.newer, c)
+	if err != nil {
+		return err
 	}
 	d.result.Tried++
 	switch {
@@ -172,10 +213,20 @@ func (d *differ) try(c *call) (older, newer Decision, err error) {
 	case older.Passed && !newer.Passed:
 		d.door(&d.result.Closed, c, older, newer, "closed")
 	}
-	return older, newer, nil
+	return nil
 }
 
+// decide has one side decide about a call as if it was the first.
 func (d *differ) decide(s *policy, c *call) (Decision, error) {
+	if err := s.meter.begin(d.world.now); err != nil {
+		return Decision{}, err
+	}
+	return d.send(s, c)
+}
+
+// send has one side decide about a call after what it has counted.
+func (d *differ) send(s *policy, c *call) (Decision, error) {
+	s.meter.last = s.meter.last[:0]
 	r, err := d.make(s, c)
 	if err != nil {
 		return Decision{}, err
@@ -208,80 +259,6 @@ func (d *differ) door(into *[]Door, c *call, passed, refused Decision, side stri
 	})
 }
 
-// unchanged reports of APIs whether nothing that could matter to them differs.
-func unchanged(older, newer *config.File) func(api string) bool {
-	if older.Dir != newer.Dir {
-		return func(string) bool { return false } // files of one name may differ
-	}
-	changed := map[string]bool{}
-	for _, c := range config.Changes(older, newer) {
-		rest, ok := strings.CutPrefix(c.Path, "apis.")
-		if !ok && (strings.HasPrefix(c.Path, "scopes.") || isBeside(c.Path)) {
-			continue
-		}
-		if !ok {
-			return func(string) bool { return false }
-		}
-		name := rest // names may hold dots
-		for api := range newer.APIs {
-			if rest == api || strings.HasPrefix(rest, api+".") {
-				changed[api] = true
-			}
-		}
-		for api := range older.APIs {
-			if rest == api || strings.HasPrefix(rest, api+".") {
-				changed[api] = true
-			}
-		}
-		if len(changed) == 0 {
-			changed[name] = true
-		}
-	}
-	// An API that comes or goes may take requests from the others of its host.
-	hosts := map[string]bool{}
-	for api := range changed {
-		for _, f := range []*config.File{older, newer} {
-			for _, host := range f.APIs[api].Host {
-				hosts[host] = true
-			}
-		}
-	}
-	return func(api string) bool {
-		for _, f := range []*config.File{older, newer} {
-			if changed[api] || slices.ContainsFunc(f.APIs[api].Host, func(host string) bool { return hosts[host] && isMoved(older, newer, changed) }) {
-				return false
-			}
-		}
-		return true
-	}
-}
-
-// isMoved reports whether patterns or hosts of changed APIs differ.
-func isMoved(older, newer *config.File, changed map[string]bool) bool {
-	for api := range changed {
-		a, b := older.APIs[api], newer.APIs[api]
-		if !slices.Equal(a.Host, b.Host) || len(a.Endpoints) != len(b.Endpoints) || len(a.Allow) != len(b.Allow) {
-			return true
-		}
-		for pattern := range a.Endpoints {
-			if _, ok := b.Endpoints[pattern]; !ok {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// isBeside reports whether a setting decides about no request to an endpoint.
-func isBeside(path string) bool {
-	for _, prefix := range []string{"log", "state", "honeypots", "pki", "listen", "waivers", "include", "fetch", "limits"} {
-		if path == prefix || strings.HasPrefix(path, prefix+".") {
-			return true
-		}
-	}
-	return false
-}
-
 // Rules are those of findings about doors.
 func Rules() []finding.Rule {
 	places := finding.Standards{OWASP: finding.API5, ASVS: []string{"8.2.1", "8.3.1"}, NIST: []string{"REC-API-12"}}
@@ -295,7 +272,7 @@ func Rules() []finding.Rule {
 // Report tells of differences as findings.
 func Report(subject string, r *Result, now time.Time) *finding.Report {
 	rules := Rules()
-	report := &finding.Report{Tool: "pavise check", Subject: subject, About: fmt.Sprintf("%d requests tried on both", r.Tried), Time: now, Rules: rules, Findings: []finding.Finding{}}
+	report := &finding.Report{Tool: "pavise check", Subject: subject, About: fmt.Sprintf("%d requests tried on both", r.Tried), Notes: r.LeftOut, Time: now, Rules: rules, Findings: []finding.Finding{}}
 	add := func(rule finding.Rule, doors []Door) {
 		for _, door := range doors {
 			f := rule.At(finding.Place{Path: door.Method + " https://" + door.Host + door.Path}, "%s, with %s; otherwise: %s", door.Pattern, door.With, door.Refused)

@@ -3,6 +3,7 @@ package against
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -79,7 +80,8 @@ func withProperty(text []byte, name string, value any) []byte {
 	return out
 }
 
-// queries are requests in GraphQL: plain, and at each of the bounds.
+// queries are requests in GraphQL: plain, and at each of the bounds, by each kind of question that
+// has scopes of its own.
 func queries(g *config.GraphQL) (all []body) {
 	ask := func(note, query string) {
 		text, err := json.Marshal(map[string]string{"query": query})
@@ -88,14 +90,27 @@ func queries(g *config.GraphQL) (all []body) {
 		}
 	}
 	ask("", "{ __typename }")
-	ask("", "{ a }")
-	ask(fmt.Sprintf("fields %d deep", g.Depth), strings.Repeat("{ a ", g.Depth)+strings.Repeat("}", g.Depth))
-	var aliases strings.Builder
-	for i := range min(g.Aliases, 2000) {
-		fmt.Fprintf(&aliases, "x%d: a ", i)
-	}
-	ask(fmt.Sprintf("%d aliases", g.Aliases), "{ "+aliases.String()+"}")
 	ask("asking for the schema", "{ __schema { types { name } } }")
+	for _, root := range append([]string{"Query.*"}, slices.Sorted(maps.Keys(g.Scopes))...) {
+		kind, field, _ := strings.Cut(root, ".")
+		if field == "" || field == "*" {
+			field = "a"
+		}
+		kind = strings.ToLower(kind) + " "
+		ask("asking for "+root, kind+"{ "+field+" }")
+		ask(fmt.Sprintf("fields %d deep, of %s", g.Depth, root), kind+"{ "+field+" "+strings.Repeat("{ a ", g.Depth-1)+strings.Repeat("}", g.Depth))
+		var aliases strings.Builder
+		for i := range min(g.Aliases, 2000) {
+			fmt.Fprintf(&aliases, "x%d: %s ", i, field)
+		}
+		ask(fmt.Sprintf("%d aliases of %s", g.Aliases, root), kind+"{ "+aliases.String()+"}")
+		ask(fmt.Sprintf("%d fields of %s", g.Fields, root), kind+"{ "+strings.Repeat(field+" ", min(g.Fields, 5000))+"}")
+		ask(fmt.Sprintf("%d directives at %s", g.Directives, root), kind+"{ "+field+" "+strings.Repeat("@skip(if: false) ", min(g.Directives, 2000))+"}")
+	}
+	if g.Batch > 1 {
+		batch := "[" + strings.Repeat(string(all[0].text)+",", min(g.Batch, 200)-1) + string(all[0].text) + "]"
+		all = append(all, body{media: "application/json", text: []byte(batch), note: fmt.Sprintf("%d questions at once", g.Batch)})
+	}
 	return all
 }
 

@@ -6,11 +6,14 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
+	"pavise.dev/pavise/internal/shell"
 	"pavise.dev/pavise/shield"
 )
 
@@ -31,6 +34,7 @@ type call struct {
 	note         string // what is peculiar to it, for people
 	network      string // the address it comes from; empty: one of its own
 	name         string // of the client; empty: one of its own
+	strangers    bool   // each request is a person's of its own
 	keyed        bool   // it has an Idempotency-Key
 	at           string // the pattern of the other configuration to whose path it goes; empty: none
 
@@ -52,6 +56,32 @@ func (c *call) with(respect, note string, change func(*call)) *call {
 	next.respect, next.note = respect, note
 	change(&next)
 	return &next
+}
+
+// noted adds to what is peculiar to the call.
+func (c *call) noted(more string) string {
+	if c.note == "" {
+		return more
+	}
+	return c.note + "; " + more
+}
+
+// key tells calls apart that may be decided differently.
+func (c *call) key() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s %s %q %q %d %q %q %t %q %v", c.method, c.host, c.target(), c.body, c.media, c.length, c.scopes, c.tenant, c.keyed, c.network, c.header)
+	for _, p := range c.proofs {
+		b.WriteString("\x00" + p.kind + "\x00" + p.what + "\x00" + p.same)
+	}
+	return b.String()
+}
+
+// person is who signed in.
+func (c *call) person() string {
+	if c.strangers {
+		return fmt.Sprintf("person-%d", c.number)
+	}
+	return "person-1"
 }
 
 func (c *call) target() string {
@@ -81,20 +111,20 @@ func (c *call) what() string {
 
 // shown is the request for people; credentials are named, not written.
 func (c *call) shown() string {
-	text := fmt.Sprintf("curl -X %s 'https://%s%s'", c.method, c.host, c.target())
-	for name, value := range c.header {
-		text += fmt.Sprintf(" -H '%s: %s'", name, value)
+	text := "curl -X " + shell.Word(c.method) + " " + shell.Quoted("https://"+c.host+c.target())
+	for _, name := range slices.Sorted(maps.Keys(c.header)) {
+		text += " -H " + shell.Quoted(name+": "+c.header[name])
 	}
 	if c.keyed {
 		text += " -H 'Idempotency-Key: …'"
 	}
 	if c.media != "" {
-		text += fmt.Sprintf(" -H 'Content-Type: %s'", c.media)
+		text += " -H " + shell.Quoted("Content-Type: "+c.media)
 	}
 	if c.length > int64(len(c.body)) {
 		text += fmt.Sprintf(" # a body of %d bytes", c.length)
 	} else if len(c.body) > 0 && len(c.body) < 300 {
-		text += fmt.Sprintf(" -d '%s'", c.body)
+		text += " --data-raw " + shell.Quoted(string(c.body))
 	} else if len(c.body) > 0 {
 		text += fmt.Sprintf(" # a body of %d bytes", len(c.body))
 	}

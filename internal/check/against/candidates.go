@@ -3,7 +3,6 @@ package against
 import (
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"net/http"
 	"os"
 	"regexp"
@@ -11,9 +10,6 @@ import (
 	"strings"
 
 	"pavise.dev/pavise/internal/config"
-	"pavise.dev/pavise/limit"
-	"pavise.dev/pavise/shield"
-	"pavise.dev/pavise/shield/hmac"
 )
 
 // endpoint tries requests of every kind at an endpoint of one of the two, at each form of its paths.
@@ -29,7 +25,7 @@ func (d *differ) endpoint(s *policy, e *config.Resolved) error {
 				continue
 			}
 			for _, c := range d.candidates(s, e, d.counterpart(s, e), base) {
-				if _, _, err := d.try(c); err != nil {
+				if err := d.try(c); err != nil {
 					return err
 				}
 			}
@@ -56,7 +52,7 @@ func (d *differ) plain(s *policy, e *config.Resolved, host string, paths []strin
 			for _, sent := range d.callers(s.file, e) {
 				c := &call{
 					host: host, method: e.Method, path: path, query: body.query, body: body.text, media: body.media, header: map[string]string{}, scopes: slices.Clone(e.Scopes),
-					proofs: sent.proofs, tenant: sent.tenant, respect: "plain", keyed: writes(e.Method), note: body.note,
+					proofs: sent.proofs, tenant: sent.tenant, network: sent.network, respect: "plain", keyed: writes(e.Method), note: body.note,
 				}
 				got, err := d.decide(s, c)
 				if err != nil {
@@ -73,16 +69,25 @@ func (d *differ) plain(s *policy, e *config.Resolved, host string, paths []strin
 
 // caller is who sends a plain request.
 type caller struct {
-	proofs []proof
-	tenant string
+	proofs  []proof
+	tenant  string
+	network string // empty: one of its own
 }
 
-// callers are those who could send a plain one: of any tenant that a condition names.
+// callers are those who could send a plain one: of any tenant, and from any network, that a
+// condition names.
 func (d *differ) callers(f *config.File, e *config.Resolved) (all []caller) {
-	tenants := append([]string{"north"}, literals(d.older, d.newer, e)...)
-	for _, proofs := range d.waysOf(f, e) {
-		for _, tenant := range tenants {
-			all = append(all, caller{proofs, tenant})
+	conditions := d.conditions(e)
+	tenants := append([]string{"north"}, tenantsOf(conditions)...)
+	networks := []string{""}
+	for _, addr := range addressesOf(conditions) {
+		networks = append(networks, from(addr))
+	}
+	for _, network := range networks {
+		for _, proofs := range d.waysOf(f, e) {
+			for _, tenant := range tenants {
+				all = append(all, caller{proofs, tenant, network})
+			}
 		}
 	}
 	return all
@@ -197,7 +202,7 @@ func (d *differ) leftBy(s *policy, e, o *config.Resolved, base *call, paths []st
 			continue
 		}
 		for _, c := range d.candidates(s, e, o, at) {
-			if _, _, err := d.try(c); err != nil {
+			if err := d.try(c); err != nil {
 				return err
 			}
 		}
@@ -234,7 +239,7 @@ func (d *differ) partsOf(f *config.File, e *config.Resolved) (all [][][]proof) {
 	for _, leaves := range ways(e.Shield) {
 		var way [][]proof
 		for _, leaf := range leaves {
-			if kind := d.proofsOf(f, e.API, leaf); len(kind) > 0 {
+			if kind := d.proofsOf(f, e.API, leaf.Shield); len(kind) > 0 {
 				way = append(way, kind)
 			}
 		}
@@ -255,41 +260,29 @@ func plainly(way [][]proof) (plain []proof) {
 
 const maxWays = 64
 
-// ways are the sets of proofs that satisfy a shield.
-func ways(s *config.Shield) (all [][]*config.Shield) {
-	switch {
-	case len(s.Any) > 0:
-		for i := range s.Any {
-			all = append(all, ways(&s.Any[i])...)
-		}
-	case len(s.All) > 0:
-		all = [][]*config.Shield{nil}
-		for i := range s.All {
-			var longer [][]*config.Shield
-			for _, before := range all {
-				for _, part := range ways(&s.All[i].Shield) {
-					longer = append(longer, slices.Concat(before, part))
-				}
-			}
-			all = longer
-		}
-	default:
-		all = [][]*config.Shield{{s}}
-	}
-	return all[:min(len(all), maxWays)]
+// ways are the ways to satisfy a shield.
+func ways(s *config.Shield) []config.Way {
+	all, _ := s.Ways(maxWays)
+	return all
 }
 
 // candidates vary a plain request in each respect, one at a time, by each way in; other is the
 // endpoint of the other configuration that it is compared with, nil: there is none.
 func (d *differ) candidates(s *policy, e, other *config.Resolved, base *call) (all []*call) {
 	all = append(all, base, base.with("plain", base.note, func(c *call) { c.proofs, c.scopes = []proof{nobody()}, nil }))
-	for _, proofs := range d.waysOf(s.file, e) {
-		all = append(all, base.with("credential", base.note, func(c *call) { c.proofs = proofs }))
+	for _, f := range d.credentials(s, e) {
+		all = append(all, f.of(base))
 	}
+	facets := d.facets(s, e, other)
 	for _, in := range d.waysIn(s.file, e, base) {
-		all = append(all, d.facets(s, e, other, in)...)
+		for _, f := range facets {
+			all = append(all, f.of(in))
+		}
 	}
-	return append(all, d.atTheDoor(s, e, base)...)
+	for _, f := range d.atTheDoor(s, e) {
+		all = append(all, f.of(base))
+	}
+	return append(all, questions(e, base)...)
 }
 
 // waysIn are a plain request, and those that differ from it in the way to satisfy the shield:
@@ -303,49 +296,6 @@ func (d *differ) waysIn(f *config.File, e *config.Resolved, base *call) []*call 
 		}
 	}
 	return all
-}
-
-// facets vary all of a request but its credentials.
-func (d *differ) facets(s *policy, e, other *config.Resolved, base *call) (all []*call) {
-	for _, scopes := range scopesOf(e, other) {
-		all = append(all, base.with("scopes", base.note, func(c *call) { c.scopes = scopes }))
-	}
-	bodies := d.bodies(s.file, e)
-	if other != nil {
-		bodies = append(bodies, d.bodies(d.other(s).file, other)...)
-	}
-	for _, body := range bodies {
-		all = append(all, base.with("body", body.note, func(c *call) { c.query, c.body, c.media = body.query, body.text, body.media }))
-	}
-	if writes(e.Method) {
-		for _, size := range sizesOf(e, other) {
-			all = append(all, base.with("size", fmt.Sprintf("with a body of %s", config.Size(size)), func(c *call) { c.length = size }))
-		}
-		all = append(all, base.with("key", "without an Idempotency-Key", func(c *call) { c.keyed = false }))
-	}
-	for _, text := range literals(d.older, d.newer, e) {
-		all = append(all, base.with("tenant", "of the tenant "+text, func(c *call) { c.tenant = text }))
-	}
-	return all
-}
-
-// sizesOf are the bounds of bodies: of the two endpoints, and of what their shields sign.
-func sizesOf(e, other *config.Resolved) (all []int64) {
-	for _, side := range []*config.Resolved{e, other} {
-		if side == nil {
-			continue
-		}
-		all = append(all, side.MaxBody)
-		for _, leaves := range ways(side.Shield) {
-			for _, leaf := range leaves {
-				if c, signs := leaf.Config.(*hmac.Config); signs {
-					all = append(all, min(c.MaxBody, side.MaxBody))
-				}
-			}
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 func nobody() proof {
@@ -362,147 +312,6 @@ func (d *differ) counterpart(s *policy, e *config.Resolved) *config.Resolved {
 		}
 	}
 	return nil
-}
-
-// scopesOf are the scopes that a caller may have: those of the other configuration, none, each
-// alone, all but each.
-func scopesOf(e, other *config.Resolved) (all []shield.Scopes) {
-	all = append(all, shield.Scopes{})
-	demanded := slices.Clone(e.Scopes)
-	if other != nil {
-		all = append(all, slices.Clone(other.Scopes))
-		for _, scope := range other.Scopes {
-			if !demanded.Has(scope) {
-				demanded = append(demanded, scope)
-			}
-		}
-	}
-	for i := range demanded {
-		all = append(all, shield.Scopes{demanded[i]}, slices.Delete(slices.Clone(demanded), i, i+1))
-	}
-	if len(demanded) > 0 {
-		all = append(all, demanded)
-	}
-	return all
-}
-
-var quoted = regexp.MustCompile(`"([^"\\]{1,64})"`)
-
-// literals are the texts of conditions, which tenants may be compared with.
-func literals(older, newer *policy, e *config.Resolved) (all []string) {
-	for _, s := range []*policy{older, newer} {
-		for i := range s.endpoints {
-			if o := &s.endpoints[i]; o.Pattern == e.Pattern && o.When != "" {
-				for _, m := range quoted.FindAllStringSubmatch(o.When, 8) {
-					if !slices.Contains(all, m[1]) {
-						all = append(all, m[1])
-					}
-				}
-			}
-		}
-	}
-	return all
-}
-
-// atTheDoor are requests that only a lenient door lets in, and the questions of browsers.
-func (d *differ) atTheDoor(s *policy, e *config.Resolved, base *call) (all []*call) {
-	for _, origin := range e.Origins {
-		all = append(all, base.with("origin", "a browser's question, for "+origin, func(c *call) {
-			c.method, c.body, c.media, c.length, c.keyed, c.proofs, c.scopes = http.MethodOptions, nil, "", 0, false, []proof{nobody()}, nil
-			c.header["Origin"], c.header["Access-Control-Request-Method"] = origin, e.Method
-		}))
-	}
-	for _, allowed := range s.file.APIs[e.API].Allow {
-		switch allowed.What {
-		case "encoded_slash":
-			if strings.Contains(e.Path, "{") {
-				all = append(all, base.with("encoded_slash", "with an escaped slash in the path", func(c *call) { c.path = pathOf(e.Path, "a%2Fb") }))
-			}
-		case "semicolon":
-			if strings.Contains(e.Path, "{") {
-				all = append(all, base.with("semicolon", "with a semicolon in the path", func(c *call) { c.path = pathOf(e.Path, "a;b=c") }))
-			}
-		case "method_parameter":
-			if e.Method == http.MethodPost {
-				all = append(all, base.with("method_parameter", "with a parameter that names the method", func(c *call) { c.query = joined(c.query, "_method=DELETE") }))
-			}
-		case "underscore_headers":
-			all = append(all, base.with("underscore_headers", "with an underscore in the name of a header", func(c *call) { c.header["X_user"] = "1" }))
-		}
-	}
-	return all
-}
-
-// most is how many requests in a row are tried.
-const most = 5000
-
-// rates compares how many requests of one caller pass in a row.
-func (d *differ) rates(s *policy, e *config.Resolved, base *call) error {
-	other := d.counterpart(s, e)
-	if other == nil || s == d.older || sameRates(e, other) {
-		return nil
-	}
-	enough := 1 // more than the tighter of the two lets through
-	for _, side := range []*config.Resolved{e, other} {
-		for _, one := range side.Limits {
-			enough = max(enough, one.Rate.Count+1)
-		}
-		for _, one := range side.Quotas {
-			enough = max(enough, one.Count+1)
-		}
-	}
-	for _, apart := range []bool{true, false} {
-		var passed [2]int
-		for i, side := range []*policy{d.older, d.newer} {
-			n := 0
-			c := base.with("rate", "", func(c *call) { c.name = "client-of-many" })
-			if !apart {
-				c.network = addressOf(1)
-			}
-			var err error
-			passed[i], err = side.guard.Repeat(func() (*http.Request, error) {
-				n++
-				return d.make(side, c)
-			}, min(enough, most))
-			if err != nil {
-				return err
-			}
-			d.result.Tried += n
-		}
-		if passed[0] == 0 || passed[1] == 0 || passed[0] == passed[1] {
-			continue
-		}
-		note := fmt.Sprintf("%d times in a row", min(passed[0], passed[1])+1)
-		c := base.with("rate", note, func(*call) {})
-		refused := usedUp(e, other, min(passed[0], passed[1]))
-		if passed[1] > passed[0] {
-			d.door(&d.result.Opened, c, Decision{API: e.API, Endpoint: e.Pattern}, refused, "opened")
-		} else {
-			d.door(&d.result.Closed, c, Decision{API: e.API, Endpoint: e.Pattern}, refused, "closed")
-		}
-	}
-	return nil
-}
-
-// usedUp is how the tighter of the two refuses what comes after so many requests.
-func usedUp(e, other *config.Resolved, passed int) Decision {
-	d := Decision{Status: http.StatusTooManyRequests, Code: string(shield.RateLimited), Step: "admit"}
-	for _, side := range []*config.Resolved{e, other} {
-		if slices.ContainsFunc(side.Limits, func(l limit.Limit) bool { return l.Rate.Count == passed }) {
-			return d
-		}
-	}
-	for _, side := range []*config.Resolved{e, other} {
-		if slices.ContainsFunc(side.Quotas, func(q limit.Quota) bool { return q.Count == passed }) {
-			d.Code = string(shield.QuotaExceeded)
-		}
-	}
-	return d
-}
-
-func sameRates(a, b *config.Resolved) bool {
-	return slices.EqualFunc(a.Limits, b.Limits, func(x, y limit.Limit) bool { return x.String() == y.String() }) &&
-		slices.EqualFunc(a.Quotas, b.Quotas, func(x, y limit.Quota) bool { return x.String() == y.String() })
 }
 
 // certificatesOf are the certificates of a file.

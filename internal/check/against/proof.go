@@ -35,6 +35,7 @@ type proof struct {
 	kind   string
 	issuer string // of a token
 	what   string // for people
+	same   string // tells proofs apart that people need not
 	make   func(c *call) error
 }
 
@@ -75,13 +76,14 @@ func keyProofs(c *apikey.Config) (all []proof) {
 	if c.Environment == "" {
 		environments = []string{"live", "test"}
 	}
+	kind := apikey.Kind()
 	one := func(environment, origin string) proof {
 		what := "an API key of the environment " + environment + " in " + c.Header
 		if origin != "" {
 			what += ", sent by a browser"
 		}
-		return proof{"api_key", "", what, func(call *call) error {
-			made, err := apikey.Kind().Issue(shield.Env{Rand: rand.Reader}, shield.IssueRequest{Client: call.client, Environment: environment})
+		return proof{kind: "api_key", what: what, make: func(call *call) error {
+			made, err := kind.Issue(shield.Env{Rand: rand.Reader}, shield.IssueRequest{Client: call.client, Environment: environment})
 			if err != nil {
 				return err
 			}
@@ -89,7 +91,7 @@ func keyProofs(c *apikey.Config) (all []proof) {
 			if origin != "" {
 				call.request.Header.Set("Origin", origin)
 			}
-			return call.sign(apikey.Kind(), shield.Credential{Kind: "api_key", ID: made.ID, Secret: made.Secret, Settings: map[string]string{"header": c.Header}})
+			return call.sign(kind, shield.Credential{Kind: "api_key", ID: made.ID, Secret: made.Secret, Settings: map[string]string{"header": c.Header}})
 		}}
 	}
 	for _, environment := range environments {
@@ -102,6 +104,7 @@ func keyProofs(c *apikey.Config) (all []proof) {
 }
 
 func hmacProofs(c *hmac.Config) (all []proof) {
+	kind := hmac.Kind()
 	for _, age := range []time.Duration{0, c.Window - time.Second, time.Second - c.Future} {
 		what := "a signature"
 		if age < 0 {
@@ -112,8 +115,8 @@ func hmacProofs(c *hmac.Config) (all []proof) {
 		if len(c.Headers) > 0 {
 			what += " over " + strings.Join(c.Headers, ", ")
 		}
-		all = append(all, proof{"hmac", "", what, func(call *call) error {
-			made, err := hmac.Kind().Issue(shield.Env{Rand: rand.Reader}, shield.IssueRequest{Client: call.client})
+		all = append(all, proof{kind: "hmac", what: what, make: func(call *call) error {
+			made, err := kind.Issue(shield.Env{Rand: rand.Reader}, shield.IssueRequest{Client: call.client})
 			if err != nil {
 				return err
 			}
@@ -123,7 +126,7 @@ func hmacProofs(c *hmac.Config) (all []proof) {
 					call.request.Header.Set(name, "1")
 				}
 			}
-			return call.sign(hmac.Kind(), shield.Credential{
+			return call.sign(kind, shield.Credential{
 				Kind: "hmac", ID: made.ID, Secret: made.Secret, Settings: map[string]string{"headers": strings.Join(c.Headers, " ")},
 				Now: func() time.Time { return call.world.now.Add(-age) },
 			})
@@ -280,19 +283,20 @@ func (t token) what(s tokenSettings) string {
 
 // proof makes the token, and registers its client.
 func (t token) proof(f *config.File, s tokenSettings) proof {
-	return proof{"token", t.issuer, t.what(s), func(c *call) error {
-		known := f.Issuers[t.issuer]
+	known := f.Issuers[t.issuer]
+	same := fmt.Sprint(known.URL, f.OAuth.Issuer, known.ScopesFrom, known.Claims, s.require, s.asked)
+	return proof{"token", t.issuer, t.what(s), same, func(c *call) error {
 		address := known.URL
 		if address == "" {
 			address = f.OAuth.Issuer
 		}
-		now, subject := c.world.now, "person-1"
+		now := c.world.now
 		ends := now.Add(t.life)
 		if t.over > 0 {
 			ends = now.Add(-t.over)
 		}
 		claims := map[string]any{
-			"iss": address, "sub": subject, "client_id": c.client, "jti": fmt.Sprintf("t%d", c.number), "iat": ends.Add(-t.life).Unix(), "exp": ends.Unix(),
+			"iss": address, "sub": c.person(), "client_id": c.client, "jti": fmt.Sprintf("t%d", c.number), "iat": ends.Add(-t.life).Unix(), "exp": ends.Unix(),
 		}
 		if t.life == 10*time.Minute && t.over == 0 {
 			claims["iat"] = now.Unix()
@@ -480,7 +484,8 @@ func (d *differ) certificateProofs(f *config.File, c *mtls.Config) (all []proof)
 			if i > 0 && j > 0 {
 				break // one at a time
 			}
-			all = append(all, proof{"mtls", "", "a certificate of " + nameOf(authority) + describe(rule), func(call *call) error {
+			sum := sha256.Sum256(authority)
+			all = append(all, proof{"mtls", "", "a certificate of " + nameOf(authority) + describe(rule), hex.EncodeToString(sum[:]), func(call *call) error {
 				err := call.present(authority, describe(rule), func(t *x509.Certificate) { shape(t, rule) })
 				if err != nil {
 					return err

@@ -32,10 +32,24 @@ func (d Difference) values() string {
 // is the endpoint, or the API, itself.
 type place struct{ api, pattern, word string }
 
+// Settings of all APIs together that doors show.
+const (
+	addressLimit = "limits.address"
+	wrongTries   = "limits.wrong_tries"
+)
+
 // proves notes what a door explains. Where different endpoints answered, or none was found, that
 // is which endpoints there are; settings are only compared at one and the same.
 func (d *differ) proves(c *call, passed, refused Decision) {
 	d.hosts[c.host] = true
+	switch {
+	case shield.Code(refused.Code) == shield.LockedOut:
+		d.proved[place{word: wrongTries}] = true
+		return
+	case shield.Code(refused.Code) == shield.RateLimited && refused.Step == "limit":
+		d.proved[place{word: addressLimit}] = true
+		return
+	}
 	for _, side := range []Decision{passed, refused} {
 		if side.API != "" {
 			d.proved[place{side.API, side.Endpoint, ""}] = true
@@ -44,7 +58,7 @@ func (d *differ) proves(c *call, passed, refused Decision) {
 	if refused.Endpoint != "" && refused.Endpoint != passed.Endpoint {
 		return
 	}
-	at := place{passed.API, passed.Endpoint, wordOf(c, refused)}
+	at := place{passed.API, passed.Endpoint, d.wordOf(c, passed, refused)}
 	if at.word != "" {
 		d.proved[at] = true
 	}
@@ -56,55 +70,81 @@ func (d *differ) proves(c *call, passed, refused Decision) {
 }
 
 // wordOf is the setting that decides about what a request was refused for; empty: none that is
-// known.
-func wordOf(c *call, refused Decision) string {
-	switch c.respect {
-	case "origin":
-		return "cors"
-	case "encoded_slash", "semicolon", "underscore_headers", "method_parameter":
-		return "insecure_allow"
+// known, or more than one of those that differ may have done it.
+func (d *differ) wordOf(c *call, passed, refused Decision) string {
+	words := wordsOf(c, refused)
+	if len(words) == 1 {
+		return words[0]
 	}
-	if refused.Step == "shield" {
-		return "shield"
-	}
-	switch shield.Code(refused.Code) {
-	case shield.UnknownHost, shield.UnknownEndpoint:
-		return "host"
-	case shield.InsufficientScope:
-		return "scopes"
-	case shield.RateLimited:
-		return "limit"
-	case shield.QuotaExceeded:
-		return "quota"
-	case shield.TooLarge:
-		return "max_body"
-	case shield.KeyRequired:
-		return "idempotency"
-	}
-	return ""
-}
-
-// unproved names the settings that differ where no request told the two apart.
-func (d *differ) unproved(older, newer *config.File) {
-	changes := config.Changes(older, newer)
-	same := map[place]int{} // how many changes a door would explain at once
-	for _, c := range changes {
-		same[d.placeOf(c.Path)]++
-	}
-	for _, c := range changes {
-		at := d.placeOf(c.Path)
-		if isBehind(at.word) || isSaid(c.Path) || same[at] == 1 && d.explained(at, same) {
+	word := ""
+	for _, one := range words {
+		if d.same[place{passed.API, passed.Endpoint, one}]+d.same[place{passed.API, "", one}] == 0 {
 			continue
 		}
-		d.result.Unproved = append(d.result.Unproved, Difference(c))
+		if word != "" {
+			return ""
+		}
+		word = one
 	}
+	return word
+}
+
+// wordsOf are the settings that may decide about what a request was refused for.
+func wordsOf(c *call, refused Decision) []string {
+	switch c.respect {
+	case "origin":
+		return []string{"cors"}
+	case "encoded_slash", "semicolon", "underscore_headers", "method_parameter":
+		return []string{"insecure_allow"}
+	}
+	code := shield.Code(refused.Code)
+	switch {
+	case refused.Step == "shield":
+		return []string{"shield"}
+	case code == shield.UnknownHost || code == shield.UnknownEndpoint:
+		return []string{"host"}
+	case code == shield.InsufficientScope && refused.Step == "access":
+		return []string{"scopes"}
+	case code == shield.RateLimited:
+		return []string{"limit"}
+	case code == shield.QuotaExceeded:
+		return []string{"quota"}
+	case code == shield.TooLarge:
+		return []string{"max_body"}
+	case code == shield.KeyRequired:
+		return []string{"idempotency"}
+	case refused.Step == "policy":
+		return []string{"when"}
+	case code == shield.InvalidInput || code == shield.UnsupportedMedia:
+		return []string{"body_schema", "openapi", "insecure_undescribed", "insecure_report_only", "graphql"}
+	case code == shield.GraphQLRefused || code == shield.InsufficientScope:
+		return []string{"graphql"}
+	case code == shield.Injection:
+		return []string{"injection", "insecure_report_only"}
+	}
+	return nil
+}
+
+// unexplained are the settings that differ where no request told the two apart.
+func (d *differ) unexplained() (all []Difference) {
+	for _, c := range d.changes {
+		at := d.placeOf(c.Path)
+		if isBehind(at.word) || isSaid(c.Path) || d.same[at] == 1 && d.explained(at) {
+			continue
+		}
+		all = append(all, Difference(c))
+	}
+	return all
 }
 
 // explained reports whether a door shows that a setting differs. A door at an endpoint that has
 // a change of its own says nothing of what it would inherit.
-func (d *differ) explained(at place, same map[place]int) bool {
+func (d *differ) explained(at place) bool {
 	own := func(p place, word string) bool {
-		return same[place{p.api, p.pattern, word}] > 0 || same[place{p.api, p.pattern, ""}] > 0
+		return d.same[place{p.api, p.pattern, word}] > 0 || d.same[place{p.api, p.pattern, ""}] > 0
+	}
+	if at.api == "" && d.proved[at] {
+		return true
 	}
 	if at.api == "" {
 		if name, ok := strings.CutPrefix(at.word, "hosts."); ok {
@@ -112,7 +152,7 @@ func (d *differ) explained(at place, same map[place]int) bool {
 		}
 		name, _ := strings.CutPrefix(at.word, "issuers.")
 		return slices.ContainsFunc(d.issuers[name], func(p place) bool {
-			return !own(p, p.word) && same[place{p.api, "", p.word}] == 0
+			return !own(p, p.word) && d.same[place{p.api, "", p.word}] == 0
 		})
 	}
 	if at.pattern != "" {
