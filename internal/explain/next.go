@@ -7,6 +7,7 @@ import (
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/shell"
 	"pavise.dev/pavise/shield"
 )
 
@@ -90,27 +91,14 @@ func repeat(e *audit.Event) []string {
 func command(words ...string) string {
 	quoted := []string{"pavise"}
 	for _, word := range words {
-		quoted = append(quoted, quote(word))
+		quoted = append(quoted, shell.Word(word))
 	}
 	return strings.Join(quoted, " ")
 }
 
 // With is a command of ours that says which configuration it is about.
 func With(command, file string) string {
-	return "pavise -c " + quote(file) + strings.TrimPrefix(command, "pavise")
-}
-
-func quote(word string) string {
-	for i := range len(word) {
-		c := word[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("-_./:@,+=%", c) < 0 {
-			return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-	}
-	if word == "" {
-		return "''"
-	}
-	return word
+	return "pavise -c " + shell.Word(file) + strings.TrimPrefix(command, "pavise")
 }
 
 // connectionPath draws what was there of a connection that failed below a request.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/shell"
 )
 
 // transport looks at TLS, before anything secret is sent.
@@ -64,7 +65,7 @@ func (t *try) certificate() error {
 		return err
 	}
 	name, host := t.address()
-	proof := fmt.Sprintf("openssl s_client -connect %s -servername %s </dev/null | openssl x509 -noout -text", host, name)
+	proof := openssl(host, name, "") + " | openssl x509 -noout -text"
 	leaf := state.PeerCertificates[0]
 	between := x509.NewCertPool()
 	for _, c := range state.PeerCertificates[1:] {
@@ -120,10 +121,19 @@ func (t *try) oldVersions() error {
 	for version, flag := range map[uint16]string{tls.VersionTLS10: "-tls1", tls.VersionTLS11: "-tls1_1"} {
 		state, err := t.handshake(func(c *tls.Config) { c.MinVersion, c.MaxVersion, c.CipherSuites = version, version, everySuite() })
 		if err == nil && state.Version == version {
-			t.s.FoundBy("TLS "+host, fmt.Sprintf("openssl s_client -connect %s -servername %s %s -cipher 'ALL:@SECLEVEL=0' </dev/null", host, name, flag), "it speaks %s", tls.VersionName(version))
+			t.s.FoundBy("TLS "+host, openssl(host, name, flag+" -cipher 'ALL:@SECLEVEL=0'"), "it speaks %s", tls.VersionName(version))
 		}
 	}
 	return t.ctx.Err()
+}
+
+// openssl is a handshake to paste; flags are ours.
+func openssl(host, name, flags string) string {
+	words := "openssl s_client -connect " + shell.Word(host) + " -servername " + shell.Word(name)
+	if flags != "" {
+		words += " " + flags
+	}
+	return words + " </dev/null"
 }
 
 func everySuite() (all []uint16) {
@@ -150,7 +160,7 @@ func (t *try) weakSuites() error {
 	if err != nil {
 		return t.ctx.Err() // it has none of them
 	}
-	t.s.FoundBy("TLS "+host, fmt.Sprintf("openssl s_client -connect %s -servername %s -tls1_2 -cipher 'kRSA:3DES:RC4:@SECLEVEL=0' </dev/null", host, name), "it accepts %s", tls.CipherSuiteName(state.CipherSuite))
+	t.s.FoundBy("TLS "+host, openssl(host, name, "-tls1_2 -cipher 'kRSA:3DES:RC4:@SECLEVEL=0'"), "it accepts %s", tls.CipherSuiteName(state.CipherSuite))
 	return nil
 }
 
@@ -168,7 +178,7 @@ func (t *try) plain() error {
 	if status[0] != '2' && status[0] != '5' {
 		return nil
 	}
-	t.s.FoundBy("http://"+net.JoinHostPort(base.Hostname(), port)+"/", "curl -i 'http://"+net.JoinHostPort(base.Hostname(), port)+"/'", "it answers %s without TLS", status)
+	t.s.FoundBy("http://"+net.JoinHostPort(base.Hostname(), port)+"/", "curl -i "+shell.Quoted("http://"+net.JoinHostPort(base.Hostname(), port)+"/"), "it answers %s without TLS", status)
 	return nil
 }
 
