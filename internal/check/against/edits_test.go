@@ -13,13 +13,13 @@ import (
 
 // policy is a configuration in parts, which edits change one at a time.
 type policy struct {
-	hosts           string // of the API
-	api             map[string]string
-	limits          map[string]string
-	window          string // of signatures
-	issuer          map[string]string
-	trust           []string
-	endpoints       map[string]endpoint
+	hosts     string // of the API
+	api       map[string]string
+	limits    map[string]string
+	window    string // of signatures
+	issuer    map[string]string
+	trust     []string
+	endpoints map[string]endpoint
 }
 
 // endpoint is one with its settings, by their names; without scopes any are demanded.

@@ -20,7 +20,9 @@ func story(t *testing.T, older, newer string) (there, back *against.Result) {
 
 // has reports whether a door is refused so, with something peculiar.
 func has(doors []against.Door, refused, with string) bool {
-	return slices.ContainsFunc(doors, func(d against.Door) bool { return strings.Contains(d.Refused, refused) && strings.Contains(d.With+d.Path, with) })
+	return slices.ContainsFunc(doors, func(d against.Door) bool {
+		return strings.Contains(d.Refused, refused) && strings.Contains(d.With+d.Path, with)
+	})
 }
 
 func at(lines ...string) string {
