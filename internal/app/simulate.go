@@ -45,6 +45,8 @@ type Simulation struct {
 	sink    *lastEvent
 	flows   string // a folder to remove
 	store   *flow.Store
+
+	meanwhile func() // what is done while a request is under way
 }
 
 // Simulate makes the guard of a configuration over others.
@@ -75,6 +77,7 @@ func Simulate(f *config.File, o *against.Others) (_ *Simulation, err error) {
 		return nil, err
 	}
 	s.handler = guard.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.meanwhile()
 		s.sink.handed = true
 		w.WriteHeader(http.StatusNoContent)
 	}))
@@ -120,7 +123,14 @@ func (s *Simulation) Close() (err error) {
 
 // Decide implements [against.Guard].
 func (s *Simulation) Decide(r *http.Request) (against.Decision, error) {
-	*s.sink = lastEvent{}
+	return s.Hold(r, func() {})
+}
+
+// Hold implements [against.Guard]. Requests that are held are within each other.
+func (s *Simulation) Hold(r *http.Request, meanwhile func()) (against.Decision, error) {
+	outer, before := *s.sink, s.meanwhile
+	defer func() { *s.sink, s.meanwhile = outer, before }()
+	*s.sink, s.meanwhile = lastEvent{}, meanwhile
 	w := httptest.NewRecorder()
 	s.handler.ServeHTTP(w, r)
 	d := against.Decision{Passed: s.sink.handed, Status: w.Code, Step: s.sink.step, Code: s.sink.code, Endpoint: s.sink.endpoint, API: s.sink.api}

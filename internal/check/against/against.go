@@ -19,6 +19,7 @@
 //	body.go       bodies, of an API's description and against it
 //	meter.go      counters, that count requests which need not be sent
 //	schedule.go   requests in a row, and as time goes on
+//	places.go     requests at the same time
 //	unproved.go   settings that differ, and that no door explains
 //
 // Settings of one layer may show only behind one way in (signed bodies are bounded by the signature's
@@ -79,6 +80,8 @@ func (d Decision) String() string {
 // Guard decides about requests as a configuration has it.
 type Guard interface {
 	Decide(r *http.Request) (Decision, error)
+	// Hold decides likewise; while a request that passed is under way, it calls meanwhile.
+	Hold(r *http.Request, meanwhile func()) (Decision, error)
 }
 
 // Build makes the guard of a configuration over others.

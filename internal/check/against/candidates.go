@@ -39,6 +39,9 @@ func (d *differ) endpoint(s *policy, e *config.Resolved) error {
 			if err := d.rates(s, e, base); err != nil {
 				return err
 			}
+			if err := d.places(s, e, base); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

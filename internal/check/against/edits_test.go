@@ -52,7 +52,7 @@ func plain() policy {
 			"POST /v1/orders":     {"{jwt: {issuer: corp, audience: [orders]}}", []string{"a:write"}, with("limit", "30/minute per client", "max_body", "64KiB", "body_schema", "order.json")},
 			"POST /v1/payments":   {"{hmac: {window: WINDOW, max_body: 16KiB, headers: [X-Shop]}}", []string{"b:write"}, with("limit", "20/minute per client", "max_body", "32KiB")},
 			"POST /v1/approvals":  {"{jwt: {issuer: corp, require: {role: boss}, acr: [mfa], max_age: 10m, dpop: require}}", []string{"b:write"}, with("limit", "20/hour per user")},
-			"GET /v1/bound":       {"{jwt: {issuer: corp, certificate_bound: true}}", []string{"b:read"}, with()},
+			"GET /v1/bound":       {"{jwt: {issuer: corp, certificate_bound: true}}", []string{"b:read"}, with("concurrency", "3", "concurrency_total", "9")},
 			"GET /v1/desk":        {"{introspect: {issuer: desk}}", []string{"a:read"}, with("limit", "300/minute per endpoint")},
 			"GET /v1/reports":     {"{mtls: {trust: TRUST, allow: [{dns: a.example.com}]}}", []string{"c:all"}, with("limit", "40/minute per client")},
 			"POST /v1/transfers":  {"{all: [{mtls: {trust: TRUST}}, {hmac: {window: WINDOW}}]}", []string{"b:write"}, with("limit", "20/minute per client", "max_body", "16KiB")},
@@ -300,6 +300,7 @@ func editsOfBounds() []edit {
 		{"no key of idempotency is demanded", func(_ *policy, _ string, e *endpoint, _ int) bool {
 			return removed(e.settings, "idempotency")
 		}},
+		set("more of one client at once", "concurrency", "3", "5"), set("more at once", "concurrency_total", "9", "90"),
 		set("another description", "body_schema", "order.json", "any.json"),
 		{"no description", func(_ *policy, _ string, e *endpoint, _ int) bool { return removed(e.settings, "body_schema") }},
 		set("what is not described", "body_schema", "order.json", "{file: order.json, insecure_undeclared: old clients send more}"),

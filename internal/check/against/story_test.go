@@ -199,6 +199,33 @@ func TestLimitsOfAllAPIsAreDoors(t *testing.T) {
 	}
 }
 
+// Requests at the same time are doors, too, as many as can be held.
+func TestRequestsAtTheSameTimeAreDoors(t *testing.T) {
+	with := func(api, settings string) string {
+		text := written(at("GET /v1/orders: {shield: api_key, scopes: any, limit: 2000/minute per client"+settings+"}"), "")
+		return strings.Replace(text, "    endpoints:\n", api+"    endpoints:\n", 1)
+	}
+	for name, c := range map[string]struct{ older, newer, with string }{
+		"of one client":       {with("", ", concurrency: 3"), with("", ", concurrency: 30"), "4 at the same time, of one client"},
+		"of all":              {with("", ", concurrency_total: 5"), with("", ", concurrency_total: 6"), "6 at the same time, by everybody"},
+		"of an API":           {with("    concurrency: 2\n", ""), with("    concurrency: 4\n", ""), "3 at the same time, of one client"},
+		"of all at an API":    {with("    concurrency_total: 2\n", ""), with("", ""), "3 at the same time, by everybody"},
+		"beside others":       {with("    concurrency: 7\n", ", concurrency: 5, concurrency_total: 9"), with("    concurrency: 7\n", ", concurrency: 6, concurrency_total: 9"), "6 at the same time, of one client"},
+		"far more than a few": {with("", ", concurrency: 900"), with("", ", concurrency: 901"), "901 at the same time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			there, back := story(t, c.older, c.newer)
+			if !has(there.Opened, "503 busy", c.with) || !has(back.Closed, "503 busy", c.with) || len(there.Closed)+len(back.Opened)+len(there.Unproved)+len(there.LeftOut) > 0 {
+				t.Errorf("opened %+v, closed %+v, unproved %v; back closed %+v", there.Opened, there.Closed, there.Unproved, back.Closed)
+			}
+		})
+	}
+	there, _ := story(t, with("", ", concurrency: 3000"), with("", ", concurrency: 5000"))
+	if len(there.Opened) > 0 || len(there.LeftOut) != 1 || len(there.Unproved) != 1 {
+		t.Errorf("opened %+v, left out %q, unproved %v", there.Opened, there.LeftOut, there.Unproved)
+	}
+}
+
 // A request to paste stays one, whatever a configuration calls its paths and values.
 func TestRequestsToPasteAreQuoted(t *testing.T) {
 	path := "GET /v1/it's/$(x)"

@@ -109,6 +109,8 @@ func wordsOf(c *call, refused Decision) []string {
 		return []string{"limit"}
 	case code == shield.QuotaExceeded:
 		return []string{"quota"}
+	case code == shield.Busy && refused.Step == "admit":
+		return []string{"concurrency", "concurrency_total"}
 	case code == shield.TooLarge:
 		return []string{"max_body"}
 	case code == shield.KeyRequired:
