@@ -56,7 +56,9 @@ func files() map[string]string {
 	return map[string]string{
 		"keys.json": `{"keys": []}`, "desk.secret": "q7Rk2LmZ8vTn4XcBw9JfHs3GdYp6Ka1E\n",
 		"order.json": `{"type": "object", "properties": {"item": {"type": "string", "maxLength": 20}}, "required": ["item"]}`,
-		"any.json":   `{"type": "object", "properties": {"item": {"type": "string", "maxLength": 50}}, "required": ["item"]}`,
+		"orders.json": `{"openapi": "3.1.0", "info": {"title": "Orders", "version": "1"}, "paths": {"/v1/orders": {"post": {"requestBody": {"content": {"application/json": {"schema":
+			{"type": "object", "properties": {"item": {"type": "string", "maxLength": 20}}}}}}, "responses": {"201": {"description": "placed"}}}}}}`,
+		"any.json": `{"type": "object", "properties": {"item": {"type": "string", "maxLength": 50}}, "required": ["item"]}`,
 	}
 }
 

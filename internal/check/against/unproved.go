@@ -72,11 +72,7 @@ func (d *differ) proves(c *call, passed, refused Decision) {
 // wordOf is the setting that decides about what a request was refused for; empty: none that is
 // known, or more than one of those that differ may have done it.
 func (d *differ) wordOf(c *call, passed, refused Decision) string {
-	words := wordsOf(c, refused)
-	if len(words) == 1 {
-		return words[0]
-	}
-	word := ""
+	words, word := wordsOf(c, refused), ""
 	for _, one := range words {
 		if d.same[place{passed.API, passed.Endpoint, one}]+d.same[place{passed.API, "", one}] == 0 {
 			continue
@@ -85,6 +81,9 @@ func (d *differ) wordOf(c *call, passed, refused Decision) string {
 			return ""
 		}
 		word = one
+	}
+	if word == "" && len(words) > 0 {
+		return words[0]
 	}
 	return word
 }
@@ -100,7 +99,7 @@ func wordsOf(c *call, refused Decision) []string {
 	code := shield.Code(refused.Code)
 	switch {
 	case refused.Step == "shield":
-		return []string{"shield"}
+		return []string{"shield", "resource"}
 	case code == shield.UnknownHost || code == shield.UnknownEndpoint:
 		return []string{"host"}
 	case code == shield.InsufficientScope && refused.Step == "access":
@@ -221,5 +220,5 @@ func isSaid(path string) bool {
 
 // isBehind reports whether a setting is about what is behind the endpoints, or about answers.
 func isBehind(word string) bool {
-	return slices.Contains([]string{"upstream", "identity", "timeout", "responses", "priority", "audit", "candidate", "sanitise", "resource"}, word)
+	return slices.Contains([]string{"upstream", "identity", "timeout", "responses", "priority", "audit", "candidate"}, word)
 }
