@@ -70,6 +70,10 @@ type Case struct {
 // told by another case.
 var ErrNotHere = errors.New("there is nothing to try here")
 
+// ErrUntried is the error of a case that cannot be tried here, which is told by another case. Unlike
+// with [ErrNotHere] something may be wrong all the same.
+var ErrUntried = errors.New("it cannot be tried here")
+
 // ErrRefused is the error of a case for which the target asks for a longer pause than a run
 // gives: what it answers meanwhile says nothing of what is tried.
 var ErrRefused = errors.New("the target refuses such requests for now, and asks for a longer pause than a run gives")

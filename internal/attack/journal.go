@@ -27,6 +27,7 @@ type entry struct {
 	Outcome  Outcome           `json:"outcome"`
 	Findings []finding.Finding `json:"findings,omitempty"`
 	Why      string            `json:"why,omitempty"`
+	Unjudged bool              `json:"unjudged,omitempty"` // what it looks for may be there
 }
 
 type journalHead struct {

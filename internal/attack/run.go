@@ -79,10 +79,12 @@ func (r *run) all(ctx context.Context) error {
 			done, err = r.one(ctx, c)
 			switch {
 			case ctx.Err() != nil:
+				r.unjudged(r.plan.Cases[i:])
 				r.report.Partial = fmt.Sprintf("it was broken off after %d of %d cases", i, len(r.plan.Cases))
 				return nil
 			case errors.Is(err, ErrBlocked):
 				r.report.Findings = append(r.report.Findings, done.Findings...)
+				r.unjudged(r.plan.Cases[i:])
 				r.report.Partial = fmt.Sprintf("it ended after %d of %d cases: %s", i, len(r.plan.Cases), done.Why)
 				return nil
 			case errors.Is(err, ErrRefused): // another time it may be tried
@@ -94,6 +96,9 @@ func (r *run) all(ctx context.Context) error {
 			r.fresh++
 		}
 		r.counts[done.Outcome]++
+		if done.Unjudged {
+			r.unjudged(r.plan.Cases[i : i+1])
+		}
 		r.report.Findings = append(r.report.Findings, done.Findings...)
 		if done.Why != "" {
 			r.report.Notes = append(r.report.Notes, fmt.Sprintf("%s: %s: %s", done.Outcome, c.ID, done.Why))
@@ -103,23 +108,33 @@ func (r *run) all(ctx context.Context) error {
 	return nil
 }
 
+// unjudged notes cases that did not come to a verdict.
+func (r *run) unjudged(cases []Case) {
+	for i := range cases {
+		r.report.Unjudged = append(r.report.Unjudged, cases[i].ID)
+	}
+}
+
 // one tries a case.
 func (r *run) one(ctx context.Context, c *Case) (e entry, err error) {
 	e = entry{ID: c.ID, Outcome: Held}
 	if c.Demands&^r.o.Allowed != 0 {
-		e.Outcome = Skipped
+		e.Outcome, e.Unjudged = Skipped, true
 		return e, nil
 	}
 	s := &Session{prober: cmp.Or(c.Prober, r.prober), rule: c.Rule, secrets: map[string]string{}}
 	err = c.Try(ctx, s)
-	e.Findings = s.found
+	for i := range s.found {
+		s.found[i].Case = c.ID
+	}
+	e.Findings, e.Unjudged = s.found, err != nil && !errors.Is(err, ErrNotHere)
 	if errors.Is(err, ErrRefused) || errors.Is(err, ErrBlocked) {
 		e.Why = s.masked(err.Error())
 	}
 	switch {
 	case len(s.found) > 0:
 		e.Outcome = Fell
-	case errors.Is(err, ErrOutside), errors.Is(err, ErrNotHere):
+	case errors.Is(err, ErrOutside), errors.Is(err, ErrNotHere), errors.Is(err, ErrUntried):
 		e.Outcome = Skipped
 	case err != nil:
 		e.Outcome, e.Why = Unsure, s.masked(err.Error())

@@ -143,6 +143,7 @@ type Finding struct {
 	Standards
 
 	Proof  string  `json:"proof,omitempty"` // something to paste that shows it, secrets masked
+	Case   string  `json:"case,omitempty"`  // of an attack: what was tried, the same in each run
 	Waived *Waived `json:"waived,omitempty"`
 }
 
@@ -185,6 +186,25 @@ type Report struct {
 	// is empty if it was.
 	Notes   []string `json:"notes,omitempty"`
 	Partial string   `json:"partial,omitempty"`
+
+	// Unjudged are the cases of an attack that came to no verdict: not allowed, not possible,
+	// not reached. What they look for may be there.
+	Unjudged []string `json:"unjudged,omitempty"`
+}
+
+// Settles returns whether something is gone that was found before, and is not in this report. What a
+// case found is gone when the case came to a verdict, or is none any more because its endpoint is gone.
+func (r *Report) Settles() func(*Finding) bool {
+	unjudged := map[string]bool{}
+	for _, id := range r.Unjudged {
+		unjudged[id] = true
+	}
+	return func(f *Finding) bool {
+		if f.Case == "" {
+			return r.Partial == ""
+		}
+		return !unjudged[f.Case]
+	}
 }
 
 // At counts the findings of a severity or above, without those that are waived.

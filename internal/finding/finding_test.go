@@ -35,6 +35,7 @@ func report() *finding.Report {
 	waived := all[0].At(finding.Place{File: "my docs/a:b.yaml", Line: 4, Column: 7, Path: "log.sinks.b"}, "tcp://10.0.0.8 is plain")
 	waived.Waived = &finding.Waived{Reason: "the network is our own", Until: "2026-12-31", Inside: true}
 	proved := all[1].At(finding.Place{Path: "key k1"}, "made 400 days ago, by <script>alert(1)</script>\x1b[2J & \"others\"")
+	proved.Case = "no-credential GET /v1/orders, <no> \"credential\" & nothing else"
 	proved.Proof = "curl -H 'X-Api-Key: pvs_live_…' https://api.example.com/v1/orders?a=1&b=2"
 	return &finding.Report{
 		Tool: "pavise check", Version: "1.2.3", Subject: "pavise.yaml", About: "3 endpoints", Time: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC),

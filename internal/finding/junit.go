@@ -100,6 +100,9 @@ func (s *junitSuite) add(style Style, r *Report, f *Finding) {
 	}
 	c := junitCase{Name: token(name), Class: token(f.Rule), Time: "0"}
 	lines := append([]string{f.Why, "mend: " + f.Mend}, f.words()...)
+	if f.Case != "" {
+		lines = append(lines, "case: "+f.Case)
+	}
 	if f.Proof != "" {
 		lines = append(lines, f.Proof)
 	}

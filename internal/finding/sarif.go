@@ -178,8 +178,12 @@ func sarifResultOf(r *Report, f *Finding, index int) sarifResult {
 		at.Logical = []sarifLogical{{r.Subject}}
 	}
 	result.Locations = []sarifLocation{at}
+	result.Properties = map[string]string{}
 	if f.Proof != "" {
-		result.Properties = map[string]string{"proof": f.Proof}
+		result.Properties["proof"] = f.Proof
+	}
+	if f.Case != "" {
+		result.Properties["case"] = f.Case
 	}
 	if f.Waived != nil {
 		kind := "external"

@@ -70,11 +70,10 @@ func (b *book) lay(task string, report *finding.Report, now time.Time, least fin
 			began = append(began, f)
 		}
 	}
-	if report.Partial == "" { // else nobody knows whether what is missing is mended
-		for _, f := range b.of(task) {
-			if f.IsOpen() && !found[f.ID] {
-				b.end(f, Mended, now, r)
-			}
+	settled := report.Settles() // else nobody knows whether what is missing is mended
+	for _, f := range b.of(task) {
+		if f.IsOpen() && !found[f.ID] && settled(&f.Finding) {
+			b.end(f, Mended, now, r)
 		}
 	}
 	b.tellBegan(task, began, now, least)
@@ -175,12 +174,15 @@ func (f *Finding) target() string {
 const maxTarget = 200 // bytes
 
 // identified gives the findings of a report their ids: of the rule, the file and what is named
-// there, and of the how manyth it is where one rule found several at one place.
+// there, of the case that found it, and of the how manyth it is where there are several of all that.
 func identified(task string, all []finding.Finding) []*Finding {
 	seen := map[string]int{}
 	list := make([]*Finding, 0, len(all))
 	for _, f := range all {
 		key := strings.Join([]string{task, f.Rule, f.Where.File, f.Where.Path}, "\x00")
+		if f.Case != "" {
+			key += "\x00" + f.Case
+		}
 		seen[key]++
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", key, seen[key]))
 		if f.What = shorten(f.What, maxWhat); len(f.Proof) > maxProof {
