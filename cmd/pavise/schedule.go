@@ -59,6 +59,9 @@ func showSchedule(out io.Writer, s *schedule.Status, each bool) error {
 		if !t.Running.IsZero() {
 			next = "runs since " + shortTime(t.Running)
 		}
+		if t.PutOff != "" {
+			next = "put off: " + printable(t.PutOff)
+		}
 		if len(t.Last) > 0 {
 			last = shortTime(t.Last[0].Ended) + " " + outcome(&t.Last[0])
 		}

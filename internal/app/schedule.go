@@ -35,9 +35,14 @@ const (
 
 // jobs are what the schedule can run, by name.
 func (a *App) jobs() map[string]schedule.Job {
-	all := map[string]schedule.Job{checkTask: a.checkItself, attackTask: a.attackItself, reviewTask: a.reviewItself}
+	all := map[string]schedule.Job{checkTask: always(a.checkItself), attackTask: always(a.attackItself), reviewTask: always(a.reviewItself)}
 	maps.Copy(all, a.more)
 	return all
+}
+
+// always is a job that is the same whoever asks for it, and when.
+func always(look func(context.Context) (*finding.Report, error)) schedule.Job {
+	return func(ctx context.Context, _ time.Time) (*finding.Report, error) { return look(ctx) }
 }
 
 // planOf is the plan of a configuration. What is scheduled and cannot be run is an error, so

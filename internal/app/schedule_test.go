@@ -28,7 +28,7 @@ func openDoor() finding.Finding {
 func attacked(t *testing.T, dir, settings string, found *[]finding.Finding) *App {
 	t.Helper()
 	a, err := Open(t.Context(), write(t, dir, minimal+settings), Options{Library: true, Jobs: map[string]schedule.Job{
-		"attack": func(context.Context) (*finding.Report, error) {
+		"attack": func(context.Context, time.Time) (*finding.Report, error) {
 			return &finding.Report{Tool: "pavise attack", Findings: slices.Clone(*found)}, nil
 		},
 	}})
@@ -94,7 +94,7 @@ func TestTheScheduleEndsBeforeTheGateway(t *testing.T) {
 	began, reached := make(chan struct{}), make(chan error, 1)
 	var address string
 	a, err := Open(t.Context(), write(t, t.TempDir(), "listen: {https: \"127.0.0.1:0\"}\n"+minimal), Options{Jobs: map[string]schedule.Job{
-		"attack": func(ctx context.Context) (*finding.Report, error) {
+		"attack": func(ctx context.Context, _ time.Time) (*finding.Report, error) {
 			close(began)
 			<-ctx.Done()
 			conn, err := net.DialTimeout("tcp", address, time.Second)

@@ -99,6 +99,9 @@ func (k *Scheduler) nextRun(t *Task, now time.Time) time.Time {
 	if at.IsZero() {
 		at = t.When.Next(done, k.plan.Zone)
 	}
+	if k.isOff(t.Name, now) {
+		return k.put[t.Name].again
+	}
 	return at.Add(k.delay(t.Name, at))
 }
 

@@ -14,6 +14,8 @@ const (
 	Done      = "done"
 	Failed    = "failed"
 	BrokenOff = "broken off" // the program ended meanwhile
+
+	ByAnother = "by another gateway" // that shares the store; nothing was looked at here
 )
 
 // Run is one that has ended.
@@ -45,12 +47,17 @@ func (k *Scheduler) run(ctx context.Context, t *Task, d due) {
 		k.deliver(ctx)
 		return
 	}
-	report, err := k.look(ctx, t)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	report, err := k.look(ctx, t, d.at)
+	notNow, off := errors.AsType[*NotNow](err)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		k.breakOff(t)
 		return
+	case off && d.by == "":
+		k.putOff(t, &d, notNow.Why)
+	default:
+		k.end(t, &d, began, report, err)
 	}
-	k.end(t, &d, began, report, err)
 	k.deliver(ctx)
 }
 
@@ -71,7 +78,7 @@ func (k *Scheduler) begin(t *Task, d *due) (began time.Time, ok bool) {
 		return now, false
 	}
 	m.Running = &running{Due: d.at, By: d.by, Began: now, Tries: tries}
-	if late := now.Sub(d.at.Add(k.delay(t.Name, d.at))); d.by == "" && !d.again && (late > lateAfter || d.missed > 0) {
+	if late := now.Sub(d.at.Add(k.delay(t.Name, d.at))); d.by == "" && !d.again && !k.put[t.Name].at.Equal(d.at) && (late > lateAfter || d.missed > 0) {
 		text := fmt.Sprintf("due at %s, it runs %s late", clock(d.at), late.Round(time.Minute))
 		if d.missed > 0 {
 			text += fmt.Sprintf("; %d runs before it were missed, and are made up with it", d.missed)
@@ -82,25 +89,23 @@ func (k *Scheduler) begin(t *Task, d *due) (began time.Time, ok bool) {
 	return now, true
 }
 
-// look runs the job, for as long as it may take. A job that panics has failed.
-func (k *Scheduler) look(ctx context.Context, t *Task) (report *finding.Report, err error) {
+// look runs the job, for as long as it may take.
+func (k *Scheduler) look(ctx context.Context, t *Task, moment time.Time) (*finding.Report, error) {
+	if k.isLeft(t.Name) {
+		return nil, errors.New("a run before has not come to its end yet: if it never does, start the gateway again")
+	}
 	within, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
-	defer func() {
-		if fault := recover(); fault != nil {
-			report, err = nil, fmt.Errorf("it panicked: %v", fault)
-		}
-	}()
-	report, err = t.Job(within)
+	l, ended := k.bounded(within, t, moment)
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Canceled
-	case within.Err() != nil && (err != nil || report == nil || report.Partial != ""):
+	case within.Err() != nil && (!ended || l.err != nil || l.report == nil || l.report.Partial != ""):
 		return nil, fmt.Errorf("it took longer than %s: schedule.%s.timeout may allow more", t.Timeout, t.Name)
-	case err == nil && report == nil:
+	case l.err == nil && l.report == nil:
 		return nil, errors.New("it reported nothing")
 	}
-	return report, err
+	return l.report, l.err
 }
 
 // breakOff leaves a run to be made up after the next start: this end was orderly, and does not
@@ -129,11 +134,10 @@ func (k *Scheduler) end(t *Task, d *due, began time.Time, report *finding.Report
 	if d.by == "" {
 		m.Done = later(m.Done, d.at)
 	}
+	delete(k.put, t.Name)
 	r := Run{Task: t.Name, Due: d.at, By: d.by, Began: began, Ended: now}
 	if err != nil {
-		r.Outcome, r.Why = Failed, shorten(err.Error(), maxWhy)
-		k.fail(t, r)
-		k.keep()
+		k.without(t, r, err)
 		return
 	}
 	if r.Report, err = k.store.keepReport(t.Name, began, report); err != nil {
@@ -146,6 +150,23 @@ func (k *Scheduler) end(t *Task, d *due, began time.Time, report *finding.Report
 	k.book.forget(now, k.plan.Keep)
 	k.keep()
 	k.complain(k.store.sweep(k.book))
+}
+
+// without keeps a run that has no report. That somebody else was at it, or has done it, is told to
+// nobody.
+func (k *Scheduler) without(t *Task, r Run, err error) {
+	r.Outcome, r.Why = Failed, shorten(err.Error(), maxWhy)
+	_, elsewhere := errors.AsType[*Elsewhere](err)
+	_, notNow := errors.AsType[*NotNow](err)
+	if elsewhere {
+		r.Outcome = ByAnother
+	}
+	if elsewhere || notNow {
+		k.book.ended(k.book.task(t.Name), r)
+	} else {
+		k.fail(t, r)
+	}
+	k.keep()
 }
 
 // fail keeps a run that did not work, and tells of it.

@@ -46,7 +46,7 @@ func TestTheLoopRunsWhatIsDueOneAtATime(t *testing.T) {
 		var at, most atomic.Int32
 		for i := range w.plan.Tasks {
 			w.plan.Tasks[i].Timeout = time.Hour
-			w.plan.Tasks[i].Job = func(context.Context) (*finding.Report, error) {
+			w.plan.Tasks[i].Job = func(context.Context, time.Time) (*finding.Report, error) {
 				most.Store(max(most.Load(), at.Add(1)))
 				defer at.Add(-1)
 				time.Sleep(10 * time.Minute)
@@ -71,7 +71,7 @@ func TestTheLoopRunsWhatIsDueOneAtATime(t *testing.T) {
 func TestARunThatTakesTooLongHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]string{"check": "daily 03:00"})
-		w.plan.Tasks[0].Job = func(ctx context.Context) (*finding.Report, error) {
+		w.plan.Tasks[0].Job = func(ctx context.Context, _ time.Time) (*finding.Report, error) {
 			<-ctx.Done()
 			return &finding.Report{Partial: "it was broken off"}, nil
 		}
@@ -90,8 +90,8 @@ func TestARunThatTakesTooLongHasFailed(t *testing.T) {
 func TestAJobThatPanicsHasFailedAndTheScheduleGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]string{"check": "daily 03:00", "review": "daily 03:00"})
-		w.plan.Tasks[0].Job = func(context.Context) (*finding.Report, error) { panic("nobody thought of this") }
-		w.plan.Tasks[2].Job = func(context.Context) (*finding.Report, error) { return nil, nil }
+		w.plan.Tasks[0].Job = func(context.Context, time.Time) (*finding.Report, error) { panic("nobody thought of this") }
+		w.plan.Tasks[2].Job = func(context.Context, time.Time) (*finding.Report, error) { return nil, nil }
 		onBubble(w)
 		end := running(w)
 		time.Sleep(24 * time.Hour)
@@ -109,7 +109,7 @@ func TestTheEndOfTheGatewayBreaksARunOffAndTheNextStartMakesItUp(t *testing.T) {
 		w := newWorld(t, map[string]string{"check": "daily 03:00"})
 		began, quick := 0, false
 		w.plan.Tasks[0].Timeout = 2 * time.Hour
-		w.plan.Tasks[0].Job = func(ctx context.Context) (*finding.Report, error) {
+		w.plan.Tasks[0].Job = func(ctx context.Context, _ time.Time) (*finding.Report, error) {
 			if began++; quick {
 				return &finding.Report{Findings: []finding.Finding{fault("a", finding.High, "x")}}, nil
 			}
@@ -143,7 +143,7 @@ func TestTheEndOfTheGatewayBreaksARunOffAndTheNextStartMakesItUp(t *testing.T) {
 func TestAskedForWhileTheLoopRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		w.plan.Tasks[0].Job = func(ctx context.Context) (*finding.Report, error) {
+		w.plan.Tasks[0].Job = func(ctx context.Context, _ time.Time) (*finding.Report, error) {
 			select {
 			case <-ctx.Done():
 				return nil, ctx.Err()

@@ -11,6 +11,7 @@
 //	when.go      "daily 03:00", in a zone whose clocks change
 //	due.go       what is due now: missed runs, clocks that were set
 //	run.go       one run
+//	put.go       runs that are put off, and runs that do not end
 //	table.go     findings over time: new, still there, mended, back
 //	tell.go      events that are decided, until they are in the log
 //	book.go      what is kept, and for how long
@@ -36,8 +37,24 @@ import (
 	"pavise.dev/pavise/internal/finding"
 )
 
-// Job looks, and reports what it found. It ends soon after its context.
-type Job func(ctx context.Context) (*finding.Report, error)
+// Job looks, and reports what it found. It ends soon after its context; one that does not is left
+// behind. Moment is the one of the plan for which it runs; zero: somebody asked. [NotNow] and
+// [Elsewhere] are errors that are no failures.
+type Job func(ctx context.Context, moment time.Time) (*finding.Report, error)
+
+// NotNow is the error of a job that cannot look now, and says why: somebody else is at it. A run of
+// the plan is put off for a while; nothing was missed.
+type NotNow struct{ Why string }
+
+// Error says why.
+func (e *NotNow) Error() string { return e.Why }
+
+// Elsewhere is the error of a job that another gateway has done for this moment of the plan: once is
+// enough for all that share a store.
+type Elsewhere struct{ Why string }
+
+// Error says who did, and when.
+func (e *Elsewhere) Error() string { return e.Why }
 
 // Task is a job with its times.
 type Task struct {
@@ -84,7 +101,9 @@ type Scheduler struct {
 	since    time.Time
 	verified bool // it is known which of the events that wait are in the log
 	life     context.Context
-	unkept   bool // the book could not be written
+	put      map[string]put           // off, by task
+	left     map[string]<-chan looked // runs behind which nobody waits any more, by task
+	unkept   bool                     // the book could not be written
 	warned   time.Time
 }
 
@@ -96,7 +115,7 @@ var ErrUnknown = errors.New("there is no such task")
 
 // Open makes a scheduler that goes on where it was. Nothing runs before [Scheduler.Run].
 func Open(s Settings) (*Scheduler, error) {
-	k := &Scheduler{s: s, store: store{s.Folder}, bell: make(chan struct{}, 1), life: context.Background()}
+	k := &Scheduler{s: s, store: store{s.Folder}, bell: make(chan struct{}, 1), life: context.Background(), put: map[string]put{}, left: map[string]<-chan looked{}}
 	var err error
 	if k.book, err = k.store.read(); err != nil {
 		return nil, err
@@ -197,6 +216,9 @@ func (k *Scheduler) next() (t Task, d due, ok bool) {
 	}
 	now := k.s.Now()
 	for _, each := range k.plan.Tasks {
+		if k.isOff(each.Name, now) {
+			continue
+		}
 		if found, is := k.dueOf(&each, now); is && (!ok || found.at.Before(d.at)) {
 			t, d, ok = each, found, true
 		}
@@ -246,6 +268,13 @@ func (k *Scheduler) take(name string) (t Task, life context.Context, before int,
 	}
 	k.busy, k.since = name, k.s.Now()
 	return k.plan.Tasks[i], k.life, k.book.task(name).Ended, nil
+}
+
+// Node tells this gateway's schedule from those of others.
+func (k *Scheduler) Node() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.book.Seed
 }
 
 func (k *Scheduler) names() (all []string) {

@@ -32,7 +32,8 @@ type world struct {
 
 	wrong   map[string][]finding.Finding // what each task finds
 	partial string
-	broken  error // jobs fail with it
+	unsure  []string // cases without a verdict
+	broken  error    // jobs fail with it
 	runs    map[string]int
 	during  func(where string) // is called in the middle of things
 }
@@ -73,13 +74,13 @@ func newWorld(t testing.TB, times map[string]string) *world {
 }
 
 func (w *world) job(name string) schedule.Job {
-	return func(context.Context) (*finding.Report, error) {
+	return func(context.Context, time.Time) (*finding.Report, error) {
 		w.during("job")
 		w.runs[name]++
 		if w.broken != nil {
 			return nil, w.broken
 		}
-		return &finding.Report{Tool: "pavise " + name, Subject: "pavise.yaml", Time: w.now, Findings: slices.Clone(w.wrong[name]), Partial: w.partial}, nil
+		return &finding.Report{Tool: "pavise " + name, Subject: "pavise.yaml", Time: w.now, Findings: slices.Clone(w.wrong[name]), Partial: w.partial, Unjudged: w.unsure}, nil
 	}
 }
 
@@ -257,6 +258,35 @@ func TestWhatWasNotLookedAtIsNotMended(t *testing.T) {
 	w.broken, w.partial, w.wrong["check"] = nil, "", nil
 	w.live(24 * time.Hour)
 	w.want("+old-key key k1", "+new-key key k2", "!schedule_failed check", "-old-key key k1", "-new-key key k2")
+}
+
+// What an attack found is mended when the case that found it says so.
+func TestACaseWithoutAVerdictMendsNothing(t *testing.T) {
+	w := newWorld(t, map[string]string{"attack": "daily 04:00"})
+	door, window := fault("open-door", finding.High, "GET /v1/x"), fault("open-door", finding.High, "GET /v1/x")
+	door.Case, window.Case = "open-door GET /v1/x, by the door", "open-door GET /v1/x, by the window"
+	w.wrong["attack"] = []finding.Finding{door, window}
+	w.live(24 * time.Hour)
+	w.want("+open-door GET /v1/x", "+open-door GET /v1/x")
+	w.wrong["attack"], w.unsure = []finding.Finding{window}, []string{door.Case}
+	w.live(72 * time.Hour)
+	w.want("+open-door GET /v1/x", "+open-door GET /v1/x")
+	if len(w.Open()) != 2 {
+		t.Errorf("open %+v", w.Open())
+	}
+	w.wrong["attack"], w.unsure, w.partial = nil, nil, "another case was not let try"
+	w.live(48 * time.Hour)
+	w.want("+open-door GET /v1/x", "+open-door GET /v1/x", "-open-door GET /v1/x", "-open-door GET /v1/x")
+	for i := range w.log {
+		if e := &w.log[i]; e.Action == alert.Ended && e.Time.Day() != w.log[3].Time.Day() {
+			t.Errorf("%s ended at %s", e.Target, e.Time)
+		}
+	}
+	w.wrong["attack"], w.unsure = []finding.Finding{door}, []string{window.Case}
+	w.live(24 * time.Hour)
+	if told := w.told(); len(told) != 5 || told[4] != "+open-door GET /v1/x" {
+		t.Errorf("what came back: %q", told)
+	}
 }
 
 func TestOneTasksRunMendsNothingOfAnother(t *testing.T) {

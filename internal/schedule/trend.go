@@ -126,7 +126,8 @@ type TaskStatus struct {
 	Ended   int       `json:"runs"`               // how many runs there were
 	Last    []Run     `json:"last_runs"`          // the newest first
 	Open    int       `json:"open"`               // findings
-	Sound   time.Time `json:"last_done,omitzero"` // the last run that looked at everything
+	Sound   time.Time `json:"last_done,omitzero"` // the last run that looked at everything, here or at another gateway
+	PutOff  string    `json:"put_off,omitempty"`  // why it is tried again later
 }
 
 // Status tells what is planned, with some of the last runs of each task.
@@ -141,12 +142,15 @@ func (k *Scheduler) Status(runs int) Status {
 		if k.busy == t.Name {
 			one.Running, one.Next = k.since.UTC(), time.Time{}
 		}
+		if k.isOff(t.Name, now) {
+			one.PutOff = k.put[t.Name].why
+		}
 		for i := len(m.Runs) - 1; i >= 0; i-- {
 			r := m.Runs[i]
 			if len(one.Last) < runs {
 				one.Last = append(one.Last, r)
 			}
-			if r.Outcome == Done && r.Why == "" && one.Sound.IsZero() {
+			if (r.Outcome == Done && r.Why == "" || r.Outcome == ByAnother) && one.Sound.IsZero() {
 				one.Sound = r.Ended.UTC()
 			}
 		}
