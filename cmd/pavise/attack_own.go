@@ -111,6 +111,9 @@ func (r *attackRun) attackOwn(command *cobra.Command, g own.Gateway) (err error)
 	if err = errors.Join(err, r.journal.Close()); err != nil {
 		return err
 	}
+	if err := run.Lost(); err != nil {
+		return &hinted{fmt.Errorf("another attack began meanwhile, and ended the credentials of this one: %w", err), "nothing of it counts; wait for the end of the other, and attack again"}
+	}
 	ended := report.Partial != ""
 	run.Complete(report)
 	return r.end(command, report, ctx.Err() != nil, ended)

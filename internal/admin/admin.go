@@ -108,7 +108,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		most = maxImagined
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, most)
-	if err := s.admit(r); err != nil {
+	err := s.admit(r)
+	if err == nil {
+		err = s.inTurn(r)
+	}
+	if err != nil {
 		s.note(r, "request", r.Method+" "+r.URL.Path, "", err)
 		reply(w, nil, err)
 		return
@@ -150,6 +154,7 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/clients/{id}/disable", act(s, "client.disable", s.disableClient))
 	mux.HandleFunc("POST /v1/clients/{id}/enable", act(s, "client.enable", s.enableClient))
 	mux.HandleFunc("POST /v1/testers", act(s, "client.test", s.openTester))
+	mux.HandleFunc("POST /v1/testers/keep", serve(s.keepTurn))
 	mux.HandleFunc("POST /v1/testers/{id}/close", act(s, "client.test_end", s.closeTester))
 	mux.HandleFunc("GET /v1/users", serve(s.users))
 	mux.HandleFunc("POST /v1/users", act(s, "user.create", s.createUser))

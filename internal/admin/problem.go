@@ -75,6 +75,8 @@ func problemOf(err error) *Problem {
 		status, code = http.StatusNotFound, "not_held"
 	case errors.Is(err, alert.ErrNotSilenced):
 		status, code = http.StatusNotFound, "not_silenced"
+	case errors.Is(err, client.ErrTurn):
+		status, code = http.StatusConflict, attackUnderWay
 	case errors.Is(err, client.ErrMissing):
 		status, code = http.StatusNotFound, "missing"
 	case errors.Is(err, errNoRecord):
@@ -116,6 +118,8 @@ func hintOf(code string) string {
 		return "`pavise log replay --list` tells of each detection, `pavise check --rules` of each rule"
 	case "no_notifier":
 		return "name one under alerts.notify, and start the gateway again; docs/guide/alerts.md shows how"
+	case attackUnderWay:
+		return "wait for its end, and run it again; `pavise log search --class admin` shows who began it"
 	case "schedule_busy":
 		return "wait for its end: `pavise schedule` shows it"
 	case "unknown_task":

@@ -35,7 +35,7 @@ const (
 
 // jobs are what the schedule can run, by name.
 func (a *App) jobs() map[string]schedule.Job {
-	all := map[string]schedule.Job{checkTask: always(a.checkItself), attackTask: always(a.attackItself), reviewTask: always(a.reviewItself)}
+	all := map[string]schedule.Job{checkTask: always(a.checkItself), attackTask: a.attackItself, reviewTask: always(a.reviewItself)}
 	maps.Copy(all, a.more)
 	return all
 }

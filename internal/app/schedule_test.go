@@ -166,7 +166,7 @@ func TestAReloadDuringAnAttackIsNoFinding(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	report, err := a.attackItself(t.Context())
+	report, err := a.attackItself(t.Context(), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

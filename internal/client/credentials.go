@@ -79,6 +79,11 @@ func (r *Registry) credentialOf(ctx context.Context, owner *Client, c *Credentia
 	if err := c.Validate(owner); err != nil {
 		return nil, fmt.Errorf("credential for %s: %w", c.Client, err)
 	}
+	if IsTester(owner.ID) {
+		if err := r.mayTest(ctx, owner.ID); err != nil {
+			return nil, err
+		}
+	}
 	name := credentialRow(c.Kind, c.ID)
 	row, err := r.rows.read(ctx, tableCredential, name, nil)
 	if err != nil {

@@ -24,6 +24,7 @@ const (
 	tableKey        = "key"    // wrapped data keys
 	tableSecret     = "secret" // the installation's own
 	tableUsage      = "usage"  // moments of last use
+	tableTurn       = "turn"   // who attacks with the clients of `pavise attack`
 )
 
 // Client is an application, service, partner or device that may call.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"pavise.dev/pavise/shield"
@@ -36,36 +37,116 @@ func IsAnswered(id string) bool { return id == TesterA || id == TesterB || id ==
 
 var errTester = errors.New("the name belongs to `pavise attack`; choose another")
 
-// OpenTester makes or wakes a client of `pavise attack`, with scopes.
-func (r *Registry) OpenTester(ctx context.Context, id string, scopes shield.Scopes) (Change, error) {
+// OpenTester makes or wakes a client of `pavise attack`, with scopes, for a run. The first one takes
+// the [Turn] for it; [UnderAttack] says that another run has it.
+func (r *Registry) OpenTester(ctx context.Context, id string, scopes shield.Scopes, run TurnRun) (Change, error) {
+	change := Change{Action: "client.test", Target: id}
 	if !IsTester(id) {
-		return Change{}, fmt.Errorf("%s is no client of `pavise attack`", quote(id))
+		return change, fmt.Errorf("%s is no client of `pavise attack`", quote(id))
 	}
 	c := Client{ID: id, Contact: "pavise attack", Scopes: scopes}
-	change, err := r.createClient(ctx, c)
-	if !errors.Is(err, ErrExists) {
+	if err := c.Validate(); err != nil {
 		return change, err
 	}
-	return r.updateClient(ctx, id, "test", func(known *Client) error {
-		known.Scopes, known.Disabled = scopes, false
-		return nil
+	if err := r.takeTurn(ctx, run); err != nil {
+		return change, err
+	}
+	err := r.retry(func() error {
+		t, turn, err := r.turnOf(ctx, run.ID)
+		if err != nil {
+			return err
+		}
+		before := Client{}
+		row, err := r.rows.read(ctx, tableClient, id, &before)
+		if err != nil {
+			return err
+		}
+		next := c
+		if next.Created = before.Created; row.Body == nil {
+			next.Created = r.now().UTC()
+			change.Action = "client.create"
+		}
+		change.Text = fmt.Sprintf("for an attack of %s: %s", run.By, differences(before, next))
+		if !slices.Contains(t.Open, id) {
+			t.Open = append(t.Open, id)
+		}
+		return r.rows.write(ctx, entry{tableClient, id, row.Version, next}, entry{tableTurn, turnRow, turn.Version, t})
 	})
+	return change, err
 }
 
-// CloseTester ends all that a client of `pavise attack` holds, and puts it to rest.
-func (r *Registry) CloseTester(ctx context.Context, id string) (Change, error) {
+// CloseTester ends all that a client of `pavise attack` holds, and puts it to rest. The last one
+// gives the [Turn] back; made says that the run came to its end for a schedule. A run that has
+// lost the turn ends nothing: what it held was ended by the one after it.
+func (r *Registry) CloseTester(ctx context.Context, id, run string, made *Planned) (Change, error) {
 	if !IsTester(id) {
-		return Change{}, fmt.Errorf("%s is no client of `pavise attack`", quote(id))
+		return Change{Action: "client.test_end", Target: id}, fmt.Errorf("%s is no client of `pavise attack`", quote(id))
 	}
-	_, ended := r.RevokeClient(ctx, id, "the test is over")
-	change, err := r.updateClient(ctx, id, "test_end", func(c *Client) error {
-		c.Scopes, c.Disabled = nil, true
-		return nil
+	change, err := r.rest(ctx, id, run, "the test is over", func(t *Turn) {
+		if len(t.Open) == 0 {
+			t.Run, t.By, t.Since, t.Until = "", "", time.Time{}, time.Time{}
+		}
+		if made != nil && made.Moment.After(t.Last.Moment) {
+			t.Last = *made
+			t.Last.Ended = r.now().UTC()
+		}
 	})
-	if errors.Is(ended, ErrMissing) { // it held nothing, or never was
-		ended = nil
+	if errors.Is(err, ErrTurn) {
+		change.Text, err = "nothing: this run has not got the turn", nil
 	}
-	return change, errors.Join(ended, err)
+	return change, err
+}
+
+// rest ends all that a client of `pavise attack` holds, and puts it to rest, in one step that only the
+// run can do that has the turn; then is what becomes of the turn with it.
+func (r *Registry) rest(ctx context.Context, id, run, reason string, then func(*Turn)) (Change, error) {
+	change := Change{Action: "client.test_end", Target: id}
+	var foreign error // rows of others' making, which are no reason to end nothing
+	err := r.retry(func() error {
+		t, turn, err := r.turnOf(ctx, run)
+		if err != nil {
+			return err
+		}
+		t.Open = slices.DeleteFunc(t.Open, func(open string) bool { return open == id })
+		then(&t)
+		entries := []entry{{tableTurn, turnRow, turn.Version, t}}
+		var more []entry
+		if more, foreign, err = r.ends(ctx, id, reason); err != nil {
+			return err
+		}
+		var c Client
+		row, err := r.rows.read(ctx, tableClient, id, &c)
+		if err != nil {
+			return err
+		}
+		if row.Body != nil {
+			before := c
+			c.Scopes, c.Disabled = nil, true
+			change.Text = differences(before, c)
+			entries = append(entries, entry{tableClient, id, row.Version, c})
+		}
+		return r.rows.write(ctx, append(entries, more...)...)
+	})
+	if err == nil && foreign != nil {
+		err = fmt.Errorf("%s is at rest, but: %w", id, foreign)
+	}
+	return change, err
+}
+
+// ends are the rows of a client's credentials, ended; foreign is what is wrong with rows beside them.
+func (r *Registry) ends(ctx context.Context, id, reason string) (entries []entry, foreign, err error) {
+	known, foreign := all[stored](ctx, r.rows, tableCredential, nil)
+	for _, s := range known {
+		if s.Client != id || !s.Revoked.IsZero() {
+			continue
+		}
+		e, err := r.revoked(ctx, s.Kind, s.ID, reason)
+		if err != nil {
+			return nil, foreign, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, foreign, nil
 }
 
 // checkTester refuses what no credential of `pavise attack` may be.

@@ -22,10 +22,10 @@ func TestTestersAreBoundAndShort(t *testing.T) {
 	if _, _, err := r.CreateWith(ctx, client.Client{ID: client.TesterThroughB}, client.Credential{Kind: "api_key"}, shield.Issued{ID: "x", Keep: shield.KeepNothing}); err == nil {
 		t.Error("somebody has the name of a tester, with a credential")
 	}
-	if _, err := r.OpenTester(ctx, "shop", nil); err == nil {
+	if _, err := r.OpenTester(ctx, "shop", nil, one); err == nil {
 		t.Error("any client is a tester")
 	}
-	_, err := r.OpenTester(ctx, client.TesterA, shield.Scopes{"orders:read"})
+	_, err := r.OpenTester(ctx, client.TesterA, shield.Scopes{"orders:read"}, one)
 	must(t, err)
 	if _, err := r.EnableClient(ctx, client.TesterA); err == nil {
 		t.Error("a tester is changed as any client")
@@ -49,7 +49,7 @@ func TestTestersAreBoundAndShort(t *testing.T) {
 		}
 	}
 	must(t, add(15*time.Minute, here))
-	_, err = r.CloseTester(ctx, client.TesterA)
+	_, err = r.CloseTester(ctx, client.TesterA, one.ID, nil)
 	must(t, err)
 	held, err := r.Credentials(ctx, client.TesterA, "")
 	must(t, err)
@@ -58,9 +58,9 @@ func TestTestersAreBoundAndShort(t *testing.T) {
 	if len(held) != 1 || held[0].Revoked.IsZero() || !closed.Disabled || len(closed.Scopes) != 0 {
 		t.Errorf("%+v, %+v", held, closed)
 	}
-	_, err = r.CloseTester(ctx, client.TesterA) // nothing is left to end
+	_, err = r.CloseTester(ctx, client.TesterA, one.ID, nil) // nothing is left to end
 	must(t, err)
-	_, err = r.OpenTester(ctx, client.TesterA, shield.Scopes{"a"})
+	_, err = r.OpenTester(ctx, client.TesterA, shield.Scopes{"a"}, one)
 	must(t, err)
 	if woken, err := r.Client(ctx, client.TesterA); err != nil || woken.Disabled || !woken.Scopes.Has("a") {
 		t.Errorf("%+v, %v", woken, err)
@@ -72,7 +72,7 @@ func TestATestersRegistrationFollowsOneThatHasEnded(t *testing.T) {
 	c := newClock()
 	r := registry(t, memory.New(), c, "")
 	ctx := t.Context()
-	_, err := r.OpenTester(ctx, client.TesterA, shield.Scopes{"orders:read"})
+	_, err := r.OpenTester(ctx, client.TesterA, shield.Scopes{"orders:read"}, one)
 	must(t, err)
 	_, err = r.CreateClient(ctx, client.Client{ID: "shop"})
 	must(t, err)
@@ -90,6 +90,7 @@ func TestATestersRegistrationFollowsOneThatHasEnded(t *testing.T) {
 	must(t, err)
 	must(t, register(client.TesterA, "third"))
 	c.now = c.now.Add(11 * time.Minute)
+	must(t, r.KeepTurn(ctx, one.ID))
 	must(t, register(client.TesterA, "fourth"))
 	must(t, register("shop", "first of shop"))
 	_, err = r.Revoke(ctx, "shop", "")

@@ -72,6 +72,9 @@ func (t *try) raw(w want, target string, writes bool, h *host, more ...string) (
 
 // written sends bytes.
 func (t *try) written(bytes []byte) (x *reply, err error) {
+	if err := t.r.turn.keep(t.ctx); err != nil {
+		return nil, err
+	}
 	err = t.s.Prober().Talk(t.ctx, []string{"http/1.1"}, nil, func(conn net.Conn) error {
 		x, err = talkOnce(conn, bytes)
 		return err

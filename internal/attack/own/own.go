@@ -4,10 +4,11 @@
 // [Open] makes the clients of the test through the administration (internal/client, tester.go):
 // two that may everything that the configuration has scopes for, and one that may nothing. Their
 // credentials live for a quarter of an hour, count only from where the test runs, and are ended by
-// [Run.Close]. What is accepted of them the gateway answers itself, so that no service is asked.
+// [Run.Close]. One run at a time has them: another gets an error that says who does. What is accepted of them the gateway answers itself, so that no service is asked.
 //
 //	own.go          a gateway, and a run against it
 //	place.go        what is attacked: each endpoint with each way in
+//	turn.go         one run at a time
 //	source.go       from which addresses: wrong tries must not shut the test out
 //	credential.go   credentials of every kind, made when they are needed
 //	token.go        tokens of the installation's own authorization server
@@ -26,6 +27,7 @@ package own
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -55,8 +57,12 @@ type Gateway struct {
 	Paste   string         // what a command to paste needs besides the request
 	From    netip.Prefix   // network from which the gateway sees the test; not valid: it is found out
 
-	Through   bool // accepted requests reach the services
-	PerSecond int  // requests at most; 0: 50
+	Through bool // accepted requests reach the services
+
+	PerSecond int // requests at most; 0: 50
+
+	For     string          // what runs the test, for whoever has to wait; empty: who calls the administration
+	Planned *client.Planned // what a schedule is told when the run came to its end; nil: none asked
 
 	Now  func() time.Time                                 // nil: time.Now
 	Wait func(ctx context.Context, d time.Duration) error // nil: on the real clock
@@ -71,9 +77,13 @@ type Run struct {
 	places  []*place
 	sources *sources
 	holder  *holder
+	turn    *turn
+	opened  []string // clients
 	plan    *attack.Plan
 	said    []string // for the report, found out on the way
 	kept    int      // cases that the gateway did not let try
+
+	complete bool
 
 	samples   map[*place]draft
 	documents map[string][]foreign.Sample
@@ -112,6 +122,8 @@ func Open(ctx context.Context, g Gateway) (_ *Run, err error) {
 	}
 	r.said = append(r.said, unexplored(r.places)...)
 	r.holder = newHolder(r)
+	r.g.Admin = g.Admin.OfRun(rand.Text())
+	r.turn = &turn{admin: r.g.Admin, now: g.Now}
 	if err := r.openClients(ctx); err != nil {
 		return nil, err
 	}
@@ -176,30 +188,6 @@ func (r *Run) paste(name, at, port string) string {
 	return strings.Join(words, " ")
 }
 
-func (r *Run) openClients(ctx context.Context) error {
-	scopes := sortedNames(r.g.File.Scopes)
-	for _, one := range []admin.OpenTester{{ID: r.a, Scopes: scopes}, {ID: r.b, Scopes: scopes}, {ID: r.none}} {
-		if _, err := r.g.Admin.OpenTester(ctx, one); err != nil {
-			return errors.Join(fmt.Errorf("make the clients of the test: %w", err), r.Close(ctx))
-		}
-	}
-	return nil
-}
-
-// Close ends every credential of the test, and its connections.
-func (r *Run) Close(ctx context.Context) error {
-	for _, h := range r.hosts {
-		h.prober.Close()
-	}
-	var faults []error
-	for _, id := range []string{r.a, r.b, r.none} {
-		if _, err := r.g.Admin.CloseTester(ctx, id); err != nil {
-			faults = append(faults, fmt.Errorf("end the credentials of %s, which end by themselves within %s: %w", id, client.TesterLife, err))
-		}
-	}
-	return errors.Join(faults...)
-}
-
 // Plan are the cases.
 func (r *Run) Plan() *attack.Plan { return r.plan }
 
@@ -210,8 +198,10 @@ func (r *Run) Prober() *attack.Prober { return r.hosts[0].prober }
 // nor gone.
 func (r *Run) Kept() int { return r.kept }
 
-// Complete adds to a report what the run came to, and what could not be tried.
+// Complete adds to a report what the run came to, and what could not be tried. The run has come
+// to its end, then.
 func (r *Run) Complete(report *finding.Report) {
+	r.complete = r.turn.lost == nil
 	report.Subject = "https://" + r.g.Address
 	report.Notes = slices.Concat(r.summary(), r.said, report.Notes)
 }

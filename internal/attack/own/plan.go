@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/attack"
 )
 
@@ -69,12 +70,18 @@ func (p *planner) addAt(h *host, rule, id string, row int, demands attack.Demand
 	p.cases = append(p.cases, attack.Case{
 		ID: id, Rule: ruleOf(rule), Row: row, Demands: demands, Prober: h.prober,
 		Try: func(ctx context.Context, s *attack.Session) error {
+			if err := p.r.turn.keep(ctx); err != nil {
+				return err
+			}
 			err := f(&try{ctx, s, p.r})
+			if admin.IsUnderAttack(err) {
+				err = p.r.turn.lose(err)
+			}
 			if isKept(err) {
 				p.r.kept++
 			}
 			if errors.Is(err, errElsewhere) {
-				return attack.ErrNotHere // the good request says so
+				return attack.ErrUntried // the good request says so
 			}
 			return err
 		},

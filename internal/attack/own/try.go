@@ -177,11 +177,17 @@ func (t *try) kept(x *reply, w want) (time.Duration, bool) {
 	return 0, false
 }
 
+// pause waits, and keeps the turn meanwhile.
 func (t *try) pause(d time.Duration) error {
-	if d <= 0 {
-		return nil
+	for ; d > 0; d -= prolongEach {
+		if err := t.s.Prober().Pause(t.ctx, min(d, prolongEach)); err != nil {
+			return err
+		}
+		if err := t.r.turn.keep(t.ctx); err != nil {
+			return err
+		}
 	}
-	return t.s.Prober().Pause(t.ctx, d)
+	return nil
 }
 
 // ask sends what build makes, anew for each try.
@@ -197,6 +203,9 @@ func (t *try) ask(w want, certificate *tls.Certificate, build func() (*http.Requ
 
 // send sends one request as it is.
 func (t *try) send(r *http.Request, certificate *tls.Certificate) (*reply, error) {
+	if err := t.r.turn.keep(t.ctx); err != nil {
+		return nil, err
+	}
 	a, err := t.s.Send(&attack.User{Certificate: certificate}, r)
 	if err != nil {
 		return nil, err

@@ -86,6 +86,12 @@ func service(t *testing.T) (address string, asked func() []string) {
 // install starts a gateway with a policy.
 func install(t *testing.T, yaml string, files map[string]string) *installation {
 	t.Helper()
+	return installWith(t, yaml, files, app.Options{})
+}
+
+// installWith starts one with more to say.
+func installWith(t *testing.T, yaml string, files map[string]string, o app.Options) *installation {
+	t.Helper()
 	i := &installation{dir: shortDir(t)}
 	address, asked := service(t)
 	i.asked = asked
@@ -95,7 +101,7 @@ func install(t *testing.T, yaml string, files map[string]string) *installation {
 	yaml = strings.NewReplacer("{{upstream}}", address, "{{port}}", freePort(t)).Replace(yaml)
 	i.write(t, "pavise.yaml", yaml)
 	var err error
-	if i.running, err = app.Start(t.Context(), i.load(t, "pavise.yaml"), app.Options{}); err != nil {
+	if i.running, err = app.Start(t.Context(), i.load(t, "pavise.yaml"), o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
