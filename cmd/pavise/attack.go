@@ -33,6 +33,7 @@ type attackFlags struct {
 
 	self, through bool
 	from          string
+	tokens        []string
 }
 
 func attackCommand() *cobra.Command {
@@ -92,6 +93,7 @@ Exit codes: 0 nothing of --fail-on or above was found, 1 something was, or the r
 	flags.BoolVar(&f.self, "self", false, "attack the gateway that runs with this configuration (-c); also: a URL and -c")
 	flags.BoolVar(&f.through, "reach-upstream", false, "with --self: accepted requests reach the services")
 	flags.StringVar(&f.from, "from", "", "with --self: the network from which the gateway sees the test, 192.0.2.0/28; default: found out")
+	flags.StringArrayVar(&f.tokens, "token", nil, "with --self: ISSUER=FILE with a good token of an issuer that is not the gateway's own, or ISSUER for $PAVISE_TOKEN; twice: of another caller")
 	flags.BoolVar(&f.all, "all", false, "the table shows every place")
 	flags.BoolVar(&f.listed, "rules", false, "list what is looked for instead")
 	jsonFlag(command, &f.asJSON)
@@ -157,6 +159,9 @@ func runAttack(command *cobra.Command, f *attackFlags, target string) (err error
 func (r *attackRun) read() (err error) {
 	if r.openapi == "" && !r.self {
 		return &usageError{"--openapi is missing: without a description there is nothing to ask for", "name the API's OpenAPI document: --openapi api.yaml"}
+	}
+	if len(r.tokens) > 0 && !r.self {
+		return &usageError{"--token is for --self", "other APIs are asked as --as says"}
 	}
 	if r.asJSON {
 		r.format = "json"

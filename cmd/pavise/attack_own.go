@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +23,8 @@ import (
 	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/internal/attack/foreign"
 	"pavise.dev/pavise/internal/attack/own"
+	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/secret"
 )
 
 // isOwn reports whether the gateway of a configuration is attacked.
@@ -40,7 +45,10 @@ func runOwnAttack(command *cobra.Command, f *attackFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	g := own.Gateway{File: file, Kinds: app.Kinds(), Through: f.through, PerSecond: f.rate}
+	g := own.Gateway{File: file, Kinds: app.Kinds(), Through: f.through, Allowed: r.allowed, PerSecond: f.rate}
+	if g.Tokens, err = readTokens(f.tokens, file, os.Getenv); err != nil {
+		return err
+	}
 	if len(args) == 1 {
 		if g.Address, err = addressOf(args[0]); err != nil {
 			return err
@@ -55,6 +63,59 @@ func runOwnAttack(command *cobra.Command, f *attackFlags, args []string) error {
 		g.Admin = a
 		return r.attackOwn(command, g)
 	})
+}
+
+// maxGiven is the longest file of a token, in bytes.
+const maxGiven = 16 << 10
+
+// readTokens reads what --token names: ISSUER=FILE, or ISSUER for the environment.
+func readTokens(given []string, file *config.File, env func(string) string) (map[string][]secret.Value, error) {
+	all := map[string][]secret.Value{}
+	for _, one := range given {
+		issuer, name, isFile := strings.Cut(one, "=")
+		if _, known := file.Issuers[issuer]; !known {
+			return nil, &usageError{fmt.Sprintf("--token: the configuration has no issuer %.60q", issuer), "its issuers: " + strings.Join(slices.Sorted(maps.Keys(file.Issuers)), ", ") + "; for the gateway's own it makes tokens itself"}
+		}
+		text := env("PAVISE_TOKEN")
+		if isFile {
+			var err error
+			if text, err = readGiven(name); err != nil {
+				return nil, err
+			}
+		}
+		text = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "Bearer "))
+		if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, &usageError{fmt.Sprintf("--token %s: there is no token on one line", issuer), "--token ISSUER=FILE with the token alone in the file, or --token ISSUER and PAVISE_TOKEN; never the token itself: command lines are seen by others"}
+		}
+		if len(all[issuer]) > 0 && all[issuer][0].Equal([]byte(text)) {
+			return nil, &usageError{fmt.Sprintf("--token %s: both are the same token", issuer), "name two files with tokens of two callers"}
+		}
+		if all[issuer] = append(all[issuer], secret.New([]byte(text))); len(all[issuer]) > 2 {
+			return nil, &usageError{fmt.Sprintf("--token %s is given more than twice", issuer), "two callers suffice: the proof of one is put beside that of the other"}
+		}
+	}
+	return all, nil
+}
+
+// readGiven reads a file that only its owner may read. Errors quote nothing of it.
+func readGiven(name string) (string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	defer func() { _ = file.Close() }() // only read
+	info, err := file.Stat()
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return "", &hinted{fmt.Errorf("the token in %s can be read by others (mode %o)", name, mode), "chmod 600 " + name}
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxGiven+1))
+	if err != nil || len(text) > maxGiven {
+		return "", fmt.Errorf("read the token: %s cannot be read, or has more than %d bytes", name, maxGiven)
+	}
+	return string(text), nil
 }
 
 // addressOf is host and port of a URL.

@@ -35,6 +35,7 @@ type wish struct {
 	client   string
 	part     *part
 	api      string         // of tokens
+	at       *place         // where it is used; nil: nowhere yet
 	scopes   []string       // of the client's; nil: all that the API asks for
 	networks []netip.Prefix // nil: those of the test
 	life     time.Duration  // 0: a quarter of an hour
@@ -48,6 +49,7 @@ type proof struct {
 	sign        func(*http.Request) error
 	certificate *tls.Certificate // nil: it is none
 	late        bool             // it covers what others add, and is added last
+	wrong       int              // wrong tries with it, since it was last right
 	until       time.Time        // it is not used later
 }
 
@@ -67,6 +69,9 @@ func newHolder(r *Run) *holder {
 const early = 4 * time.Minute
 
 func (h *holder) proof(ctx context.Context, w wish) (*proof, error) {
+	if isOthers(w.part) {
+		return h.given(w)
+	}
 	key := w.client + "\x00" + w.part.key() + "\x00" + w.api + "\x00" + strings.Join(w.scopes, " ")
 	now := h.run.g.Now()
 	if known := h.kept[key]; known != nil && !w.alone && now.Before(known.until) {
@@ -95,8 +100,6 @@ func (h *holder) make(ctx context.Context, w wish) (*proof, error) {
 		return nil, fmt.Errorf("a token that is bound to a %s: %w", w.part.calling["bound"], errElsewhere)
 	case w.part.issuer == config.OwnIssuer && w.part.kind.Name == "jwt":
 		return h.token(ctx, w)
-	case w.part.issuer != "":
-		return nil, fmt.Errorf("a token of the issuer %s: %w", w.part.issuer, errElsewhere)
 	case w.part.kind.Name == "mtls":
 		return h.certificate(ctx, w)
 	case w.part.kind.Issue == nil || w.part.kind.Client == nil:

@@ -51,7 +51,7 @@ func isForeign(p *part) bool {
 func (t *try) withOne(at *place, w *way, i int, special wish) ([]*proof, error) {
 	var all []*proof
 	for n, one := range w.parts {
-		asked := wish{client: t.r.a, part: one, api: at.API}
+		asked := wish{client: t.r.a, part: one, api: at.API, at: at}
 		if n == i {
 			asked.networks, asked.life, asked.alone = special.networks, special.life, true
 		}

@@ -11,6 +11,8 @@
 //	turn.go         one run at a time
 //	source.go       from which addresses: wrong tries must not shut the test out
 //	credential.go   credentials of every kind, made when they are needed
+//	share.go        limits that all callers share
+//	given.go        tokens of others' issuers that somebody gave
 //	token.go        tokens of the installation's own authorization server
 //	forge.go        tokens of issuers for which nobody here can sign
 //	try.go          a request, and what the gateway made of it
@@ -26,6 +28,7 @@
 package own
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -43,6 +46,8 @@ import (
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
+	"pavise.dev/pavise/internal/secret"
+	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 )
 
@@ -57,7 +62,12 @@ type Gateway struct {
 	Paste   string         // what a command to paste needs besides the request
 	From    netip.Prefix   // network from which the gateway sees the test; not valid: it is found out
 
-	Through bool // accepted requests reach the services
+	Through bool          // accepted requests reach the services
+	Allowed attack.Demand // what will be allowed when it runs
+
+	// Tokens are good ones of issuers for which nobody here can sign, by the issuer's name: of one
+	// caller, and perhaps of another. What is accepted of them reaches the service.
+	Tokens map[string][]secret.Value
 
 	PerSecond int // requests at most; 0: 50
 
@@ -78,6 +88,7 @@ type Run struct {
 	sources *sources
 	holder  *holder
 	turn    *turn
+	shares  *shares
 	opened  []string // clients
 	plan    *attack.Plan
 	said    []string // for the report, found out on the way
@@ -123,6 +134,7 @@ func Open(ctx context.Context, g Gateway) (_ *Run, err error) {
 	r.said = append(r.said, unexplored(r.places)...)
 	r.holder = newHolder(r)
 	r.g.Admin = g.Admin.OfRun(rand.Text())
+	r.shares = newShares(g.Now, r.gives)
 	r.turn = &turn{admin: r.g.Admin, now: g.Now}
 	if err := r.openClients(ctx); err != nil {
 		return nil, err
@@ -162,7 +174,7 @@ func (r *Run) openHosts(ctx context.Context) error {
 	}
 	for _, name := range sortedNames(r.g.File.Hosts) {
 		p, err := attack.NewProber(ctx, attack.Settings{
-			Target: "https://" + net.JoinHostPort(name, port), Roots: r.g.Roots, Paste: r.paste(name, at, port), PerSecond: r.g.PerSecond,
+			Target: "https://" + net.JoinHostPort(name, port), Roots: r.g.Roots, Paste: r.paste(name, at, port), PerSecond: r.perSecond(),
 			HTTP1: true, From: r.sources.from, Lookup: lookup, Now: r.g.Now, Wait: r.g.Wait,
 		})
 		if err != nil {
@@ -175,6 +187,18 @@ func (r *Run) openHosts(ctx context.Context) error {
 	}
 	return nil
 }
+
+// perSecond is how many requests leave in a second at most: from the one address that others have, too, half of
+// what it may.
+func (r *Run) perSecond() int {
+	rate, err := limit.ParseRate(r.g.File.Limits.Address)
+	if r.sources.turns || err != nil {
+		return r.g.PerSecond
+	}
+	return min(cmp.Or(r.g.PerSecond, usualRate), max(1, int(float64(rate.Count)/rate.Per.Seconds()/2)))
+}
+
+const usualRate = 50
 
 // paste is what curl needs to reach a host where the test does.
 func (r *Run) paste(name, at, port string) string {
@@ -203,7 +227,7 @@ func (r *Run) Kept() int { return r.kept }
 func (r *Run) Complete(report *finding.Report) {
 	r.complete = r.turn.lost == nil
 	report.Subject = "https://" + r.g.Address
-	report.Notes = slices.Concat(r.summary(), r.said, report.Notes)
+	report.Notes = slices.Concat(r.summary(), r.said, r.shares.said(), report.Notes)
 }
 
 // timeout is how long a service may take to answer around the gateway.

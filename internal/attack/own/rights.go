@@ -146,7 +146,7 @@ func (r *Run) without(scope string) []string {
 func (t *try) lacking(at *place, w *way, who string, scopes []string, what string) error {
 	var proofs []*proof
 	for _, one := range w.parts {
-		asked := wish{client: who, part: one, api: at.API, scopes: scopes}
+		asked := wish{client: who, part: one, api: at.API, at: at, scopes: scopes}
 		if one.issuer != "" && scopes != nil { // the server gives those of the API's endpoints alone
 			asked.scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !t.r.asksFor(at.API, s) })
 			if len(asked.scopes) == 0 {
@@ -205,7 +205,7 @@ func (p *planner) together(at *place, w *way) {
 			if err != nil {
 				return err
 			}
-			others, err := t.r.holder.proof(t.ctx, wish{client: t.r.b, part: one, api: at.API})
+			others, err := t.r.holder.proof(t.ctx, wish{client: t.r.b, part: one, api: at.API, at: at})
 			if err != nil {
 				return err
 			}

@@ -34,8 +34,11 @@ func (r *Run) notes() (all []string) {
 			all = append(all, fmt.Sprintf("%s takes everybody, too: that a forged credential is refused there cannot be told", at))
 		}
 	}
+	for _, issuer := range r.ungiven() {
+		all = append(all, fmt.Sprintf("there is no good token of the issuer %s: its endpoints are attacked with forged ones alone; pavise attack --self --token %s=FILE takes one, and a schedule has none", issuer, issuer))
+	}
 	if !r.sources.turns {
-		all = append(all, fmt.Sprintf("all requests come from %s: with wrong credentials the test waits %s each, as everybody has to", r.sources.network, r.sources.pause))
+		all = append(all, fmt.Sprintf("all requests come from %s: with wrong credentials the test waits %s each, so that nobody there is locked out", r.sources.network, r.sources.pause))
 	}
 	return all
 }

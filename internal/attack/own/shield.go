@@ -56,10 +56,8 @@ func (p *planner) shield(at *place, w *way, i int, a shield.Attack) {
 		if a.Repeat > 0 {
 			return t.repeated(at, proofs, a, id)
 		}
-		if !t.r.sources.turns {
-			if err := t.right(at, proofs); err != nil {
-				return err
-			}
+		if err := t.right(at, proofs); err != nil {
+			return err
 		}
 		return t.attack(at, w, proofs, i, a, id)
 	})
@@ -79,7 +77,7 @@ func hasPublic(at *place) bool {
 func (t *try) proofsOrForged(at *place, w *way, attacked int, a shield.Attack) ([]*proof, error) {
 	all := make([]*proof, 0, len(w.parts))
 	for i, one := range w.parts {
-		asked := wish{client: t.r.a, part: one, api: at.API}
+		asked := wish{client: t.r.a, part: one, api: at.API, at: at}
 		made, err := t.r.holder.proof(t.ctx, asked)
 		if errors.Is(err, errElsewhere) && i == attacked && one.issuer != "" && a.Repeat == 0 {
 			made, err = t.r.forged(asked)
@@ -95,16 +93,27 @@ func (t *try) proofsOrForged(at *place, w *way, attacked int, a shield.Attack) (
 	return all, nil
 }
 
-// right sends a good request, so that wrong tries with the same credential are forgotten: from one
-// address there are not enough of them.
+// right sends a good request where wrong tries with the same credential are about to be too many, so that
+// they are forgotten. Where there are many addresses there is another one before.
 func (t *try) right(at *place, proofs []*proof) error {
-	_, err := t.ask(want{}, certificateOf(proofs), func() (*http.Request, error) {
+	if t.r.sources.turns || !slices.ContainsFunc(proofs, func(p *proof) bool { return p.wrong >= perAddress-1 }) {
+		return nil
+	}
+	x, err := t.ask(want{}, certificateOf(proofs), func() (*http.Request, error) {
 		r, _, err := t.signed(at, proofs)
 		if err == nil {
 			carry(r, partsOf(proofs))
 		}
 		return r, err
 	})
+	switch {
+	case errors.Is(err, errShared):
+		return nil // then it waits, if it has to
+	case err == nil && x.passed():
+		for _, one := range proofs {
+			one.wrong = 0
+		}
+	}
 	return err
 }
 
@@ -173,6 +182,11 @@ func (t *try) attack(at *place, w *way, proofs []*proof, i int, a shield.Attack,
 		return nil // refused there
 	case err != nil:
 		return err
+	}
+	if counted(x.code) {
+		for _, one := range proofs {
+			one.wrong++
+		}
 	}
 	t.judge(t.where(at), x, demanded, what)
 	return nil

@@ -128,6 +128,9 @@ const (
 // errKept is the error of a case that the gateway did not let try.
 var errKept = errors.New("the gateway kept the test waiting for too long: run it again later, or from an address of its own")
 
+// errUsedUp is the error of a case at an endpoint whose quota lets nobody pass.
+var errUsedUp = errors.New("a quota is used up (pavise quota list): until it begins anew the gateway says nothing else")
+
 // isKept reports whether a case says nothing because nobody let it, or nobody was there.
 func isKept(err error) bool {
 	at, ok := errors.AsType[*net.OpError](err)
@@ -148,6 +151,9 @@ func (t *try) until(w want, send func() (*reply, error)) (*reply, error) {
 		}
 		if x.code == shield.BlockedNetwork && !t.r.sources.turns {
 			return nil, errKept
+		}
+		if x.code == shield.QuotaExceeded && !w.takes(x) {
+			return nil, errUsedUp
 		}
 		pause, kept := t.kept(x, w)
 		if !kept {
@@ -197,7 +203,18 @@ func (t *try) ask(w want, certificate *tls.Certificate, build func() (*http.Requ
 		if err != nil {
 			return nil, err
 		}
-		return t.send(r, certificate)
+		unpaid, waited, err := t.paid(w, r)
+		if err == nil && waited {
+			r, err = build()
+		}
+		if err != nil {
+			return nil, err
+		}
+		x, err := t.send(r, certificate)
+		if err == nil && unpaid != nil && x.passed() {
+			t.r.shares.use(unpaid)
+		}
+		return x, err
 	})
 }
 
@@ -243,7 +260,7 @@ func (t *try) made(p *place, d draft) (*http.Request, error) {
 func (t *try) proofs(p *place, w *way, who string) ([]*proof, error) {
 	all := make([]*proof, 0, len(w.parts))
 	for _, one := range w.parts {
-		made, err := t.r.holder.proof(t.ctx, wish{client: who, part: one, api: p.API})
+		made, err := t.r.holder.proof(t.ctx, wish{client: who, part: one, api: p.API, at: p})
 		if err != nil {
 			return nil, err
 		}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/internal/client"
+	"pavise.dev/pavise/limit"
 )
 
 // turn is that of the run: one at a time has the clients of the test. It is prolonged before whatever
@@ -75,9 +77,20 @@ func (r *Run) openClients(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("make the clients of the test: %w", err), r.Close(ctx))
 		}
 		r.opened = append(r.opened, one.ID)
+		if r.countsOwn() {
+			// What runs before used up; where it is used up all the same, cases say so.
+			_, _ = r.g.Admin.ResetQuotas(ctx, admin.QuotaReset{Client: one.ID})
+		}
 	}
 	r.turn.again = r.g.Now().Add(prolongEach)
 	return nil
+}
+
+// countsOwn reports whether a quota counts what the clients of the test use.
+func (r *Run) countsOwn() bool {
+	return slices.ContainsFunc(r.places, func(p *place) bool {
+		return slices.ContainsFunc(p.Quotas, func(q limit.Quota) bool { return q.Per != limit.PerEndpoint })
+	})
 }
 
 // Close ends every credential of the test, gives the turn back, and ends the test's connections.
