@@ -128,8 +128,8 @@ func (t *try) revoked(at *place, w *way, i int) error {
 	if err != nil {
 		return err
 	}
-	send := func() (*reply, error) {
-		return t.ask(gone(shield.RevokedCredential), certificateOf(proofs), func() (*http.Request, error) {
+	send := func(w want) (*reply, error) {
+		return t.ask(w, certificateOf(proofs), func() (*http.Request, error) {
 			r, _, err := t.signed(at, proofs)
 			if err == nil {
 				carry(r, partsOf(proofs))
@@ -137,7 +137,7 @@ func (t *try) revoked(at *place, w *way, i int) error {
 			return r, err
 		})
 	}
-	x, err := send()
+	x, err := send(want{})
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,8 @@ func (t *try) revoked(at *place, w *way, i int) error {
 		return fmt.Errorf("revoke a credential: %w", err)
 	}
 	revoked := t.r.g.Now()
-	for x, err = send(); err == nil && x.passed() && t.r.g.Now().Sub(revoked) < soon; x, err = send() {
+	ended := gone(shield.RevokedCredential)
+	for x, err = send(ended); err == nil && x.passed() && t.r.g.Now().Sub(revoked) < soon; x, err = send(ended) {
 		if err := t.pause(soon / 10); err != nil {
 			return err
 		}
@@ -156,6 +157,6 @@ func (t *try) revoked(at *place, w *way, i int) error {
 	if err != nil {
 		return err
 	}
-	t.judge(t.where(at), x, gone(shield.RevokedCredential), "a credential that was revoked a second ago")
+	t.judge(t.where(at), x, ended, "a credential that was revoked a second ago")
 	return nil
 }

@@ -4,7 +4,8 @@
 // [Open] makes the clients of the test through the administration (internal/client, tester.go):
 // two that may everything that the configuration has scopes for, and one that may nothing. Their
 // credentials live for a quarter of an hour, count only from where the test runs, and are ended by
-// [Run.Close]. One run at a time has them: another gets an error that says who does. What is accepted of them the gateway answers itself, so that no service is asked.
+// [Run.Close]. One run at a time has them: another gets an error that says who does. What is accepted
+// of them the gateway answers itself, so that no service is asked.
 //
 //	own.go          a gateway, and a run against it
 //	place.go        what is attacked: each endpoint with each way in
