@@ -29,28 +29,27 @@ func isOpen(s *jsonschema.Schema, seen map[*jsonschema.Schema]bool) bool {
 	return found
 }
 
-// alike adds the properties of a value that some readers take for a declared one.
-func (f *faults) alike(l *look, v any, at []string) {
+// alike tells the properties of a value that some readers take for a declared one. The names that
+// lead to them are valid during the call.
+func (l *look) alike(v any, at []string, tell func(at []string)) {
+	if l == nil {
+		return
+	}
 	switch v := v.(type) {
 	case map[string]any:
-		if l == nil {
-			return
-		}
 		for _, name := range l.mistaken(v) {
-			f.add("body", join(join("", at...), name), undeclared)
+			tell(append(at, name))
 		}
 		for name, one := range v {
-			if below, _ := l.property(name); below != nil && !isPlainValue(one) {
-				f.alike(below, one, append(at, name))
+			if below, _ := l.property(name); !isPlainValue(one) {
+				below.alike(one, append(at, name), tell)
 			}
 		}
 	case []any:
-		entry := l.entry()
 		for i, one := range v {
-			if entry == nil || isPlainValue(one) {
-				continue
+			if !isPlainValue(one) {
+				l.entry().alike(one, append(at, strconv.Itoa(i)), tell)
 			}
-			f.alike(entry, one, append(at, strconv.Itoa(i)))
 		}
 	}
 }

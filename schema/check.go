@@ -230,7 +230,7 @@ func (b *body) check(f *faults, r *http.Request) error {
 	kept.Understood(v)
 	f.judge("body", "", m.schema, v)
 	if m.schema != nil && m.schema.open {
-		f.alike(m.schema.look, v, nil)
+		m.schema.look.alike(v, nil, func(at []string) { f.add("body", join("", at...), undeclared) })
 	}
 	return nil
 }

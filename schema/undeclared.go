@@ -67,6 +67,14 @@ const maxStripped = 8
 
 // undeclared finds what is to be taken away of a value, and takes it away.
 func (r *rule) undeclared(v any) (pointers []string) {
+	if r.open {
+		var found [][]string
+		r.look.alike(v, nil, func(at []string) { found = append(found, slices.Clone(at)) })
+		for _, names := range found {
+			take(v, names)
+			pointers = append(pointers, join("", names...))
+		}
+	}
 	for range maxStripped {
 		wrong, ok := errors.AsType[*jsonschema.ValidationError](r.ask(v))
 		if !ok {

@@ -151,3 +151,20 @@ func TestAPlainSchemaSaysWhatIsUndeclaredToo(t *testing.T) {
 		t.Errorf("%v, %v", names, err)
 	}
 }
+
+// What the judgement refuses as taken for a declared property is told, too.
+func TestWhatIsTakenForAnotherIsUndeclared(t *testing.T) {
+	const user = `{type: object, properties: {role: {type: string}, pets: {type: array, items: {type: object, properties: {kind: {}}, additionalProperties: true}}}, additionalProperties: true}`
+	o := operation(t, open(t, post("3.1.0", "application/json", user, ""), schema.Options{}), "POST /a")
+	h := http.Header{"Content-Type": {"application/json"}}
+	for body, want := range map[string]string{
+		`{"role":"a","other":1,"pets":[{"kind":1,"age":2}]}`: "",
+		`{"Role":"a","pets":[{},{"KIND":1}]}`:                "/Role /pets/1/KIND",
+	} {
+		got, err := o.UndeclaredBody(h, []byte(body))
+		slices.Sort(got)
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, %v, want %q", body, got, err, want)
+		}
+	}
+}
