@@ -15,7 +15,7 @@ const methodParameter = "_method"
 
 // overridesQuery reports whether a query names the method.
 func overridesQuery(r *http.Request) bool {
-	if r.Method != http.MethodPost || !strings.Contains(r.URL.RawQuery, "method") && strings.IndexByte(r.URL.RawQuery, '%') < 0 {
+	if r.Method != http.MethodPost || r.URL.RawQuery == "" {
 		return false
 	}
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {

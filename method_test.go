@@ -29,6 +29,7 @@ func TestAParameterIsNoMethod(t *testing.T) {
 		"in the query":                {post("?_method=DELETE", ""), false, shield.BadQuery},
 		"in the query, escaped":       {post("?a=b&%5F%6dethod=DELETE", ""), false, shield.BadQuery},
 		"in the query, as PHP reads":  {post("?+.method=DELETE", ""), false, shield.BadQuery},
+		"in the query, in capitals":   {post("?_METHOD=DELETE", ""), false, shield.BadQuery},
 		"in a form":                   {post("", "a=b&_method=DELETE"), false, shield.InvalidInput},
 		"in a form, escaped":          {post("", "%5bmethod=DELETE"), false, shield.InvalidInput},
 		"where the service needs it":  {post("?_method=DELETE", "_method=DELETE"), true, ""},
