@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pavise.dev/pavise/internal/alert"
+	"pavise.dev/pavise/internal/authserver/people/account"
+	"pavise.dev/pavise/internal/check/leaks"
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/sink"
 )
@@ -143,6 +145,9 @@ func (s *Service) silence(r *http.Request) (any, client.Change, error) {
 		return nil, change, err
 	}
 	change.Target = strings.TrimSpace(n.Detection + " " + n.Subject)
+	if err := s.isName(r.Context(), n.Subject); err != nil {
+		return nil, change, err
+	}
 	alerts, err := s.known()
 	if err != nil {
 		return nil, change, err
@@ -155,6 +160,32 @@ func (s *Service) silence(r *http.Request) (any, client.Change, error) {
 	})
 	change.Text = "nobody is told of " + silenced(n.Detection, n.Subject) + " until " + done.Until.Format(time.RFC3339) + ": " + n.Reason
 	return Done{change.Text}, change, err
+}
+
+// isName refuses a subject that has the form of a secret of signatures, and is the name of no credential and
+// of nobody: thumbprints have that form, too.
+func (s *Service) isName(ctx context.Context, subject string) error {
+	word, masked, found := leaks.Signing(subject)
+	if !found {
+		return nil
+	}
+	known, err := s.Registry.Credentials(ctx, "", "")
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(known, func(c client.Credential) bool { return strings.Contains(c.ID, word) }) {
+		return nil
+	}
+	if users, err := s.accounts(ctx); err == nil { // without accounts it is nobody's
+		people, err := users.ListUsers(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(people, func(u account.User) bool { return u.Subject == word || u.Login == word }) {
+			return nil
+		}
+	}
+	return secretTyped("the subject", masked)
 }
 
 func silenced(detection, subject string) string {

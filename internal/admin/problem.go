@@ -209,6 +209,9 @@ func decode(r *http.Request, into any) error {
 		if l, found := leaks.First(string(body)); found && l.Kind != leaks.JWT {
 			return problem(http.StatusBadRequest, "secret_given", "%s, was given where only names belong", l.What())
 		}
+		if err := keepable(body); err != nil {
+			return err
+		}
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
@@ -222,6 +225,27 @@ func decode(r *http.Request, into any) error {
 		return problem(http.StatusBadRequest, "malformed", "the body is not the JSON object that this call takes")
 	}
 	return nil
+}
+
+// keepable refuses what has the form of a secret of signatures in texts that are kept as they were typed.
+func keepable(body []byte) error {
+	var kept struct{ Reason, Contact, Tenant any }
+	if err := json.Unmarshal(body, &kept); err != nil {
+		return nil //nolint:nilerr // it will be told by whoever reads it as what it is
+	}
+	for name, value := range map[string]any{"reason": kept.Reason, "contact": kept.Contact, "tenant": kept.Tenant} {
+		text, _ := value.(string)
+		if _, masked, found := leaks.Signing(text); found {
+			return secretTyped("the "+name, masked)
+		}
+	}
+	return nil
+}
+
+func secretTyped(what, masked string) *Problem {
+	p := problem(http.StatusBadRequest, "secret_given", "%s has the form of a secret of signatures (HMAC), %s: nothing was done, and it is kept nowhere", what, masked)
+	p.Hint = "name it by its id, which `pavise key list` shows; the shell's history keeps what is typed"
+	return p
 }
 
 // takesSecrets reports whether a call is there to be given one, or a request as it would be sent.

@@ -49,10 +49,27 @@ var signing = regexp.MustCompile(`(?:^|[^0-9A-Za-z_/-])([0-9A-Za-z_-]{43})(?:$|[
 // what has the form of a secret of signatures goes too, although a thumbprint has it as well.
 func MaskTyped(text string) string {
 	text = Mask(text)
-	for _, found := range signing.FindAllStringSubmatch(text, -1) {
-		if word := found[1]; isRandom([]byte(word)) && strings.ToLower(word) != word && strings.ToUpper(word) != word {
-			text = strings.ReplaceAll(text, word, word[:shownOfTexts]+"…")
-		}
+	for _, word := range signingWords(text) {
+		text = strings.ReplaceAll(text, word, word[:shownOfTexts]+"…")
 	}
 	return text
+}
+
+// Signing finds a word of the form of a secret of signatures (HMAC). Such secrets have no prefix, as they are the
+// key itself, and a thumbprint has the form, too: who asks knows which names there are. masked is what may be shown.
+func Signing(text string) (word, masked string, found bool) {
+	words := signingWords(text)
+	if len(words) == 0 {
+		return "", "", false
+	}
+	return words[0], words[0][:shownOfTexts] + "…", true
+}
+
+func signingWords(text string) (words []string) {
+	for _, found := range signing.FindAllStringSubmatch(text, -1) {
+		if word := found[1]; isRandom([]byte(word)) && strings.ToLower(word) != word && strings.ToUpper(word) != word {
+			words = append(words, word)
+		}
+	}
+	return words
 }
