@@ -91,6 +91,10 @@ func reviewLost(command *cobra.Command, f *lostFlags, logs []string, since strin
 		return err
 	}
 	ended, fault := f.ended(command, l)
+	if p, refused := errors.AsType[*admin.Problem](fault); refused && p.Ended == nil { // before anything was ended
+		_ = os.Remove(f.evidence) // it is empty
+		return fault
+	}
 	if fault != nil {
 		report.Fault = fault.Error()
 		if len(ended.Credentials)+len(ended.Before)+len(ended.Left) == 0 {
@@ -131,8 +135,8 @@ func (f *lostFlags) told(command *cobra.Command, file *config.File, report *lost
 // maxEvidence bounds the folders of evidence of one credential.
 const maxEvidence = 100
 
-// room makes the folder of the evidence before anything is ended: an end of which nothing could be shown
-// is none. One that is not named gets a name of its own each time.
+// room makes the folder of the evidence before anything is ended, as afterwards it would be too late to
+// name another. One that is not named gets a name of its own each time.
 func (f *lostFlags) room() error {
 	if f.evidence != "" {
 		return f.makeFolder()

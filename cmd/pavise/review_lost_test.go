@@ -79,6 +79,10 @@ func TestALostCredentialEndsInPartAndThenWhole(t *testing.T) {
 	t.Chdir(filepath.Dir(file))
 	in(t, store, `CREATE TRIGGER full BEFORE UPDATE ON row WHEN NEW.tbl = 'oauth.grant' AND NEW.id = 'g-2' BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
 	lose := []string{"review", "--lost", "shop", "--kind", "oauth", "--end", "--reason", "laptop stolen", "--yes", "-c", file}
+	code, _, errs := pavise(t, "review", "--lost", "shop", "--kind", "oauth", "--end", "--reason", "Xk3vQ9_mT2bR7wLpZs-4NcYhGdJf8uKeAq1iOo5tUxE", "--yes", "-c", file)
+	if _, err := os.Stat("evidence-shop"); code != exitRefused || !strings.Contains(errs, "the form of a secret") || !os.IsNotExist(err) {
+		t.Errorf("refused with %d %s, and the folder: %v", code, errs, err)
+	}
 	code, out, errs := pavise(t, lose...)
 	if code != exitFailed {
 		t.Errorf("it ends with %d", code)
