@@ -23,6 +23,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(claim, claim)
 	f.Add(run, append([]byte{'x'}, name...))
 	f.Add(run, run)
+	f.Add(run, bytes.Join([][]byte{{'s'}, late, late, name, {2, 0}, make([]byte, 8), late}, nil)) // of another owner
 	f.Add([]byte("?"), []byte{'c'})
 	f.Fuzz(func(t *testing.T, one, two []byte) {
 		w := newWorld(t)
@@ -48,7 +49,7 @@ func FuzzLoad(f *testing.F) {
 		defer func() { _ = store.Close() }()
 		w.asked(flow.Settings{Idempotency: &flow.Idempotency{Keep: time.Minute}}).carryOut("a", "k", nil)
 		w.wait(time.Hour)
-		if store.Keys() > 1 || store.Runs() > 1 {
+		if store.Keys() > 2 || store.Runs() > 2 { // one of each entry: what was asked here is forgotten
 			t.Errorf("%d keys, %d runs", store.Keys(), store.Runs())
 		}
 	})
