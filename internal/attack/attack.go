@@ -14,10 +14,12 @@
 //	attack.go   cases and what they demand
 //	scope.go    where requests may go
 //	prober.go   sends them, within bounds: a target may be hostile
+//	listener.go an address of ours that a target may be given to call
 //	session.go  what a case uses: requests, answers, findings
 //	paste.go    requests as commands to paste
 //	rule.go     rules that cases ask
 //	run.go      runs a plan: order, permissions, progress
+//	only.go     some cases of a plan: to look again at what was found
 //	journal.go  what was done, so that a run that was broken off goes on
 //
 // Nothing is followed: no redirect, no reference, no name in an answer.
@@ -27,7 +29,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 
 	"pavise.dev/pavise/internal/finding"
 )
@@ -41,16 +45,28 @@ const (
 	Destroys                    // removes things
 	Smuggles                    // sends what may confuse a proxy before the target, and with it others' requests
 	Floods                      // sends many requests at once, or very large ones
+	Delays                      // has the target wait, some seconds for each request
 )
 
 // Words name demands as flags do.
 func (d Demand) Words() (words []string) {
-	for i, word := range [...]string{"writes", "destroys", "smuggles", "floods"} {
+	for i, word := range DemandWords() {
 		if d&(1<<i) != 0 {
 			words = append(words, word)
 		}
 	}
 	return words
+}
+
+// DemandWords are the words of all demands, in their order.
+func DemandWords() []string { return []string{"writes", "destroys", "smuggles", "floods", "delays"} }
+
+// ParseDemand reads the word of a demand.
+func ParseDemand(word string) (Demand, error) {
+	if i := slices.Index(DemandWords(), word); i >= 0 {
+		return 1 << i, nil
+	}
+	return 0, fmt.Errorf("%.40q is nothing that can be allowed", word)
 }
 
 // Case is one thing that is tried.
@@ -81,6 +97,15 @@ var ErrRefused = errors.New("the target refuses such requests for now, and asks 
 // ErrBlocked is the error of a case at a target that refuses everything for now: the run ends
 // with it.
 var ErrBlocked = errors.New("the target refuses everything for now")
+
+// ErrGone is the error of a case at a target that does not answer any more: the run ends with it, as it
+// does with [ErrEnough].
+var ErrGone = errors.New("the target does not answer any more")
+
+// ends reports whether an error of a case ends the run.
+func ends(err error) bool {
+	return errors.Is(err, ErrBlocked) || errors.Is(err, ErrGone) || errors.Is(err, ErrEnough)
+}
 
 // Plan is what is tried, in order.
 type Plan struct {

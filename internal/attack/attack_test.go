@@ -109,12 +109,18 @@ func TestNothingLeavesTheScope(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	// A name that points at what clouds tell their machines.
-	_, err := attack.NewProber(t.Context(), attack.Settings{Target: "http://api.example.com", Lookup: func(context.Context, string) ([]netip.Addr, error) {
-		return []netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil
-	}})
-	if err == nil {
-		t.Error("a name for 169.254.169.254 is a target")
+	// A name that points at what clouds tell their machines, however that is written.
+	for address, is := range map[string]bool{
+		"169.254.169.254": false, "::ffff:169.254.169.254": false, "64:ff9b::a9fe:a9fe": false, "64:ff9b:1::a9fe:a9fe": false, "2002:a9fe:a9fe::1": false, "::a9fe:a9fe": false, "fe80::1": false, "fd00:ec2::254": false, "100.100.100.200": false,
+		"0.0.0.0": false, "::": false, "224.0.0.1": false,
+		"127.0.0.1": true, "::1": true, "10.0.0.7": true, "fd00:ec2::255": true, "64:ff9b::7f00:1": true, "2001:db8::7": true,
+	} {
+		_, err := attack.NewProber(t.Context(), attack.Settings{Target: "http://api.example.com", Lookup: func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("10.0.0.8"), netip.MustParseAddr(address)}, nil
+		}})
+		if (err == nil) != is {
+			t.Errorf("a name for %s: %v", address, err)
+		}
 	}
 	for _, bad := range []string{"", "api.example.com", "ftp://api.example.com", "http://u:p@api.example.com", "http://api.example.com?x=1"} {
 		if _, err := attack.NewProber(t.Context(), attack.Settings{Target: bad}); err == nil {
@@ -417,5 +423,122 @@ func TestTalkHandsOverAConnection(t *testing.T) {
 	})
 	if err != nil || !strings.HasSuffix(string(answer), "here") {
 		t.Errorf("%q, %v", answer, err)
+	}
+}
+
+// A journal tells where a target is weak: also one that was there before is its owner's alone.
+func TestAJournalIsKeptFromOthers(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "journal")
+	if err := os.WriteFile(name, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	j, err := attack.OpenJournal(name, "http://127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("it has mode %v, %v", info.Mode(), err)
+	}
+}
+
+// What could not be tried, and what was not allowed, is tried when a run goes on.
+func TestWhatWasNotTriedIsTriedWhenARunGoesOn(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer api.Close()
+	name := filepath.Join(t.TempDir(), "journal")
+	ready, tried := false, []string{}
+	unsure, writes := open("unsure", "/"), open("writes", "/")
+	writes.Demands = attack.Writes
+	unsure.Try = func(context.Context, *attack.Session) error {
+		if tried = append(tried, "unsure"); !ready {
+			return errors.New("not yet")
+		}
+		return nil
+	}
+	writes.Try = func(context.Context, *attack.Session) error { tried = append(tried, "writes"); return nil }
+	for _, o := range []attack.Options{{}, {Allowed: attack.Writes}, {Allowed: attack.Writes}} {
+		var err error
+		if o.Journal, err = attack.OpenJournal(name, api.URL); err != nil {
+			t.Fatal(err)
+		}
+		run(t, prober(t, api.URL, nil), o, unsure, writes)
+		if err := o.Journal.Close(); err != nil {
+			t.Error(err)
+		}
+		ready = true
+	}
+	if got := strings.Join(tried, " "); got != "unsure unsure writes" {
+		t.Errorf("tried %s", got)
+	}
+}
+
+// A run that may send no more ends, and says so: what is left is not held.
+func TestARunThatMaySendNoMoreIsPartial(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer api.Close()
+	report := run(t, prober(t, api.URL, func(s *attack.Settings) { s.Most = 1 }), attack.Options{}, open("a", "/a"), open("b", "/b"), open("c", "/c"))
+	if !strings.Contains(report.Partial, "after 1 of 3 cases") || !strings.Contains(report.Partial, "as many requests as it may") || len(report.Findings) != 1 {
+		t.Errorf("partial %q, found %d", report.Partial, len(report.Findings))
+	}
+}
+
+// A short credential stands everywhere in a text, but in its header it is hidden.
+func TestShortCredentialsAreNotInWhatIsPasted(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer api.Close()
+	for name, values := range map[string]struct{ name, value, shown string }{
+		"a key":     {"X-Api-Key", "k4711", "X-Api-Key: <credential of alice>"},
+		"a token":   {"Authorization", "Bearer k4711", "Authorization: Bearer <credential of alice>"},
+		"a cookie":  {"Cookie", "sid=k4711; lang=en", "Cookie: <credential of alice>"},
+		"a PIN":     {"Authorization", "Basic YTprNDcx", "Authorization: Basic <credential of alice>"},
+		"the PIN's": {"Authorization", "Basic azpr", "Authorization: Basic <credential of alice>"},
+	} {
+		alice := &attack.User{Name: "alice", Sign: func(r *http.Request) error { r.Header.Set(values.name, values.value); return nil }}
+		c := open("a", "/")
+		c.Try = func(ctx context.Context, s *attack.Session) error {
+			r, err := s.NewRequest(ctx, "GET", "/", nil)
+			if err != nil {
+				return err
+			}
+			a, err := s.Send(alice, r)
+			if err == nil {
+				s.Found("GET /", a, "it answers %d", a.Status)
+			}
+			return err
+		}
+		proof := run(t, prober(t, api.URL, nil), attack.Options{}, c).Findings[0].Proof
+		if !strings.Contains(proof, values.shown) || strings.Contains(proof, "k4711") {
+			t.Errorf("%s: %s", name, proof)
+		}
+	}
+}
+
+// What no request of a client shows is shown by the command that tries it again; each finding names its case.
+func TestAFindingWithoutARequestIsShownByTryingItAgain(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer api.Close()
+	c := open("http2 it's a frame", "/")
+	c.Demands = attack.Floods
+	c.Try = func(_ context.Context, s *attack.Session) error { s.FoundBy("GET /", "", "it passes"); return nil }
+	report := run(t, prober(t, api.URL, nil), attack.Options{Allowed: attack.Floods, Again: "pavise attack --self -c pavise.yaml"}, c)
+	f := report.Findings[0]
+	if want := `pavise attack --self -c pavise.yaml --only 'http2 it'\''s a frame' --allow floods`; f.Proof != want || f.Case != c.ID || f.Again() != `--only 'http2 it'\''s a frame'` {
+		t.Errorf("%s, case %s, again %s", f.Proof, f.Case, f.Again())
+	}
+}
+
+// curl takes brackets and braces in an address for several addresses.
+func TestAnAddressWithBracketsIsPastedAsOne(t *testing.T) {
+	asked := ""
+	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = r.URL.RawQuery }))
+	defer api.Close()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", api.URL+"/?a[$ne]=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "bash", "-c", attack.Curl(r)).CombinedOutput(); err != nil || asked != "a[$ne]=1" {
+		t.Errorf("%s asks for %q: %v, %s", attack.Curl(r), asked, err, out)
 	}
 }

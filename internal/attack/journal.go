@@ -35,7 +35,7 @@ type journalHead struct {
 }
 
 // maxJournalLine bounds a line, in bytes.
-const maxJournalLine = 4 << 20
+const maxJournalLine = 16 << 20
 
 // OpenJournal goes on with a file, or begins one. A journal of another target is refused; a
 // last line that is not whole is written again.
@@ -44,11 +44,30 @@ func OpenJournal(name, target string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of the run: %w", err)
 	}
+	if err := private(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	j := &Journal{file: file, past: map[string]entry{}}
 	if err := j.read(name, target); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return j, nil
+}
+
+// private takes away from others what they may do with a file that was there before: it tells where a
+// target is weak.
+func private(file *os.File) error {
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("open the journal of the run: %s: %w", file.Name(), errNoJournal)
+	}
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = file.Chmod(info.Mode().Perm() &^ 0o077)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the journal of the run from others: %w", err)
+	}
+	return nil
 }
 
 func (j *Journal) read(name, target string) error {
@@ -141,6 +160,9 @@ func (j *Journal) note(e entry) error {
 
 func (j *Journal) write(value any) error {
 	line, err := json.Marshal(value)
+	if len(line) >= maxJournalLine {
+		return nil // it is tried again
+	}
 	if err == nil {
 		_, err = j.file.Write(append(line, '\n'))
 	}

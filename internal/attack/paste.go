@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"pavise.dev/pavise/internal/shell"
 )
 
 // Curl writes a request as a command to paste. Its body is shown up to 64 KiB; what repeats in a
@@ -19,10 +21,13 @@ func Curl(r *http.Request) string {
 	if strings.Contains(r.URL.EscapedPath(), "/.") {
 		b.WriteString(" --path-as-is") // curl would walk the way itself
 	}
+	if strings.ContainsAny(r.URL.RequestURI(), "[]{}") {
+		b.WriteString(" -g") // curl would make several addresses of one
+	}
 	if r.Method == http.MethodHead {
 		b.WriteString(" -I") // with -X HEAD curl waits for a body
 	}
-	fmt.Fprintf(&b, " -X %s %s", quoted(r.Method), quoted(r.URL.String()))
+	fmt.Fprintf(&b, " -X %s %s", shell.Quoted(r.Method), shell.Quoted(r.URL.String()))
 	names := make([]string, 0, len(r.Header))
 	for name := range r.Header {
 		names = append(names, name)
@@ -30,11 +35,11 @@ func Curl(r *http.Request) string {
 	slices.Sort(names)
 	for _, name := range names {
 		for _, value := range r.Header[name] {
-			fmt.Fprintf(&b, " -H %s", quoted(name+": "+value))
+			fmt.Fprintf(&b, " -H %s", shell.Quoted(name+": "+value))
 		}
 	}
 	if r.Host != "" && r.Host != r.URL.Host {
-		fmt.Fprintf(&b, " -H %s", quoted("Host: "+r.Host))
+		fmt.Fprintf(&b, " -H %s", shell.Quoted("Host: "+r.Host))
 	}
 	if body := bodyOf(r); len(body) > 0 {
 		if r.Header.Get("Content-Type") == "" {
@@ -43,7 +48,7 @@ func Curl(r *http.Request) string {
 		if commands := spelt(string(body)); commands != "" {
 			return "(" + commands + ") | " + b.String() + " --data-binary @-"
 		}
-		fmt.Fprintf(&b, " --data-raw %s", quoted(string(body))) // --data-binary would read a file where a body begins with @
+		fmt.Fprintf(&b, " --data-raw %s", shell.Quoted(string(body))) // --data-binary would read a file where a body begins with @
 	}
 	return b.String()
 }
@@ -67,9 +72,6 @@ func bodyOf(r *http.Request) []byte {
 	return text
 }
 
-// quoted is a word for a shell.
-func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
-
 // Bounds of what is worth a command of its own.
 const (
 	maxUnit = 8   // bytes that repeat
@@ -87,14 +89,14 @@ func spelt(body string) string {
 			continue
 		}
 		if literal < at {
-			commands = append(commands, "printf %s "+quoted(body[literal:at]))
+			commands = append(commands, "printf %s "+shell.Quoted(body[literal:at]))
 		}
-		commands = append(commands, fmt.Sprintf(`yes %s | head -n %d | tr -d '\n'`, quoted(unit), n))
+		commands = append(commands, fmt.Sprintf(`yes %s | head -n %d | tr -d '\n'`, shell.Quoted(unit), n))
 		at += len(unit) * n
 		literal = at
 	}
 	if len(commands) > 0 && literal < len(body) {
-		commands = append(commands, "printf %s "+quoted(body[literal:]))
+		commands = append(commands, "printf %s "+shell.Quoted(body[literal:]))
 	}
 	return strings.Join(commands, "; ")
 }

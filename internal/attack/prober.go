@@ -74,7 +74,7 @@ type Answer struct {
 	TLS     *tls.ConnectionState
 	Request *http.Request // as it was sent, with its credential
 
-	secrets map[string]string // of the session that sent it
+	secrets, short map[string]string // of the session that sent it
 }
 
 // ErrEnough is the error of a request beyond what a run may send.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"pavise.dev/pavise/internal/finding"
+	"pavise.dev/pavise/internal/shell"
 )
 
 // Outcome is how a case ended.
@@ -28,6 +30,10 @@ type Options struct {
 	Progress func(Progress) // is told after each case; nil: nobody is
 	Now      func() time.Time
 	Version  string
+
+	// Again is the command that repeats a case whose ID is put behind it: what is shown to paste where no
+	// request of a client shows what was found. Empty: there is none.
+	Again string
 }
 
 // Progress is how far a run is.
@@ -39,8 +45,8 @@ type Progress struct {
 	Left      time.Duration // about; 0: not known yet
 }
 
-// Run tries the cases of a plan, one after the other. A run that ends early, because ctx ends or
-// the target refuses everything ([ErrBlocked]), returns what it found, and says so in the report:
+// Run tries the cases of a plan, one after the other. A run that ends early, because ctx ends, the
+// target refuses everything ([ErrBlocked]) or is gone ([ErrGone]), or enough was sent, returns what it found, and says so in the report:
 // Partial.
 func Run(ctx context.Context, p *Prober, plan *Plan, o Options) (*finding.Report, error) {
 	if o.Now == nil {
@@ -82,12 +88,12 @@ func (r *run) all(ctx context.Context) error {
 				r.unjudged(r.plan.Cases[i:])
 				r.report.Partial = fmt.Sprintf("it was broken off after %d of %d cases", i, len(r.plan.Cases))
 				return nil
-			case errors.Is(err, ErrBlocked):
+			case ends(err):
 				r.report.Findings = append(r.report.Findings, done.Findings...)
 				r.unjudged(r.plan.Cases[i:])
 				r.report.Partial = fmt.Sprintf("it ended after %d of %d cases: %s", i, len(r.plan.Cases), done.Why)
 				return nil
-			case errors.Is(err, ErrRefused): // another time it may be tried
+			case done.Outcome == Unsure, c.Demands&^r.o.Allowed != 0: // another time it may be tried
 			default:
 				if err := r.o.Journal.note(done); err != nil {
 					return err
@@ -122,13 +128,16 @@ func (r *run) one(ctx context.Context, c *Case) (e entry, err error) {
 		e.Outcome, e.Unjudged = Skipped, true
 		return e, nil
 	}
-	s := &Session{prober: cmp.Or(c.Prober, r.prober), rule: c.Rule, secrets: map[string]string{}}
-	err = c.Try(ctx, s)
-	for i := range s.found {
-		s.found[i].Case = c.ID
+	s := &Session{prober: cmp.Or(c.Prober, r.prober), rule: c.Rule, id: c.ID, secrets: map[string]string{}, short: map[string]string{}}
+	if r.o.Again != "" {
+		s.again = r.o.Again + " --only " + shell.Quoted(c.ID)
+		if c.Demands != 0 {
+			s.again += " --allow " + strings.Join(c.Demands.Words(), ",")
+		}
 	}
+	err = c.Try(ctx, s)
 	e.Findings, e.Unjudged = s.found, err != nil && !errors.Is(err, ErrNotHere)
-	if errors.Is(err, ErrRefused) || errors.Is(err, ErrBlocked) {
+	if errors.Is(err, ErrRefused) || ends(err) {
 		e.Why = s.masked(err.Error())
 	}
 	switch {

@@ -60,7 +60,7 @@ func addressesOf(ctx context.Context, host string, lookup func(context.Context, 
 	}
 	var addresses []netip.Addr
 	for _, addr := range found {
-		if addr = addr.Unmap(); addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified() {
+		if addr = addr.Unmap(); isOfTheMachine(addr) || isOfTheMachine(within(addr)) {
 			return nil, fmt.Errorf("%s has the address %s, where no API is but what clouds tell their machines: give the address itself if you mean it", host, addr)
 		}
 		addresses = append(addresses, addr)
@@ -69,6 +69,29 @@ func addressesOf(ctx context.Context, host string, lookup func(context.Context, 
 		return nil, fmt.Errorf("%s has no address", host)
 	}
 	return addresses, nil
+}
+
+// isOfTheMachine reports whether at an address there is no API, but what clouds tell their machines.
+func isOfTheMachine(addr netip.Addr) bool {
+	switch addr.WithZone("").String() {
+	case "fd00:ec2::254", "fd20:ce::254", "100.100.100.200":
+		return true
+	}
+	return addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified()
+}
+
+// within is the address of IPv4 that one of IPv6 leads to (RFC 6052 §2.1, RFC 8215, RFC 3056 §2, RFC 4291
+// §2.5.5.1); the zero address: none.
+func within(addr netip.Addr) (inner netip.Addr) {
+	bytes := addr.As16()
+	switch {
+	case !addr.Is6():
+	case netip.MustParsePrefix("64:ff9b::/96").Contains(addr), netip.MustParsePrefix("64:ff9b:1::/48").Contains(addr), netip.MustParsePrefix("::/96").Contains(addr) && !addr.IsLoopback():
+		return netip.AddrFrom4([4]byte(bytes[12:]))
+	case netip.MustParsePrefix("2002::/16").Contains(addr):
+		return netip.AddrFrom4([4]byte(bytes[2:6]))
+	}
+	return inner
 }
 
 // Base is the address below which the target is.

@@ -14,13 +14,17 @@ import (
 	"unicode"
 
 	"pavise.dev/pavise/internal/finding"
+	"pavise.dev/pavise/internal/shell"
 )
 
 // Session is what one case uses.
 type Session struct {
 	prober  *Prober
 	rule    *finding.Rule
+	id      string            // of the case
+	again   string            // a command that repeats the case; empty: there is none
 	secrets map[string]string // what was sent as a credential → as what it is shown
+	short   map[string]string // as secrets: texts that stand everywhere, which are hidden in headers alone
 	found   []finding.Finding
 }
 
@@ -87,9 +91,12 @@ func (s *Session) Secret(value, name string) {
 // between a shell's quotes.
 func (s *Session) Hide(text, shown string) {
 	if len(text) < minSecret {
+		if text != "" {
+			s.short[text] = shown
+		}
 		return
 	}
-	between := quoted(text)
+	between := shell.Quoted(text)
 	for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text), between[1 : len(between)-1]} {
 		s.secrets[form] = shown
 	}
@@ -118,7 +125,7 @@ func (s *Session) Send(user *User, r *http.Request) (*Answer, error) {
 		a, err = s.prober.Send(r)
 	}
 	if a != nil {
-		a.secrets = s.secrets
+		a.secrets, a.short = s.secrets, s.short
 	}
 	return a, err
 }
@@ -142,7 +149,7 @@ func (s *Session) Found(where string, a *Answer, format string, args ...any) {
 	proof := ""
 	if a != nil {
 		s.know(a)
-		proof = Curl(a.Request)
+		proof = Curl(s.covered(a.Request))
 		if s.prober.s.Paste != "" && proof != "" {
 			proof += " " + s.prober.s.Paste
 		}
@@ -158,12 +165,51 @@ func (s *Session) know(a *Answer) {
 			s.secrets[text] = shown
 		}
 	}
+	for text, shown := range a.short {
+		if _, known := s.short[text]; !known {
+			s.short[text] = shown
+		}
+	}
+}
+
+// covered is a request whose credentials are covered where they are too short to be looked for in any
+// text.
+func (s *Session) covered(r *http.Request) *http.Request {
+	if r == nil || len(s.short) == 0 {
+		return r
+	}
+	other := r.Clone(r.Context())
+	for name, values := range other.Header {
+		for i, value := range values {
+			scheme, rest, ok := strings.Cut(value, " ")
+			if s.secrets[value] != "" || ok && s.secrets[rest] != "" {
+				continue // it is found as a whole
+			}
+			if shown := s.short[rest]; ok && shown != "" {
+				other.Header[name][i] = scheme + " " + shown
+				continue
+			}
+			pairs := strings.Split(value, "; ")
+			for at, one := range pairs {
+				if before, inner, ok := strings.Cut(one, "="); ok && s.short[inner] != "" {
+					pairs[at] = before + "=" + s.short[inner]
+				} else if s.short[one] != "" {
+					pairs[at] = s.short[one]
+				}
+			}
+			other.Header[name][i] = strings.Join(pairs, "; ")
+		}
+	}
+	return other
 }
 
 // FoundBy reports that something is wrong which a command shows that is no request.
 func (s *Session) FoundBy(where, proof, format string, args ...any) {
 	f := s.rule.At(finding.Place{Path: s.masked(where)}, "%s", s.masked(fmt.Sprintf(format, args...)))
-	f.Proof = s.masked(proof)
+	f.Case = s.id
+	if f.Proof = s.masked(proof); f.Proof == "" {
+		f.Proof = s.again
+	}
 	s.found = append(s.found, f)
 }
 

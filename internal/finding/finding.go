@@ -147,6 +147,14 @@ type Finding struct {
 	Waived *Waived `json:"waived,omitempty"`
 }
 
+// Again is the flag with which the tool looks again at this alone; empty: it has none.
+func (f *Finding) Again() string {
+	if f.Case == "" {
+		return ""
+	}
+	return "--only '" + strings.ReplaceAll(f.Case, "'", `'\''`) + "'"
+}
+
 // Waived says why a finding is accepted.
 type Waived struct {
 	Reason string `json:"reason"`

@@ -101,6 +101,9 @@ func writePlace(b *strings.Builder, f *Finding) {
 	if f.Proof != "" {
 		fmt.Fprintf(b, "      %s\n", line(f.Proof))
 	}
+	if again := f.Again(); again != "" {
+		fmt.Fprintf(b, "      again: %s\n", line(again))
+	}
 }
 
 // line keeps what others wrote on one line, and from steering the terminal.
