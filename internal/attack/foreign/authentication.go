@@ -80,10 +80,7 @@ func (t *try) noAuthenticationDelete(o *operation) error {
 func (t *try) closed(o *operation, u *attack.User) (*good, bool, error) {
 	g, err := t.good(o, u)
 	if err != nil {
-		if t.ctx.Err() == nil {
-			err = attack.ErrNotHere
-		}
-		return nil, false, err
+		return nil, false, t.orNotHere(err)
 	}
 	a, err := t.send(nil, g.d)
 	if err != nil || a.Status != 401 && a.Status != 403 {

@@ -29,7 +29,7 @@ func (t *try) otherTypes(o *operation, g *good) error {
 		if err != nil || !parsed {
 			return err
 		}
-		content, err := g.d.content()
+		content, err := t.w.content(g.d)
 		if err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func (t *try) deep(o *operation, g *good) error {
 	if err != nil || !parsed {
 		return err
 	}
-	content, err := g.d.content()
+	content, err := t.w.content(g.d)
 	if err != nil || !bytes.HasSuffix(content, []byte("}")) || len(content) < 3 {
 		return err
 	}

@@ -28,6 +28,8 @@ type operation struct {
 	media        string         // of the body that is sent; empty: there is none
 	body         map[string]any // its schema
 	example      any            // of the body; nil: there is none
+	xmlMedia     string         // in which it takes XML
+	xml          xmlBody        // how that is written; without a root: it takes none
 	answers      map[string]map[string]any
 	returns      map[string]bool // the statuses that are described
 	protected    bool            // a credential is demanded
@@ -151,7 +153,10 @@ func serverPath(from ...map[string]any) string {
 			address = strings.ReplaceAll(address, "{"+name+"}", text(variable["default"]))
 		}
 		if u, err := url.Parse(address); err == nil && !strings.Contains(u.Path, "{") {
-			return strings.TrimSuffix(u.Path, "/")
+			if path := strings.Trim(u.Path, "/"); path != "" {
+				return "/" + path // also of "v1", which is below the document
+			}
+			return ""
 		}
 	}
 	return ""
@@ -214,14 +219,19 @@ func (d *reader) content(o *operation, body map[string]any) {
 	content, _ := body["content"].(map[string]any)
 	best := 9
 	for _, name := range slices.Sorted(maps.Keys(content)) {
-		kind := 3
+		kind := 4
+		if isXMLType(name) && o.xml.root == "" {
+			o.xmlMedia, o.xml = name, d.xmlOfMedia(d.resolve(content[name]))
+		}
 		switch {
 		case isJSONType(name):
 			kind = 0
 		case strings.HasPrefix(name, "application/x-www-form-urlencoded"):
 			kind = 1
-		case strings.HasPrefix(name, "text/"):
+		case isXMLType(name):
 			kind = 2
+		case strings.HasPrefix(name, "text/"):
+			kind = 3
 		}
 		if kind < best {
 			media := d.resolve(content[name])
@@ -231,6 +241,20 @@ func (d *reader) content(o *operation, body map[string]any) {
 	if strings.Contains(o.media, "*") {
 		o.media = "application/json"
 	}
+}
+
+// xmlOfMedia is how a body is written as XML: its root has the name that its schema says, or has.
+func (d *reader) xmlOfMedia(media map[string]any) xmlBody {
+	x := xmlBody{root: "request", schema: d.resolve(media["schema"])}
+	if schema, _ := media["schema"].(map[string]any); text(schema["$ref"]) != "" {
+		ref := text(schema["$ref"])
+		x.root = ref[strings.LastIndexByte(ref, '/')+1:]
+	}
+	if said := text(d.resolve(x.schema["xml"])["name"]); said != "" {
+		x.root = said
+	}
+	x.root = elementName(x.root)
+	return x
 }
 
 func isJSONType(name string) bool {

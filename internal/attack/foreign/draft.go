@@ -24,8 +24,9 @@ type draft struct {
 	header http.Header
 	cookie []pair
 	media  string
-	body   any    // as JSON or a form
-	text   []byte // the body as it is sent; nil: body is
+	body   any      // as JSON, XML or a form
+	xml    *xmlBody // how it is written as XML
+	text   []byte   // the body as it is sent; nil: body is
 }
 
 type pair struct{ name, value string }
@@ -70,16 +71,17 @@ func (d *draft) target() string {
 	return path + "?" + strings.Join(query, "&")
 }
 
-// filled puts values into a path's template.
+// filled puts values into a path's template: {name}, and {name...}.
 func filled(template string, values map[string]string) string {
 	for name, value := range values {
 		template = strings.ReplaceAll(template, "{"+name+"}", url.PathEscape(value))
+		template = strings.ReplaceAll(template, "{"+name+"...}", url.PathEscape(value))
 	}
 	return template
 }
 
 // content is the body as it is sent.
-func (d *draft) content() ([]byte, error) {
+func (w *world) content(d *draft) ([]byte, error) {
 	switch {
 	case d.text != nil:
 		return d.text, nil
@@ -92,6 +94,8 @@ func (d *draft) content() ([]byte, error) {
 			form.Set(name, fmt.Sprint(v))
 		}
 		return []byte(form.Encode()), nil
+	case isXMLType(d.media) && d.xml != nil:
+		return w.xmlOf(*d.xml, d.body), nil
 	case strings.HasPrefix(d.media, "text/"):
 		return []byte(fmt.Sprint(d.body)), nil
 	}
@@ -104,8 +108,8 @@ func (d *draft) content() ([]byte, error) {
 	return bytes.TrimSpace(b.Bytes()), nil
 }
 
-func (d *draft) request(ctx context.Context, s *attack.Session) (*http.Request, error) {
-	body, err := d.content()
+func (w *world) request(ctx context.Context, s *attack.Session, d *draft) (*http.Request, error) {
+	body, err := w.content(d)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +127,51 @@ func (d *draft) request(ctx context.Context, s *attack.Session) (*http.Request, 
 		r.Header.Set("Content-Type", d.media)
 	}
 	return r, nil
+}
+
+// draw is the request for an operation, with a value for each of its parameters that it demands or shows.
+func (w *world) draw(o *operation, value func(p parameter) string) *draft {
+	d := &draft{op: o, method: o.method, path: map[string]string{}, header: http.Header{}, media: o.media}
+	if o.xml.root != "" {
+		d.xml = &o.xml
+	}
+	for _, p := range o.parameters {
+		v := value(p)
+		switch {
+		case p.in == "path":
+			d.path[p.name] = v
+		case !p.required && p.example == nil:
+		case p.in == "query":
+			d.query = append(d.query, pair{p.name, v})
+		case p.in == "header":
+			d.header.Set(p.name, v)
+		case p.in == "cookie":
+			d.cookie = append(d.cookie, pair{p.name, v})
+		}
+	}
+	for _, name := range unnamed(o) {
+		d.path[name] = "1"
+	}
+	if o.media == "" {
+		return d
+	}
+	if d.body = copied(o.example); d.body == nil {
+		d.body = w.sample(o.body)
+	}
+	return d
+}
+
+// unnamed are parameters of a path that the document does not describe. A pattern of Go's has {rest...} for all
+// that is left.
+func unnamed(o *operation) (names []string) {
+	for part := range strings.SplitSeq(o.path, "{") {
+		name, _, ok := strings.Cut(part, "}")
+		name = strings.TrimSuffix(name, "...")
+		if ok && !slices.ContainsFunc(o.parameters, func(p parameter) bool { return p.in == "path" && p.name == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // slot is a place of a request where a value stands that a caller chooses.
@@ -190,13 +239,16 @@ func fields(body any, above []string) (all []slot) {
 	return all
 }
 
-// put sets what stands at a way within an object.
+// put sets what stands at a way within an object, and makes the objects on it.
 func put(body any, way []string, v any) {
 	object, ok := body.(map[string]any)
 	if !ok {
 		return
 	}
 	if len(way) > 1 {
+		if _, isObject := object[way[0]].(map[string]any); !isObject {
+			object[way[0]] = map[string]any{}
+		}
 		put(object[way[0]], way[1:], v)
 		return
 	}

@@ -8,9 +8,11 @@
 //	rules.go                what is wrong, and what mends it
 //	plan.go                 the cases, in the order in which they disturb least
 //
+//	call.go                 addresses of ours that the target is given to call
+//
 // and one file for each family: authentication.go and around.go (who calls), token.go and forge.go
-// (JWTs), object.go, function.go, property.go (what they may), injection.go and reach.go, limit.go,
-// verbose.go, header.go, transport.go, inventory.go, content.go.
+// (JWTs), object.go, function.go, property.go (what they may), injection.go, delay.go, xml.go and
+// reach.go, graphql.go, limit.go, verbose.go, header.go, transport.go, inventory.go, content.go.
 //
 // Nothing is a finding because of one answer. Each is seen twice, and beside a control: a request that
 // differs only in what matters, and that must be answered otherwise. A server that answers everything,
@@ -46,6 +48,9 @@ type Target struct {
 	Users   []*attack.User // ordinary ones; none, one or two
 	Admin   *attack.User   // may do everything; nil: nobody is known
 	Allowed attack.Demand  // what the run may do, which decides how users' objects are learnt
+
+	// Listener is what the target is given to call; nil: what is found by calls alone is not.
+	Listener *attack.Listener
 }
 
 // Plan makes the cases for a target.
@@ -58,7 +63,7 @@ func Plan(t Target) (*attack.Plan, error) {
 		return nil, errors.New("more than two users are named: two suffice to cross their objects")
 	}
 	w := &world{
-		reader: &reader{document: document, outside: map[string]bool{}, base: t.Base}, users: t.Users, admin: t.Admin, allowed: t.Allowed,
+		reader: &reader{document: document, outside: map[string]bool{}, base: t.Base}, users: t.Users, admin: t.Admin, allowed: t.Allowed, listener: t.Listener,
 		goods: map[goodKey]*good{}, things: map[*attack.User]map[string][]map[string]any{}, single: map[*attack.User][]map[string]any{},
 		injected: map[string]bool{}, forged: map[string]bool{}, forms: newForms(),
 	}

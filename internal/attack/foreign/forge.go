@@ -110,6 +110,31 @@ func newOwnKey() (*ownKey, error) {
 	}, base64.StdEncoding.EncodeToString(certificate)}, nil
 }
 
+// keyPage is what stands where a token says that its key is.
+type keyPage struct {
+	member, media string
+	kid           any
+	content       []byte
+}
+
+// pages are the key in a set (RFC 7517 §5), and its certificate (RFC 7515 §4.1.5).
+func (k *ownKey) pages() []keyPage {
+	public := maps.Clone(k.public)
+	public["kid"], public["alg"], public["use"] = "pavise", "ES256", "sig"
+	set, err := json.Marshal(map[string]any{"keys": []any{public}})
+	if err != nil {
+		panic("foreign: " + err.Error()) // maps of texts
+	}
+	der, err := base64.StdEncoding.DecodeString(k.certificate)
+	if err != nil {
+		panic("foreign: " + err.Error()) // it was encoded here
+	}
+	return []keyPage{
+		{"jku", "application/json", "pavise", set},
+		{"x5u", "application/pem-certificate-chain", nil, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})},
+	}
+}
+
 // sign signs as ES256 does (RFC 7518 §3.4).
 func (k *ownKey) sign(signed string) (string, error) {
 	sum := sha256.Sum256([]byte(signed))

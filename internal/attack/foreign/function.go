@@ -91,11 +91,13 @@ func (t *try) undeclared(o *operation, method string) error {
 	if method != "DELETE" && d.body == nil {
 		d.media, d.body = "application/json", map[string]any{}
 	}
-	control := d.clone()
-	control.method = "PAVISE"
-	c, err := t.send(u, control)
-	if err != nil || ok(c) {
-		return err
+	for _, other := range []string{"PAVISE", "REPORT"} { // many servers refuse what is no method before anybody looks
+		control := d.clone()
+		control.method = other
+		c, err := t.send(u, control)
+		if err != nil || ok(c) {
+			return err
+		}
 	}
 	a, err := t.send(u, d)
 	if err != nil || !ok(a) {

@@ -28,6 +28,7 @@ func (p *planner) injection() {
 			return t.everySlot(o, g, family.f)
 		})
 	}
+	p.splittingAnywhere()
 }
 
 // maxSlots is how many values of one operation are tried.
@@ -40,7 +41,7 @@ func (t *try) everySlot(o *operation, g *good, f func(*try, *operation, *good, s
 			continue
 		}
 		if _, err := f(t, o, g, one); err != nil {
-			if t.ctx.Err() != nil || t.refused != nil {
+			if t.ctx.Err() != nil || t.refused != nil || t.over != nil {
 				return err
 			}
 			continue // a value that cannot be sent there
@@ -115,11 +116,16 @@ func (t *try) conditions(o *operation, g *good, s slot, base *attack.Answer) (bo
 	return false, nil
 }
 
-// differs reports whether one value is answered like the base, and the other is not; twice.
+// rounds is how often a difference is seen before it is told: where several machines answer, each a little
+// otherwise, two answers differ by chance.
+const rounds = 6
+
+// differs reports whether one value is answered like the base, and the other is not, each time, while what
+// the base is stays the same.
 func (t *try) differs(o *operation, g *good, s slot, base *attack.Answer, c condition, value string) (bool, error) {
 	base = without(base, value)
 	var shown *attack.Answer
-	for range 2 {
+	for round := range rounds {
 		yes, err := t.with(g, s, c.yes)
 		if err != nil || !alike(without(yes, c.yes, value), base) {
 			return false, err
@@ -128,7 +134,14 @@ func (t *try) differs(o *operation, g *good, s slot, base *attack.Answer, c cond
 		if err != nil || alike(without(no, c.no, value), base) || no.Status == 400 || no.Status == 422 || no.Status >= 500 {
 			return false, err
 		}
+		if round > 0 && !alike(without(no, c.no, value), without(shown, c.no, value)) {
+			return false, nil // it is otherwise each time
+		}
 		shown = no
+		same, err := t.with(g, s, value)
+		if err != nil || !alike(without(same, value), base) {
+			return false, err
+		}
 	}
 	// What looks like the condition, and is none, is not answered like the one that finds.
 	finds := base
@@ -164,7 +177,7 @@ func (t *try) nosql(o *operation, g *good, s slot) (bool, error) {
 		return false, err
 	}
 	var shown *attack.Answer
-	for range 2 {
+	for range rounds {
 		all, err := operated("$ne")
 		if err != nil || !ok(all) || alike(without(all, none), without(nothing, none)) {
 			return false, err
@@ -176,6 +189,9 @@ func (t *try) nosql(o *operation, g *good, s slot) (bool, error) {
 		unknown, err := operated("$pavise")
 		if err != nil || alike(without(unknown, none), without(all, none)) {
 			return false, err // it is left out
+		}
+		if again, err := t.with(g, s, none); err != nil || !alike(without(again, none), without(nothing, none)) {
+			return false, err
 		}
 		shown = all
 	}
@@ -288,21 +304,94 @@ func (t *try) script(o *operation, g *good, s slot) (bool, error) {
 	return true, nil
 }
 
-// splitting looks for a value that becomes a header of its own.
+// lineEnds are what a line of a head may end with where a value gets into it: as they are, escaped once more
+// for whoever decodes twice, and as letters whose lower half they are.
+func lineEnds() []string { return []string{"\r\n", "\n", "\r", "%0d%0a", "%0a", "\u560d\u560a"} }
+
+// splitting looks for a value that becomes a header of its own. A header of the request cannot hold an end of
+// a line as it is.
 func (t *try) splitting(o *operation, g *good, s slot) (bool, error) {
-	if s.in == "header" {
-		return false, nil
-	}
-	for _, end := range []string{"\r\n", "\n", "\r"} {
-		mark := nonsense()
-		a, err := t.with(g, s, s.value+end+"X-Pavise-Attack: "+mark)
-		if err != nil {
-			return false, err
+	for _, end := range lineEnds() {
+		if s.in == "header" && strings.ContainsAny(end, "\r\n") {
+			continue
 		}
-		if strings.TrimSpace(a.Header.Get("X-Pavise-Attack")) == mark {
-			t.found(o, a, "it answers %d with a header that stood in %s, as %s", a.Status, s, url.QueryEscape(end))
-			return true, nil
+		found, err := t.splits(o, s.String(), end, func(more string) (*attack.Answer, error) { return t.with(g, s, s.value+more) })
+		if found || err != nil {
+			return found, err
 		}
 	}
 	return false, nil
+}
+
+// splits sends an end of a line with a header behind it, twice, and reports whether that comes back as one.
+func (t *try) splits(o *operation, where, end string, send func(more string) (*attack.Answer, error)) (bool, error) {
+	var shown *attack.Answer
+	for range 2 {
+		mark := nonsense()
+		a, err := send(end + "X-Pavise-Attack: " + mark)
+		if err != nil || strings.TrimSpace(a.Header.Get("X-Pavise-Attack")) != mark {
+			return false, err
+		}
+		shown = a
+	}
+	t.found(o, shown, "it answers %d with a header that stood in %s, as %s", shown.Status, where, url.QueryEscape(end))
+	return true, nil
+}
+
+// repeatedHeaders are headers of requests that services repeat, or build addresses of, without
+// declaring them.
+func repeatedHeaders() []string {
+	return []string{"X-Request-Id", "X-Correlation-Id", "Traceparent", "Origin", "Referer", "X-Forwarded-Host", "Accept-Language"}
+}
+
+// splittingAnywhere looks for headers of the request, and paths, that become part of the answer's head.
+func (p *planner) splittingAnywhere() {
+	p.named("by headers", func() {
+		p.withGood("header-injection", func(o *operation) bool { return o.method == "GET" }, (*try).splittingHeaders)
+	})
+	p.add("header-injection", "by the path", 0, (*try).splittingPath)
+}
+
+func (t *try) splittingHeaders(o *operation, g *good) error {
+	for _, name := range repeatedHeaders() {
+		for _, end := range lineEnds() {
+			if strings.ContainsAny(end, "\r\n") {
+				continue
+			}
+			found, err := t.splits(o, "the header "+name, end, func(more string) (*attack.Answer, error) {
+				d := g.d.clone()
+				d.header.Set(name, "pavise"+more)
+				return t.send(t.w.caller(), d)
+			})
+			if found || err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *try) splittingPath() error {
+	anywhere := &operation{method: "GET", path: "/"}
+	for _, before := range []string{"/", "/pavise/", t.aPath() + "/"} {
+		for _, end := range []string{"%0d%0a", "%0a", "%0d", "%250d%250a", "%E5%98%8D%E5%98%8A"} {
+			found, err := t.splits(anywhere, "the path", end, func(more string) (*attack.Answer, error) {
+				return t.get(nil, before+strings.ReplaceAll(more, ": ", ":%20"))
+			})
+			if found || err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// aPath is one of the document's that has no names of objects.
+func (t *try) aPath() string {
+	for _, o := range t.w.ops {
+		if o.method == "GET" && !strings.Contains(o.path, "{") {
+			return strings.TrimSuffix(o.path, "/")
+		}
+	}
+	return ""
 }

@@ -18,7 +18,6 @@ func (p *planner) inventory() {
 		}
 		p.add(e.rule, "GET "+e.path, 0, func(t *try) error { return t.exposed(e) })
 	}
-	p.add("introspection", "POST /graphql", 0, (*try).introspect)
 	p.add("trace-method", "TRACE /", 0, (*try).trace)
 	p.withGood("deprecated", func(o *operation) bool { return o.deprecated && o.isSafe() }, func(t *try, o *operation, g *good) error {
 		t.found(o, g.a, "it answers %d, and the document says that it is deprecated", g.a.Status)
@@ -66,24 +65,6 @@ func (t *try) exposed(e endpoint) error {
 		t.s.Found("GET "+e.path, again, "it answers %d to anybody", again.Status)
 	}
 	return err
-}
-
-func (t *try) introspect() error {
-	for _, path := range []string{"/graphql", "/api/graphql", "/v1/graphql", "/query"} {
-		d := &draft{op: &operation{}, method: "POST", raw: path, media: "application/json", body: map[string]any{"query": "{__schema{queryType{name}}}"}}
-		a, err := t.send(nil, d)
-		if err != nil {
-			return err
-		}
-		data, _ := jsonOf(a).(map[string]any)
-		inner, _ := data["data"].(map[string]any)
-		if inner["__schema"] == nil {
-			continue
-		}
-		t.s.Found("POST "+path, a, "it answers %d with its schema, to anybody", a.Status)
-		return nil
-	}
-	return nil
 }
 
 func (t *try) trace() error {

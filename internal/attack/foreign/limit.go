@@ -37,7 +37,7 @@ const tooMany = 1000
 func (t *try) pages(o *operation) error {
 	g, err := t.good(o, t.w.caller())
 	if err != nil {
-		return attack.ErrNotHere
+		return t.orNotHere(err)
 	}
 	for _, s := range g.d.slots() {
 		if s.in != "query" || !isPageSize(s.name) {
@@ -62,12 +62,12 @@ const tooLarge = 12 << 20
 func (t *try) large(o *operation) error {
 	g, err := t.good(o, t.w.caller())
 	if err != nil {
-		return attack.ErrNotHere
+		return t.orNotHere(err)
 	}
 	if parsed, err := t.parses(g, o.media); err != nil || !parsed {
 		return err
 	}
-	content, err := g.d.content()
+	content, err := t.w.content(g.d)
 	if err != nil || !strings.HasSuffix(string(content), "}") || len(content) < 3 {
 		return err
 	}
@@ -109,7 +109,7 @@ func (t *try) guess(o *operation) error {
 	for range tries {
 		tried := d.clone()
 		put(tried.body, []string{name}, nonsense())
-		r, err := tried.request(t.ctx, t.s)
+		r, err := t.w.request(t.ctx, t.s, tried)
 		if err != nil {
 			return err
 		}
@@ -122,8 +122,27 @@ func (t *try) guess(o *operation) error {
 		}
 		last = a
 	}
+	if told, err := t.toldOfPassword(d, name, last); err != nil || !told {
+		return err
+	}
 	t.found(o, last, "it answers %d to each of %d wrong passwords", last.Status, tries)
 	return nil
+}
+
+// toldOfPassword reports whether an answer is about the password: 400 and 422 may be about anything else of
+// the request, and then say the same without one.
+func (t *try) toldOfPassword(d *draft, name string, last *attack.Answer) (bool, error) {
+	if last.Status == http.StatusUnauthorized || last.Status == http.StatusForbidden {
+		return true, nil
+	}
+	without := d.clone()
+	object, isObject := without.body.(map[string]any)
+	if !isObject {
+		return false, nil
+	}
+	delete(object, name)
+	a, err := t.send(nil, without)
+	return err == nil && !alike(a, last), err
 }
 
 // burst is how many requests are sent at once, and width how many of them at a time.
@@ -140,7 +159,7 @@ func (t *try) flood() error {
 		}
 		requests := make([]*http.Request, 0, burst)
 		for range burst {
-			r, err := g.d.request(t.ctx, t.s)
+			r, err := t.w.request(t.ctx, t.s, g.d)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,18 +80,18 @@ func (t *try) crossings(o *operation) (all []crossing, err error) {
 
 // made makes an object for a user, where that is allowed, and returns what it is called.
 func (t *try) made(o *operation, p parameter, owner, other *attack.User) ([]string, error) {
-	collection, _, _ := strings.Cut(o.path, "/{"+p.name+"}")
-	for _, maker := range t.w.ops {
-		if maker.method != "POST" || maker.path != collection || t.w.allowed&attack.Writes == 0 {
-			continue
-		}
-		delete(t.w.goods, goodKey{maker, owner})
-		if _, err := t.good(maker, owner); err != nil {
-			return nil, t.ctx.Err()
-		}
-		return t.w.own(o, p.name, p.in, owner, other), nil
+	maker := t.makerOf(o, p)
+	if maker == nil {
+		return nil, nil
 	}
-	return nil, nil
+	delete(t.w.goods, goodKey{maker, owner})
+	if _, err := t.good(maker, owner); err != nil {
+		if t.ctx.Err() != nil || t.over != nil {
+			return nil, err
+		}
+		return nil, nil
+	}
+	return t.w.own(o, p.name, p.in, owner, other), nil
 }
 
 // naming a value in a draft.
@@ -190,7 +191,7 @@ func (t *try) listOfOthers(o *operation) error {
 	for i, u := range t.w.users {
 		g, err := t.good(o, u)
 		if err != nil {
-			return attack.ErrNotHere
+			return t.orNotHere(err)
 		}
 		mine := t.identity(u)
 		var theirs []string
@@ -251,7 +252,7 @@ func (t *try) actOnOthers(o *operation) error {
 		other := t.w.users[1-i]
 		g, err := t.good(o, other)
 		if err != nil {
-			return attack.ErrNotHere
+			return t.orNotHere(err)
 		}
 		object, _ := g.d.body.(map[string]any)
 		for name := range object {
@@ -301,44 +302,55 @@ func (t *try) changeOthers(o *operation) error {
 		return err
 	}
 	for _, c := range crossings {
-		d, _ := t.draft(o, c.owner, 0)
-		d = d.named(c.p, c.value)
-		field := slices.IndexFunc(fields(d.body, nil), func(s slot) bool { return !namesObject(s.name) && s.value != "" })
-		if field < 0 {
-			continue
-		}
-		place := fields(d.body, nil)[field]
-		before, err := t.look(reader, d, c)
-		if err != nil || !ok(before) {
-			return err
-		}
-		mark := nonsense()
-		place.set(d, mark)
-		a, err := t.send(c.other, d)
-		if err != nil {
-			return err
-		}
-		after, err := t.look(reader, d, c)
-		if err != nil {
-			return err
-		}
-		if strings.Contains(string(after.Body), mark) && !strings.Contains(string(before.Body), mark) {
-			t.found(o, a, "it answers %d to %s, and changes %s's %s %s", a.Status, c.other.Name, c.owner.Name, c.p.name, c.value)
-			place.set(d, firstText(before, place.name))
-			_, err := t.send(c.owner, d)
+		if found, err := t.changeOther(o, reader, c); found || err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// firstText is the value that an answer has for a property.
-func firstText(a *attack.Answer, name string) string {
-	object, _ := jsonOf(a).(map[string]any)
-	if inner := onlyObject(object); inner != nil {
-		object = inner
+// changeOther sends the object as its owner sees it, but for one text, and afterwards as it was.
+func (t *try) changeOther(o, reader *operation, c crossing) (found bool, err error) {
+	d, _ := t.draft(o, c.owner, 0)
+	d = d.named(c.p, c.value)
+	before, err := t.look(reader, d, c)
+	if err != nil || !ok(before) {
+		return false, err
 	}
-	return fmt.Sprint(object[name])
+	asItIs(d.body, answerObject(before))
+	all := fields(d.body, nil)
+	field := slices.IndexFunc(all, func(s slot) bool { return !namesObject(s.name) && s.value != "" })
+	if field < 0 {
+		return false, nil
+	}
+	place, mark := all[field], nonsense()
+	changed := d.clone()
+	place.set(changed, mark)
+	a, err := t.send(c.other, changed)
+	if err != nil || !ok(a) {
+		return false, err
+	}
+	after, err := t.look(reader, d, c)
+	if err == nil && strings.Contains(string(after.Body), mark) && !strings.Contains(string(before.Body), mark) {
+		t.found(o, a, "it answers %d to %s, and changes %s's %s %s", a.Status, c.other.Name, c.owner.Name, c.p.name, c.value)
+		found = true
+	}
+	_, fault := t.send(c.owner, d) // also where the change is not seen
+	return found, errors.Join(err, fault)
+}
+
+// asItIs gives a body the values that an object has, as far as both have them.
+func asItIs(body any, object map[string]any) {
+	sent, _ := body.(map[string]any)
+	for name, v := range sent {
+		is, has := object[name]
+		below, isObject := is.(map[string]any)
+		if _, sentObject := v.(map[string]any); isObject && sentObject {
+			asItIs(v, below)
+		} else if has && fmt.Sprintf("%T", is) == fmt.Sprintf("%T", v) {
+			sent[name] = copied(is)
+		}
+	}
 }
 
 // readerOf is the operation that reads what another changes.
@@ -376,25 +388,68 @@ func (t *try) removeOthers(o *operation) error {
 	return attack.ErrNotHere
 }
 
-// fresh makes an object for a user that may be removed; empty: none could be made. What was there before
-// is never removed.
+// fresh makes an object for a user that may be removed; empty: none could be made. What was there before is
+// never removed: only what the answer to making it names is taken for made, and only where making another one
+// makes another one. Who answers with what there was already names the same twice.
 func (t *try) fresh(o *operation, owner *attack.User) (p parameter, value string, err error) {
 	if err := t.learn(owner); err != nil {
 		return p, "", err
 	}
 	for _, p := range o.naming() {
-		before := t.w.known(o, p.name, p.in, owner)
-		all, err := t.made(o, p, owner, nil)
-		if err != nil {
-			return p, "", err
+		maker := t.makerOf(o, p)
+		if maker == nil {
+			continue
 		}
-		for _, v := range all {
-			if !slices.Contains(before, v) {
-				return p, v, nil
+		before, last := t.w.known(o, p.name, p.in, owner), ""
+		for range 2 {
+			delete(t.w.goods, goodKey{maker, owner})
+			g, err := t.good(maker, owner)
+			if err != nil {
+				if t.ctx.Err() != nil || t.refused != nil || t.over != nil {
+					return p, "", err
+				}
+				break
 			}
+			made := nameIn(g.a, p)
+			if made == "" || made == last || slices.Contains(before, made) {
+				last = ""
+				break
+			}
+			last = made
+		}
+		if last != "" {
+			return p, last, nil
 		}
 	}
 	return p, "", nil
+}
+
+// nameIn is what an answer that tells of one object calls it.
+func nameIn(a *attack.Answer, p parameter) string {
+	v := jsonOf(a)
+	if listIn(v) != nil {
+		return ""
+	}
+	object := answerObject(a)
+	if v := scalar(object[p.name]); v != "" {
+		return v
+	}
+	if v := propertyOf(object, words(p.name)); v != "" {
+		return v
+	}
+	return idOf(object)
+}
+
+// makerOf is the operation that makes what a parameter of a path names; nil: there is none, or it is not
+// allowed.
+func (t *try) makerOf(o *operation, p parameter) *operation {
+	collection, _, found := strings.Cut(o.path, "/{"+p.name+"}")
+	for _, maker := range t.w.ops {
+		if found && maker.method == "POST" && maker.path == collection && t.w.allowed&attack.Writes != 0 {
+			return maker
+		}
+	}
+	return nil
 }
 
 func (t *try) remove(o, reader *operation, c crossing) error {

@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -13,7 +14,20 @@ import (
 const (
 	maxThings = 50 // of one collection and user
 	maxLookAt = 200
+	maxNames  = 60  // properties of one
+	maxName   = 200 // bytes of one's value
 )
+
+// plainOf is of an object what may name it or others.
+func plainOf(object map[string]any) map[string]any {
+	all := map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if v := scalar(object[name]); v != "" && len(v) <= maxName && len(all) < maxNames {
+			all[name] = v
+		}
+	}
+	return all
+}
 
 // harvest remembers the objects that an answer lists, or tells of.
 func (w *world) harvest(o *operation, u *attack.User, a *attack.Answer) {
@@ -38,8 +52,8 @@ func (w *world) harvest(o *operation, u *attack.User, a *attack.Answer) {
 	switch {
 	case o.method == "POST" || strings.HasSuffix(o.path, "}"):
 		w.keep(u, collection, object)
-	case tellsOfCaller(o.path):
-		w.single[u] = append(w.single[u], object)
+	case tellsOfCaller(o.path) && len(w.single[u]) < maxThings:
+		w.single[u] = append(w.single[u], plainOf(object))
 	}
 }
 
@@ -48,7 +62,7 @@ func (w *world) keep(u *attack.User, collection string, object map[string]any) {
 	if len(known) >= maxThings || slices.ContainsFunc(known, func(o map[string]any) bool { return idOf(o) != "" && idOf(o) == idOf(object) }) {
 		return
 	}
-	w.things[u][collection] = append(known, object)
+	w.things[u][collection] = append(known, plainOf(object))
 }
 
 // idOf is what an object is called.
@@ -168,7 +182,6 @@ func (w *world) known(o *operation, name, in string, u *attack.User) (values []s
 			add(idOf(object))
 		}
 	}
-	slices.SortStableFunc(values, func(a, b string) int { return 0 })
 	return values
 }
 

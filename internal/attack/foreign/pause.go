@@ -1,8 +1,10 @@
 package foreign
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -33,13 +35,13 @@ type patience struct {
 func (t *try) send(u *attack.User, d *draft) (*attack.Answer, error) {
 	place, given := d.method+" "+d.op.path, time.Duration(0)
 	for pauses := 0; ; pauses++ {
-		r, err := d.request(t.ctx, t.s)
+		r, err := t.w.request(t.ctx, t.s, d)
 		if err != nil {
 			return nil, err
 		}
 		a, err := t.s.Send(u, r)
 		if err != nil {
-			return nil, err
+			return nil, t.unanswered(err)
 		}
 		wish, asked := pauseOf(a)
 		if !asked {
@@ -59,6 +61,41 @@ func (t *try) send(u *attack.User, d *draft) (*attack.Answer, error) {
 			return nil, err
 		}
 	}
+}
+
+// unanswered remembers what became of a request that was not answered: a value that breaks one connection
+// is nothing, but a target that is gone, and a run that has sent all that it may, hold no case.
+func (t *try) unanswered(err error) error {
+	switch _, asked := errors.AsType[*url.Error](err); {
+	case errors.Is(err, attack.ErrEnough):
+		t.over = err
+	case asked && t.ctx.Err() == nil:
+		t.lost = err
+		if t.misses++; t.misses%manyMisses == 0 && t.over == nil {
+			t.over = t.gone()
+		}
+	}
+	return err
+}
+
+// manyMisses is how many requests of a case are not answered before the target is asked whether it is there.
+const manyMisses = 5
+
+// gone is the error of a case at a target that answers nothing any more; nil: it does. It is asked as
+// often as there are pauses.
+func (t *try) gone() error {
+	if t.lost == nil {
+		return nil
+	}
+	for _, pause := range []time.Duration{0, 2 * time.Second, 10 * time.Second} {
+		if err := t.s.Prober().Pause(t.ctx, pause); err != nil {
+			return err
+		}
+		if err := Reach(t.ctx, t.s.Prober()); err == nil || errors.Is(err, attack.ErrEnough) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %w", attack.ErrGone, t.lost)
 }
 
 // enough is the error of a pause that is not given.

@@ -28,11 +28,15 @@ func (p *planner) all() {
 	p.functions()
 	p.injection()
 	p.reaching()
+	p.entities()
+	p.graphQL()
 	p.verbose()
 	p.content()
 	p.objectsWritten()
 	p.properties()
+	p.delays()
 	p.floods()
+	p.lateCalls()
 }
 
 // add plans a case of a rule.
@@ -40,16 +44,32 @@ func (p *planner) add(rule, id string, demands attack.Demand, f func(t *try) err
 	p.cases = append(p.cases, attack.Case{
 		ID: rule + " " + id, Rule: ruleOf(rule), Demands: demands,
 		Try: func(ctx context.Context, s *attack.Session) error {
-			t := &try{ctx: ctx, s: s, w: p.w}
+			t := &try{ctx: ctx, s: s, w: p.w, rule: rule}
 			if err := t.hide(); err != nil {
 				return err
 			}
-			if err := f(t); t.refused == nil {
-				return err
+			err := f(t)
+			switch gone := t.gone(); { // whatever became of it: what was not answered says nothing
+			case t.refused != nil:
+				return t.refused
+			case t.over != nil:
+				return t.over
+			case gone != nil:
+				return gone
 			}
-			return t.refused // whatever became of it: what was not answered says nothing
+			return err
 		},
 	})
+}
+
+// named plans cases of an operation whose IDs tell them from others of the same rule.
+func (p *planner) named(word string, plan func()) {
+	begins := len(p.cases)
+	plan()
+	for i := begins; i < len(p.cases); i++ {
+		c := &p.cases[i]
+		c.ID = c.Rule.ID + " " + word + strings.TrimPrefix(c.ID, c.Rule.ID)
+	}
 }
 
 // each plans a case for each operation that a condition holds for.
@@ -67,10 +87,7 @@ func (p *planner) withGood(rule string, when func(o *operation) bool, f func(t *
 	p.each(rule, when, func(t *try, o *operation) error {
 		g, err := t.good(o, t.w.caller())
 		if err != nil {
-			if t.ctx.Err() != nil {
-				return err
-			}
-			return attack.ErrNotHere
+			return t.orNotHere(err)
 		}
 		return f(t, o, g)
 	})

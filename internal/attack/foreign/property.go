@@ -33,36 +33,42 @@ func privileged() map[string]any {
 	}
 }
 
-// maxSet is how many properties are tried at one operation.
-const maxSet = 40
+// within are those of them that stand in objects within others: {"profile": {"role": …}}.
+func within() []string {
+	return []string{"role", "is_admin", "isAdmin", "admin", "verified", "approved", "balance", "credit", "discount", "plan", "owner_id"}
+}
+
+// Bounds of what is tried at one operation.
+const (
+	maxSet = 60 // properties
+	maxWay = 3  // of the object that a property is in
+)
 
 func (t *try) massAssignment(o *operation, g *good) error {
 	object, isObject := g.d.body.(map[string]any)
 	if !isObject {
 		return attack.ErrNotHere
 	}
-	candidates := t.settable(o, g, object)
+	told := settable{w: t.w, found: map[string]any{}}
+	told.gather(nil, o.body, o.answerOf(g.a.Status), object, answerObject(g.a))
+	candidates := told.found
 	// A server that keeps whatever it is sent has no properties of its own.
 	free, err := t.keepsAnything(o, g)
 	if err != nil {
 		return err
 	}
 	if !free {
-		for name, v := range privileged() {
-			if candidates[name] == nil && object[name] == nil && len(candidates) < maxSet {
-				candidates[name] = v
-			}
-		}
+		guessed(candidates, object)
 	}
 	var set []string
 	var shown *attack.Answer
 	for _, name := range slices.Sorted(maps.Keys(candidates)) {
-		a, err := t.setProperty(o, g, name, candidates[name], free)
+		a, err := t.setProperty(o, g, strings.Split(name, nested), candidates[name], free)
 		if err != nil {
 			return err
 		}
 		if a != nil {
-			set, shown = append(set, name), a
+			set, shown = append(set, strings.ReplaceAll(name, nested, ".")), a
 		}
 	}
 	if len(set) > 0 {
@@ -71,29 +77,87 @@ func (t *try) massAssignment(o *operation, g *good) error {
 	return nil
 }
 
-// settable are the properties that the document or the answers have, and callers may not set, each
-// with another value than it has.
-func (t *try) settable(o *operation, g *good, object map[string]any) map[string]any {
-	candidates := map[string]any{}
-	declared, _ := t.w.properties(o.body)
-	for name, p := range declared {
-		if p["readOnly"] == true {
-			candidates[name] = other(t.w.sample(writable(p)), p)
+// nested stands between the names on the way to a property; names may have dots.
+const nested = "\x00"
+
+// guessed adds properties that services often have, beside what is sent and in the objects of it.
+func guessed(candidates map[string]any, object map[string]any) {
+	add := func(name string, v any) {
+		if candidates[name] == nil && len(candidates) < maxSet {
+			candidates[name] = v
 		}
 	}
-	told, _ := t.w.properties(o.answerOf(g.a.Status))
-	answer := answerObject(g.a)
-	for name, v := range answer {
-		if declared[name] != nil && declared[name]["readOnly"] != true || object[name] != nil || changesByItself(name) {
-			continue
+	for _, name := range slices.Sorted(maps.Keys(privileged())) {
+		if object[name] == nil {
+			add(name, privileged()[name])
 		}
+	}
+	for _, above := range slices.Sorted(maps.Keys(object)) {
+		below, isObject := object[above].(map[string]any)
+		for _, name := range within() {
+			if isObject && below[name] == nil {
+				add(above+nested+name, privileged()[name])
+			}
+		}
+	}
+}
+
+// settable gathers the properties that the document or the answers have, and callers may not set, each with
+// another value than it has.
+type settable struct {
+	w     *world
+	found map[string]any // by the way to each
+}
+
+// gather looks at an object, which the schemas of the body and of the answer describe, as it was sent and as
+// it was answered.
+func (f *settable) gather(way []string, body, answered, sent, answer map[string]any) {
+	declared, _ := f.w.properties(body)
+	told, _ := f.w.properties(answered)
+	name := func(last string) string { return strings.Join(append(slices.Clone(way), last), nested) }
+	for last, p := range declared {
+		if _, isObject := answer[last].(map[string]any); isObject || kindOf(p) == "object" {
+			continue // what is in it is looked at below
+		}
+		if p["readOnly"] == true && len(f.found) < maxSet {
+			f.found[name(last)] = other(f.w.sample(writable(p)), p)
+		}
+	}
+	for last, v := range answer {
+		p, isDeclared := declared[last]
 		switch v.(type) {
 		case map[string]any, []any, nil:
 			continue
 		}
-		candidates[name] = other(v, told[name])
+		if isDeclared && p["readOnly"] != true || sent[last] != nil || changesByItself(last) || len(f.found) >= maxSet {
+			continue
+		}
+		f.found[name(last)] = other(v, told[last])
 	}
-	return candidates
+	if len(way)+1 >= maxWay {
+		return
+	}
+	for _, last := range f.objects(declared, answer) {
+		below, _ := sent[last].(map[string]any)
+		is, _ := answer[last].(map[string]any)
+		f.gather(append(slices.Clone(way), last), declared[last], told[last], below, is)
+	}
+}
+
+// objects are the names of properties that are objects.
+func (f *settable) objects(declared map[string]map[string]any, answer map[string]any) (names []string) {
+	for name, p := range declared {
+		if kindOf(p) == "object" {
+			names = append(names, name)
+		}
+	}
+	for name, v := range answer {
+		if _, isObject := v.(map[string]any); isObject && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // writable is a schema without its readOnly, so that it has a sample.
@@ -142,21 +206,27 @@ func (t *try) keepsAnything(o *operation, g *good) (bool, error) {
 	return err == nil && ok(a) && strings.Contains(string(a.Body), name), err
 }
 
-// setProperty sends one property more, looks whether it is set, and puts back what was there. nil:
-// it is not.
-func (t *try) setProperty(o *operation, g *good, name string, v any, free bool) (*attack.Answer, error) {
+// setProperty sends one property more, looks whether it is set, and puts back what was there. nil: it is
+// not. An object that the property is in, and that was not sent before, is sent as it was answered.
+func (t *try) setProperty(o *operation, g *good, way []string, v any, free bool) (*attack.Answer, error) {
 	u := t.w.caller()
-	before, known := answerObject(g.a)[name]
+	before, known := at(answerObject(g.a), way)
 	if known && fmt.Sprint(before) == fmt.Sprint(v) {
 		return nil, nil
 	}
 	d := g.d.clone()
-	put(d.body, []string{name}, v)
+	if object, isObject := answerObject(g.a)[way[0]].(map[string]any); isObject && len(way) > 1 {
+		if _, sent := at(d.body, way[:1]); !sent {
+			put(d.body, way[:1], copied(object))
+		}
+	}
+	put(d.body, way, v)
 	a, err := t.send(u, d)
 	if err != nil || !ok(a) {
 		return nil, err
 	}
-	set := !free && fmt.Sprint(answerObject(a)[name]) == fmt.Sprint(v) // who repeats anything has set nothing
+	is, has := at(answerObject(a), way)
+	set := !free && has && fmt.Sprint(is) == fmt.Sprint(v) // who repeats anything has set nothing
 	if reader := t.readerOf(o); reader != nil {
 		// What counts is what is read afterwards.
 		r, _ := t.draft(reader, u, 0)
@@ -165,7 +235,7 @@ func (t *try) setProperty(o *operation, g *good, name string, v any, free bool) 
 		if err != nil {
 			return nil, err
 		}
-		if value, has := answerObject(read)[name]; ok(read) && has {
+		if value, has := at(answerObject(read), way); ok(read) && has {
 			set = fmt.Sprint(value) == fmt.Sprint(v)
 		}
 	}
@@ -173,12 +243,23 @@ func (t *try) setProperty(o *operation, g *good, name string, v any, free bool) 
 		return nil, nil
 	}
 	if known {
-		put(d.body, []string{name}, before)
+		put(d.body, way, before)
 		if _, err := t.send(u, d); err != nil {
 			return nil, err
 		}
 	}
 	return a, nil
+}
+
+// at is what stands at a way within an object.
+func at(v any, way []string) (found any, has bool) {
+	for _, name := range way {
+		object, _ := v.(map[string]any)
+		if v, has = object[name]; !has {
+			return nil, false
+		}
+	}
+	return v, true
 }
 
 // sensitiveName finds properties that never should be answered.
@@ -192,11 +273,20 @@ func sensitiveName(name string) bool {
 	return false
 }
 
+// toldOnce reports whether a secret of this name is told when it is made, and never again: that is how keys
+// reach whoever is to use them.
+func toldOnce(name string) bool {
+	return slices.Contains([]string{"secret", "secret_key", "client_secret", "api_secret", "private_key", "totp_secret", "mfa_secret"}, words(name))
+}
+
 func (t *try) sensitive(o *operation, g *good) error {
 	return t.again(o, g, func(a *attack.Answer) string {
 		var names []string
 		for at, value := range leaves(jsonOf(a)) {
 			name := at[strings.LastIndexByte(at, '/')+1:]
+			if o.method == "POST" && toldOnce(name) {
+				continue
+			}
 			if sensitiveName(name) && value != "" && value != "<nil>" && value != "false" && value != "true" && !isMasked(value) && !slices.Contains(names, name) {
 				names = append(names, name)
 			}

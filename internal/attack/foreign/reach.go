@@ -28,7 +28,7 @@ func isAddress(s slot) bool {
 }
 
 // fetches looks for an answer that holds what stands at an address: at the target itself, or at what
-// clouds tell their machines. Nothing of ours is asked, so that only what comes back tells.
+// clouds tell their machines. An address of ours is named, too, where there is one.
 func (t *try) fetches(o *operation, g *good, s slot) (bool, error) {
 	if !isAddress(s) {
 		return false, nil
@@ -68,20 +68,12 @@ func plainly(text string) string {
 // connects looks for what is said of an address where nobody listens, and not of a text that is none;
 // and for what clouds tell their machines.
 func (t *try) connects(o *operation, g *good, s slot) (bool, error) {
-	a, err := t.with(g, s, "http://127.0.0.1:1/")
+	found, err := t.connectsTo(o, "", s.String(), "pavise-attack:no-address", func(address string) (*attack.Answer, error) { return t.with(g, s, address) })
+	if found || err != nil {
+		return found, err
+	}
+	a, err := t.with(g, s, "http://169.254.169.254/latest/meta-data/")
 	if err != nil {
-		return false, err
-	}
-	forms := t.w.forms.connection
-	if forms.Match(beginning(a)) && !forms.Match(beginning(g.a)) {
-		control, err := t.with(g, s, "pavise-attack:no-address")
-		if err == nil && !forms.Match(beginning(control)) {
-			t.found(o, a, "it answers %d that nobody listens at 127.0.0.1:1, named in %s: it tried", a.Status, s)
-			return true, nil
-		}
-		return false, err
-	}
-	if a, err = t.with(g, s, "http://169.254.169.254/latest/meta-data/"); err != nil {
 		return false, err
 	}
 	if body := string(a.Body); strings.Contains(body, "ami-id") && strings.Contains(body, "instance-id") {

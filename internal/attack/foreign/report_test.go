@@ -3,11 +3,14 @@ package foreign_test
 import (
 	"bytes"
 	"context"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"pavise.dev/pavise/internal/attack/vulnerable"
 	"pavise.dev/pavise/internal/attacktest"
@@ -20,8 +23,11 @@ var (
 	masked   = regexp.MustCompile(`<credential of (\w+)>`)
 )
 
-// TestEveryFindingCanBePastedAndIsWhole: row 155. Each finding's command is run as it stands, with the credentials
-// filled in, and gets the answer that was told.
+// perRule is how many findings of one rule are pasted; FAULTS=all has all of them pasted.
+const perRule = 2
+
+// TestEveryFindingCanBePastedAndIsWhole: row 155. The commands of findings of each rule are run as they stand, with the
+// credentials filled in, and get the answer that was told.
 func TestEveryFindingCanBePastedAndIsWhole(t *testing.T) {
 	attacktest.Rows(t, 155)
 	var all []string
@@ -30,7 +36,9 @@ func TestEveryFindingCanBePastedAndIsWhole(t *testing.T) {
 	}
 	s := newShop(t, all...)
 	report := attackIt(t, s.URL, s.clock, s.target())
-	pasted := 0
+	pasted, of := 0, map[string]int{}
+	var pastes errgroup.Group
+	pastes.SetLimit(4)
 	for _, f := range report.Findings {
 		whole := f.What + f.Proof + f.Where.String()
 		for name, token := range s.tokens {
@@ -44,10 +52,14 @@ func TestEveryFindingCanBePastedAndIsWhole(t *testing.T) {
 		if f.Rule == "no-guess-limit" || strings.Contains(f.What, "DELETE") || strings.HasPrefix(f.Where.Path, "DELETE") {
 			continue // done once
 		}
+		if of[f.Rule]++; of[f.Rule] > perRule && os.Getenv("FAULTS") != "all" {
+			continue
+		}
 		pasted++
-		s.paste(t, &f)
+		pastes.Go(func() error { s.paste(t, &f); return nil })
 	}
-	if pasted < 40 {
+	_ = pastes.Wait() // each tells what is wrong
+	if pasted < 60 {
 		t.Errorf("%d findings were pasted", pasted)
 	}
 	var b bytes.Buffer

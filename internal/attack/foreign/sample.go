@@ -3,7 +3,6 @@ package foreign
 import (
 	"fmt"
 	"net/http"
-	"strings"
 
 	"pavise.dev/pavise/schema"
 )
@@ -28,8 +27,8 @@ func Samples(name string, text []byte) ([]Sample, error) {
 	w := &world{reader: &reader{document: document, outside: map[string]bool{}, base: true}}
 	var all []Sample
 	for _, o := range w.operations() {
-		d := w.plain(o)
-		body, err := d.content()
+		d := w.draw(o, w.described)
+		body, err := w.content(d)
 		if err != nil {
 			return nil, err
 		}
@@ -51,33 +50,4 @@ func Samples(name string, text []byte) ([]Sample, error) {
 		all = append(all, one)
 	}
 	return all, nil
-}
-
-// plain is a draft of nothing but the document: what it demands, and what it shows.
-func (w *world) plain(o *operation) *draft {
-	d := &draft{op: o, method: o.method, path: map[string]string{}, header: http.Header{}, media: o.media}
-	for _, p := range o.parameters {
-		value := w.described(p)
-		switch {
-		case p.in == "path":
-			d.path[p.name] = value
-		case !p.required && p.example == nil:
-		case p.in == "query":
-			d.query = append(d.query, pair{p.name, value})
-		case p.in == "header":
-			d.header.Set(p.name, value)
-		case p.in == "cookie":
-			d.cookie = append(d.cookie, pair{p.name, value})
-		}
-	}
-	for _, name := range unnamed(o) {
-		d.path[strings.TrimSuffix(name, "...")] = "1"
-	}
-	if o.media == "" {
-		return d
-	}
-	if d.body = copied(o.example); d.body == nil {
-		d.body = w.sample(o.body)
-	}
-	return d
 }

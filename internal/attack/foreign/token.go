@@ -22,6 +22,7 @@ func (p *planner) tokens() {
 		{"jwt-none", (*try).unsigned},
 		{"jwt-signature", (*try).unverified},
 		{"jwt-key-of-the-caller", (*try).ownKeys},
+		{"jwt-key-address", (*try).addressedKeys},
 		{"jwt-kid", (*try).namedKeys},
 		{"jwt-confusion", (*try).confused},
 		{"jwt-weak-secret", (*try).guessed},
@@ -138,9 +139,7 @@ func (t *try) tried(rule string, b *bearer, all ...forged) error {
 			}
 		}
 		t.w.forged[rule] = true
-		if f.second == b.second {
-			t.s.Hide(text, f.first+`.'"$(printf %s '<credential of `+b.user.Name+`>' | cut -d. -f2)"'.`+f.signature)
-		}
+		t.hideForged(b, f, text)
 		t.found(b.o, a, "it answers %d to %s", a.Status, f.what)
 		return nil
 	}
@@ -182,6 +181,56 @@ func (t *try) ownKeys(b *bearer) error {
 		all = append(all, forged{head, b.second, signature, "a token that is signed with a key of ours, which it brings along as " + name, true})
 	}
 	return t.tried("jwt-key-of-the-caller", b, all...)
+}
+
+// addressedKeys has the key fetched from where the token says (RFC 7515 §4.1.2, §4.1.5): from an address
+// that holds it itself (RFC 2397), and from one of ours, if there is one. Nothing else is named but where
+// nobody listens.
+func (t *try) addressedKeys(b *bearer) error {
+	key, err := newOwnKey()
+	if err != nil {
+		return err
+	}
+	for _, from := range key.pages() {
+		made := func(address string) (forged, error) {
+			head := b.headed(map[string]any{"alg": "ES256", "kid": from.kid, from.member: address})
+			signature, err := key.sign(head + "." + b.second)
+			return forged{head, b.second, signature, "a token that is signed with a key of ours, fetched from where its " + from.member + " points", true}, err
+		}
+		addresses := []string{"data:" + from.media + ";base64," + base64.StdEncoding.EncodeToString(from.content)}
+		if t.w.listener != nil {
+			addresses = append(addresses, t.w.listener.Hold(from.media, from.content))
+		}
+		for _, address := range addresses {
+			one, err := made(address)
+			if err != nil {
+				return err
+			}
+			if err := t.tried("jwt-key-address", b, one); err != nil || t.w.forged["jwt-key-address"] {
+				return err
+			}
+		}
+		_, err := t.connectsTo(b.o, "ssrf", "the "+from.member+" of a token", "pavise-attack:no-address", func(address string) (*attack.Answer, error) {
+			one, err := made(address)
+			if err != nil {
+				return nil, err
+			}
+			text := one.first + "." + one.second + "." + one.signature
+			t.hideForged(b, one, text)
+			return t.sent(b, text)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hideForged has a token that was made shown as what makes it of the user's own.
+func (t *try) hideForged(b *bearer, f forged, text string) {
+	if f.second == b.second {
+		t.s.Hide(text, f.first+`.'"$(printf %s '<credential of `+b.user.Name+`>' | cut -d. -f2)"'.`+f.signature)
+	}
 }
 
 // namedKeys names files and rows whose content is known as the key.

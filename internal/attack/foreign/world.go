@@ -30,6 +30,10 @@ type world struct {
 	vain   map[*operation]int // operations that took no good request, and how they answered
 	always *bool              // it answers every path
 
+	kept     int // bytes of answers that goods hold
+	listener *attack.Listener
+	calls    []*call // addresses of the listener that were given to the target
+	graph    *graph  // where GraphQL is spoken; nil: not known yet
 	patience patience
 	injected map[string]bool // operations whose values are part of a query
 	forged   map[string]bool // rules of tokens that were broken already
@@ -57,7 +61,19 @@ type try struct {
 	s   *attack.Session
 	w   *world
 
+	rule    string
 	refused error // the target asked for a longer pause than it was given
+	over    error // nothing more can be sent in this run
+	lost    error // a request of the case was not answered
+	misses  int   // how many were not
+}
+
+// orNotHere is the error of a case whose operation took no good request: another case says so.
+func (t *try) orNotHere(err error) error {
+	if t.ctx.Err() != nil || t.over != nil {
+		return err
+	}
+	return attack.ErrNotHere
 }
 
 // caller is the first user, or nobody.
@@ -132,8 +148,26 @@ func (t *try) good(o *operation, u *attack.User) (*good, error) {
 	if t.refused != nil {
 		return g, t.refused // another time it may be known
 	}
-	t.w.goods[key] = g
+	if t.over != nil {
+		return g, t.over
+	}
+	t.w.remember(key, g)
 	return g, g.err
+}
+
+// maxKept bounds the answers that are remembered, in bytes.
+const maxKept = 64 << 20
+
+// remember keeps a good request with its answer. Where too much would be kept, what was is asked anew.
+func (w *world) remember(key goodKey, g *good) {
+	if g.a != nil {
+		w.kept += len(g.a.Body)
+	}
+	if w.kept > maxKept {
+		clear(w.goods)
+		w.kept = 0
+	}
+	w.goods[key] = g
 }
 
 // maxTries is how many objects an operation is asked for until one is there.
@@ -143,7 +177,7 @@ func (t *try) seek(o *operation, u *attack.User) *good {
 	if o.method == "DELETE" || demand(o)&^t.w.allowed != 0 { // what is removed is made for it: fresh
 		return &good{err: attack.ErrNotHere}
 	}
-	if err := t.learn(u); err != nil && t.ctx.Err() != nil {
+	if err := t.learn(u); err != nil && (t.ctx.Err() != nil || t.over != nil) {
 		return &good{err: err}
 	}
 	g := &good{err: errNoGood}
@@ -201,44 +235,13 @@ func (w *world) doubt() string {
 // draft makes the request for an operation, with the i-th object of those that a user sees; more
 // is true if there is another.
 func (t *try) draft(o *operation, u *attack.User, i int) (d *draft, more bool) {
-	d = &draft{op: o, method: o.method, path: map[string]string{}, header: http.Header{}, media: o.media}
-	for _, p := range o.parameters {
+	d = t.w.draw(o, func(p parameter) string {
 		value, others := t.w.valueFor(o, p, u, i)
 		more = more || others
-		switch {
-		case p.in == "path":
-			d.path[p.name] = value
-		case !p.required && p.example == nil:
-		case p.in == "query":
-			d.query = append(d.query, pair{p.name, value})
-		case p.in == "header":
-			d.header.Set(p.name, value)
-		case p.in == "cookie":
-			d.cookie = append(d.cookie, pair{p.name, value})
-		}
-	}
-	for _, name := range unnamed(o) {
-		d.path[name] = "1"
-	}
-	if o.media == "" {
-		return d, more
-	}
-	if d.body = copied(o.example); d.body == nil {
-		d.body = t.w.sample(o.body)
-	}
+		return value
+	})
 	t.w.fillBody(o, u, d.body)
 	return d, more
-}
-
-// unnamed are parameters of a path that the document does not describe.
-func unnamed(o *operation) (names []string) {
-	for part := range strings.SplitSeq(o.path, "{") {
-		name, _, ok := strings.Cut(part, "}")
-		if ok && !slices.ContainsFunc(o.parameters, func(p parameter) bool { return p.in == "path" && p.name == name }) {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // valueFor is a value for a parameter: of an object that the user sees, if it names one, or what
@@ -309,7 +312,7 @@ func (t *try) learn(u *attack.User) error {
 			if key := (goodKey{o, u}); t.w.goods[key] != nil && t.w.goods[key].err != nil {
 				delete(t.w.goods, key) // what it names may be known by now
 			}
-			if _, err := t.good(o, u); t.ctx.Err() != nil || errors.Is(err, attack.ErrBlocked) {
+			if _, err := t.good(o, u); t.ctx.Err() != nil || t.over != nil || errors.Is(err, attack.ErrBlocked) {
 				t.w.learnt[u] = false
 				return err
 			}

@@ -2,7 +2,9 @@ package vulnerable
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,9 +33,40 @@ func query(column, value string) (matches, legal bool) {
 
 var command = regexp.MustCompile(`[;|&\n` + "`" + `(]\s*expr (\d+) \\\* (\d+)`)
 
+var (
+	commandDelay = regexp.MustCompile(`[;|&\n` + "`" + `(]\s*sleep (\d)`)
+	queryDelay   = regexp.MustCompile(`' AND 71=\(SELECT 71 FROM PG_SLEEP\((\d)\)\)`)
+)
+
+// takes plays that something takes as long as a text says.
+func (a *API) takes(r *http.Request, form *regexp.Regexp, text string) {
+	m := form.FindStringSubmatch(text)
+	if m == nil {
+		return
+	}
+	seconds, _ := strconv.Atoi(m[1]) // a digit, as the pattern says
+	wait := a.Wait
+	if wait == nil {
+		wait = passes
+	}
+	_ = wait(r.Context(), time.Duration(seconds)*time.Second) // the caller may be gone
+}
+
+func passes(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
 // ping plays a shell that runs `ping MACHINE`.
 func (a *API) ping(w http.ResponseWriter, r *http.Request, _ string) {
 	machine := r.URL.Query().Get("machine")
+	if a.on["command-delay"] {
+		a.takes(r, commandDelay, machine)
+	}
 	if m := command.FindStringSubmatch(machine); a.on["command-injection"] && m != nil {
 		write(w, "text/plain; charset=utf-8", "it lives\n"+times(m[1], m[2])+"\n")
 		return
@@ -65,9 +98,12 @@ func (a *API) greeting(w http.ResponseWriter, r *http.Request, _ string) {
 	write(w, "text/plain; charset=utf-8", "Hello "+name)
 }
 
+// passwords is a file that every machine has.
+const passwords = "root:x:0:0:root:/root:/bin/bash\nshop:x:1000:1000::/srv:/bin/false\n"
+
 // documents plays a folder below /srv/documents.
 func (a *API) documents(w http.ResponseWriter, r *http.Request, _ string) {
-	files := map[string]string{"/srv/documents/terms.txt": "The shop's terms.\n", "/etc/passwd": "root:x:0:0:root:/root:/bin/bash\nshop:x:1000:1000::/srv:/bin/false\n"}
+	files := map[string]string{"/srv/documents/terms.txt": "The shop's terms.\n", "/etc/passwd": passwords}
 	name := path.Join("/srv/documents", r.URL.Query().Get("file"))
 	text, found := files[name]
 	if !found || !strings.HasPrefix(name, "/srv/documents/") && !a.on["path-traversal"] {
@@ -85,13 +121,18 @@ func (a *API) export(w http.ResponseWriter, r *http.Request, _ string) {
 		write(w, "text/csv; charset=utf-8", "item\numbrella\n")
 		return
 	}
+	splitHead(w, "200 OK", "Content-Disposition: attachment; filename="+name)
+}
+
+// splitHead answers with a line of a head as it is.
+func splitHead(w http.ResponseWriter, status, line string) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		problem(w, http.StatusInternalServerError)
 		return
 	}
 	defer func() { _ = conn.Close() }()
-	_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/csv; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 5\r\nConnection: close\r\nContent-Disposition: attachment; filename=%s\r\n\r\nitem\n", name) // the caller may be gone
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %s\r\nContent-Type: text/csv; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 5\r\nConnection: close\r\n%s\r\n\r\nitem\n", status, line) // the caller may be gone
 }
 
 // preview fetches an address, of this machine alone.
@@ -109,25 +150,36 @@ func (a *API) preview(w http.ResponseWriter, r *http.Request, _ string) {
 }
 
 func fetched(r *http.Request, address *url.URL) string {
-	if addr, err := netip.ParseAddr(address.Hostname()); err != nil || !addr.IsLoopback() {
+	text, err := fetch(r.Context(), address)
+	switch {
+	case errors.Is(err, errElsewhere):
 		return "none"
+	case err != nil:
+		return "no answer"
 	}
-	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, address.String(), nil)
+	return strings.ReplaceAll(string(text), `"`, "'")
+}
+
+// errElsewhere is the error of an address that is not of this machine.
+var errElsewhere = errors.New("nothing is fetched from elsewhere")
+
+// fetch fetches an address, of this machine alone.
+func fetch(ctx context.Context, address *url.URL) ([]byte, error) {
+	if addr, err := netip.ParseAddr(address.Hostname()); err != nil || !addr.IsLoopback() {
+		return nil, errElsewhere
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
-		return "none"
+		return nil, errElsewhere
 	}
 	client := &http.Client{Timeout: 2 * time.Second}
 	defer client.CloseIdleConnections()
 	response, err := client.Do(request)
 	if err != nil {
-		return "no answer"
+		return nil, fmt.Errorf("fetch a page: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-	if err != nil {
-		return "no answer"
-	}
-	return strings.ReplaceAll(string(text), `"`, "'")
+	return io.ReadAll(io.LimitReader(response.Body, 4<<10))
 }
 
 // leave redirects to a path of its own.
@@ -169,6 +221,9 @@ func (a *API) feedback(w http.ResponseWriter, r *http.Request, caller string) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, stack) // the caller may be gone
+		return
+	case a.on["xxe-beside-json"] && strings.HasPrefix(r.Header.Get("Content-Type"), "application/xml"):
+		a.feedbackXML(w, text)
 		return
 	case a.on["wrong-content-type"] && strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain"):
 		r.Header.Set("Content-Type", "application/json")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,8 @@ func (a *API) routes() {
 	own("GET /v1/preview", a.preview)
 	public("GET /v1/leave", a.leave)
 	own("POST /v1/feedback", a.feedback)
+	own("POST /v1/complaints", a.complain)
+	public("/graphql", a.graphQL)
 	public("POST /v1/login", a.login)
 	public("GET /v1/health", func(w http.ResponseWriter, _ *http.Request) {
 		tell(w, http.StatusOK, map[string]any{"status": "the shop is open"})
@@ -74,11 +77,6 @@ func (a *API) forgotten(own func(string, handler), public func(string, http.Hand
 	if a.on["open-document"] {
 		public("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 			tell(w, http.StatusOK, map[string]any{"openapi": "3.1.0"})
-		})
-	}
-	if a.on["introspection"] {
-		public("POST /graphql", func(w http.ResponseWriter, _ *http.Request) {
-			tell(w, http.StatusOK, map[string]any{"data": map[string]any{"__schema": map[string]any{"queryType": map[string]any{"name": "Query"}}}})
 		})
 	}
 	if a.on["old-version"] {
@@ -138,7 +136,7 @@ func write(w http.ResponseWriter, media, text string) {
 }
 
 func (a *API) told(u *user) map[string]any {
-	v := map[string]any{"id": u.id, "name": u.name, "account_id": u.account, "role": u.role}
+	v := map[string]any{"id": u.id, "name": u.name, "account_id": u.account, "role": u.role, "settings": map[string]any{"language": u.language, "credit_limit": u.lent}}
 	if a.on["sensitive-data"] {
 		v["password_hash"] = u.hash
 	}
@@ -153,6 +151,10 @@ func (a *API) me(w http.ResponseWriter, r *http.Request, caller string) {
 	if a.on["private-answer-cached"] {
 		w.Header().Set("Cache-Control", "public, max-age=600")
 	}
+	if id, err := url.QueryUnescape(r.Header.Get("X-Request-Id")); a.on["header-injection-header"] && err == nil && strings.ContainsAny(id, "\r\n") {
+		splitHead(w, "200 OK", "X-Request-Id: "+id)
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	tell(w, http.StatusOK, a.told(a.users[caller]))
@@ -162,6 +164,11 @@ func (a *API) changeMe(w http.ResponseWriter, r *http.Request, caller string) {
 	var body struct {
 		Name string `json:"name"`
 		Role string `json:"role"`
+
+		Settings struct {
+			Language string `json:"language"`
+			Lent     *int   `json:"credit_limit"`
+		} `json:"settings"`
 	}
 	if !a.decode(w, r, &body) {
 		return
@@ -171,6 +178,12 @@ func (a *API) changeMe(w http.ResponseWriter, r *http.Request, caller string) {
 	u := a.users[caller]
 	if body.Name != "" {
 		u.name = body.Name
+	}
+	if body.Settings.Language != "" {
+		u.language = body.Settings.Language
+	}
+	if a.on["mass-assignment-nested"] && body.Settings.Lent != nil {
+		u.lent = *body.Settings.Lent
 	}
 	if a.on["mass-assignment"] && body.Role != "" {
 		u.role = body.Role
@@ -398,6 +411,9 @@ func product(i int) map[string]any {
 
 func (a *API) search(w http.ResponseWriter, r *http.Request, _ string) {
 	values := r.URL.Query()
+	if a.on["sql-delay"] {
+		a.takes(r, queryDelay, values.Get("category"))
+	}
 	found := []any{}
 	for i := range 6 {
 		p := product(i)

@@ -1,6 +1,7 @@
 package vulnerable
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
@@ -12,7 +13,10 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net/url"
+	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -21,7 +25,8 @@ type issuer struct {
 	*API
 
 	key    *ecdsa.PrivateKey
-	public []byte // PEM
+	public []byte   // PEM
+	signed sync.Map // tokens whose signature was verified with the key
 }
 
 func newIssuer(a *API) (*issuer, error) {
@@ -33,7 +38,7 @@ func newIssuer(a *API) (*issuer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the key of the tokens: %w", err)
 	}
-	return &issuer{a, key, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})}, nil
+	return &issuer{API: a, key: key, public: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})}, nil
 }
 
 func encoded(v any) string {
@@ -80,10 +85,7 @@ func (i *issuer) userOf(token string) string {
 	if len(parts) != 3 {
 		return ""
 	}
-	var head struct {
-		Alg, Kid string
-		JWK      struct{ X, Y string }
-	}
+	var head head
 	var claims struct {
 		Sub string
 		Exp int64
@@ -94,7 +96,7 @@ func (i *issuer) userOf(token string) string {
 			return ""
 		}
 	}
-	if i.users[claims.Sub] == nil || !i.verifies(head.Alg, head.Kid, head.JWK.X, head.JWK.Y, parts) {
+	if i.users[claims.Sub] == nil || !i.verifies(&head, parts) {
 		return ""
 	}
 	if claims.Exp < i.now().Unix() && !i.on["jwt-expired"] {
@@ -103,29 +105,107 @@ func (i *issuer) userOf(token string) string {
 	return claims.Sub
 }
 
-func (i *issuer) verifies(alg, kid, x, y string, parts []string) bool {
+// head is what a token says of itself.
+type head struct {
+	Alg, Kid, JKU, X5U string
+	JWK                jwk
+	X5C                []string
+}
+
+type jwk struct{ X, Y string }
+
+var union = regexp.MustCompile(`' UNION SELECT '(\w+)' -- $`)
+
+func (i *issuer) verifies(h *head, parts []string) bool {
 	signed := parts[0] + "." + parts[1]
-	switch alg {
+	switch h.Alg {
 	case "none":
 		return i.on["jwt-none"] && parts[2] == ""
 	case "HS256":
 		equal := func(key []byte) bool { return hmac.Equal([]byte(macOf(key, signed)), []byte(parts[2])) }
-		return i.on["jwt-weak-secret"] && equal([]byte("secret")) || i.on["jwt-confusion"] && equal(i.public) || i.on["jwt-kid"] && strings.HasSuffix(kid, "/dev/null") && equal(nil)
+		if m := union.FindStringSubmatch(h.Kid); i.on["jwt-kid-query"] && m != nil && equal([]byte(m[1])) {
+			return true
+		}
+		return i.on["jwt-weak-secret"] && equal([]byte("secret")) || i.on["jwt-confusion"] && equal(i.public) || i.on["jwt-kid"] && strings.HasSuffix(h.Kid, "/dev/null") && equal(nil)
 	case "ES256":
-		key := &i.key.PublicKey
-		if i.on["jwt-key-of-the-caller"] && x != "" {
-			if key = pointOf(x, y); key == nil {
-				return false
-			}
+		key := i.keyOf(h)
+		if key == nil {
+			return false
 		}
 		signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 		if err != nil || len(signature) != 64 {
 			return false
 		}
+		whole := signed + "." + parts[2]
+		if _, known := i.signed.Load(whole); known && key == &i.key.PublicKey {
+			return true
+		}
 		sum := sha256.Sum256([]byte(signed))
-		return i.on["jwt-signature"] && x == "" || ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+		is := ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+		if is && key == &i.key.PublicKey {
+			i.signed.Store(whole, true)
+		}
+		return is || i.on["jwt-signature"] && key == &i.key.PublicKey
 	}
 	return false
+}
+
+// keyOf is the API's own key, or that which the token brings along, where it is believed; nil: none.
+func (i *issuer) keyOf(h *head) *ecdsa.PublicKey {
+	switch {
+	case i.on["jwt-key-of-the-caller"] && h.JWK.X != "":
+		return pointOf(h.JWK.X, h.JWK.Y)
+	case i.on["jwt-x5c"] && len(h.X5C) > 0:
+		der, err := base64.StdEncoding.DecodeString(h.X5C[0])
+		if err != nil {
+			return nil
+		}
+		return certified(der)
+	case i.on["jwt-jku"] && h.JKU != "":
+		var set struct{ Keys []jwk }
+		if json.Unmarshal(page(h.JKU), &set) != nil || len(set.Keys) == 0 {
+			return nil
+		}
+		return pointOf(set.Keys[0].X, set.Keys[0].Y)
+	case i.on["jwt-x5u"] && h.X5U != "":
+		block, _ := pem.Decode(page(h.X5U))
+		if block == nil {
+			return nil
+		}
+		return certified(block.Bytes)
+	}
+	return &i.key.PublicKey
+}
+
+func certified(der []byte) *ecdsa.PublicKey {
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil
+	}
+	key, _ := certificate.PublicKey.(*ecdsa.PublicKey)
+	return key
+}
+
+// page is what stands at an address: in itself, or on this machine; nil: nothing.
+func page(address string) []byte {
+	if _, encoded, ok := strings.Cut(address, ";base64,"); ok && strings.HasPrefix(address, "data:") {
+		text, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			return nil
+		}
+		return text
+	}
+	at, err := url.Parse(address)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	text, err := fetch(ctx, at)
+	if err != nil {
+		return nil
+	}
+	return text
 }
 
 func pointOf(x, y string) *ecdsa.PublicKey {

@@ -8,12 +8,14 @@
 //	document.yaml  the API's description
 //	shop.go        its operations; play.go what they play
 //	token.go       its tokens
+//	graph.go       its GraphQL; xml.go its XML
 //
 // It must never be reachable by others. `go run ./internal/attack/vulnerable/serve` listens on this
 // machine alone.
 package vulnerable
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -31,6 +33,9 @@ func Document() []byte { return document }
 
 // API is the shop.
 type API struct {
+	// Wait passes the time where the API plays that something takes long; nil: on the real clock.
+	Wait func(ctx context.Context, d time.Duration) error
+
 	on     map[string]bool
 	now    func() time.Time
 	issuer *issuer
@@ -45,7 +50,12 @@ type API struct {
 	wrong  map[string]int // passwords of a user
 }
 
-type user struct{ id, name, account, role, hash string }
+type user struct {
+	id, name, account, role, hash string
+
+	language string
+	lent     int // what the shop lends
+}
 
 type order struct{ id, owner, item, note, status string }
 
@@ -73,9 +83,9 @@ func New(now func() time.Time, faults ...string) (*API, error) {
 		a.on[name] = true
 	}
 	a.users = map[string]*user{
-		"alice": {"5f0c1e9a-3b7d-4c21-9e55-a1c3d5e7f901", "Alice", "AC-5501-7731", "customer", "$2b$12$Qm1kT4bqv0mJYb7Zs6sC2eM6yVv1Xo0mJfC2j0xkPq9s0n3b1aZ7K"},
-		"bob":   {"b81d2f64-90ce-4a3e-8d17-c4e6f80a2b13", "Bob", "AC-8842-1190", "customer", "$2b$12$Zx9kT4bqv0mJYb7Zs6sC2eM6yVv1Xo0mJfC2j0xkPq9s0n3b1aZ7L"},
-		"root":  {"0d9e8c7b-6a5f-4e3d-8c1b-a09f8e7d6c5b", "Root", "AC-0001-0001", "admin", "$2b$12$Aa9kT4bqv0mJYb7Zs6sC2eM6yVv1Xo0mJfC2j0xkPq9s0n3b1aZ7M"},
+		"alice": {"5f0c1e9a-3b7d-4c21-9e55-a1c3d5e7f901", "Alice", "AC-5501-7731", "customer", "$2b$12$Qm1kT4bqv0mJYb7Zs6sC2eM6yVv1Xo0mJfC2j0xkPq9s0n3b1aZ7K", "en", 100},
+		"bob":   {"b81d2f64-90ce-4a3e-8d17-c4e6f80a2b13", "Bob", "AC-8842-1190", "customer", "$2b$12$Zx9kT4bqv0mJYb7Zs6sC2eM6yVv1Xo0mJfC2j0xkPq9s0n3b1aZ7L", "en", 100},
+		"root":  {"0d9e8c7b-6a5f-4e3d-8c1b-a09f8e7d6c5b", "Root", "AC-0001-0001", "admin", "$2b$12$Aa9kT4bqv0mJYb7Zs6sC2eM6yVv1Xo0mJfC2j0xkPq9s0n3b1aZ7M", "en", 100},
 	}
 	for i, owner := range []string{"alice", "alice", "bob", "bob"} {
 		a.place(owner, []string{"umbrella", "boots"}[i%2], "blue", []string{"open", "sent"}[i%2])
@@ -124,6 +134,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !a.on["no-rate-limit"] && a.tooMany(r):
 		h.Set("Retry-After", "1")
 		problem(w, http.StatusTooManyRequests)
+		return
+	}
+	if a.on["header-injection-path"] && strings.ContainsAny(r.URL.Path, "\r\n") {
+		splitHead(w, "302 Found", "Location: "+r.URL.Path)
 		return
 	}
 	a.mux.ServeHTTP(w, r)
