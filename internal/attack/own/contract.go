@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -38,6 +39,9 @@ func (r *Run) sample(p *place) (draft, error) {
 		if p.GraphQL != nil {
 			d.body, d.members = []byte(`{"query":"{ __typename }"}`), nil
 		}
+	}
+	if p.GraphQL != nil && !hasBody(p) {
+		d.target += "?query=" + url.QueryEscape("{ __typename }")
 	}
 	described, err := r.described(p)
 	if err != nil {

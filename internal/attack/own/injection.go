@@ -103,29 +103,47 @@ func isText(v any) bool {
 	return ok
 }
 
-// graphQL asks for more than one request may.
+// graphQL asks for more than one request may, and as pages of others would.
 func (p *planner) graphQL() {
 	for _, at := range p.r.places {
 		g := at.GraphQL
-		if g == nil || !hasBody(at) {
+		if g == nil {
 			continue
 		}
-		for _, one := range []struct{ name, query string }{
-			{"aliases", "{ " + aliases(g.Aliases+10) + "}"},
-			{"depth", strings.Repeat("{ a ", g.Depth+5) + strings.Repeat("}", g.Depth+5)},
-			{"introspection", "{ __schema { types { name } } }"},
-			{"a directive repeated", "{ __typename " + strings.Repeat("@a ", g.Directives+5) + "}"},
-		} {
-			if one.name == "introspection" && g.Introspection {
-				continue
-			}
-			p.add(at, "contract", "GraphQL: "+one.name, 110, p.through(at), func(t *try) error { return t.ql(at, one.query, false) })
+		if _, tried := at.Trial(config.TrialGraphQL); tried {
+			continue // it is only recorded, as the configuration says
 		}
-		if g.Batch < 500 {
-			p.add(at, "contract", "GraphQL: a batch", 110, p.through(at), func(t *try) error { return t.ql(at, "{ __typename }", true) })
+		for _, one := range []struct {
+			name, query string
+			allowed     bool
+		}{
+			{"aliases", "{ " + aliases(g.Aliases+10) + "}", false},
+			{"depth", strings.Repeat("{ a ", g.Depth+5) + strings.Repeat("}", g.Depth+5), false},
+			{"introspection", "{ __schema { types { name } } }", g.Introspection},
+			{"a directive repeated", "{ __typename " + strings.Repeat("@a ", g.Directives+5) + "}", false},
+			{"a mutation by GET", "mutation { __typename }", hasBody(at)},
+		} {
+			if !one.allowed {
+				p.add(at, "contract", "GraphQL: "+one.name, 110, p.through(at), func(t *try) error { return t.ql(at, one.query, "") })
+			}
+		}
+		if !hasBody(at) {
+			continue
+		}
+		if g.Batch < batchOf {
+			p.add(at, "contract", "GraphQL: a batch", 110, p.through(at), func(t *try) error { return t.ql(at, "{ __typename }", batched) })
+		}
+		for _, media := range []string{"application/x-www-form-urlencoded", "text/plain"} {
+			p.add(at, "contract", "GraphQL: a mutation as "+media, 110, p.through(at), func(t *try) error { return t.ql(at, "mutation { __typename }", media) })
 		}
 	}
 }
+
+// batchOf is how many requests a batch has that goes beyond bounds, and batched says that there is one.
+const (
+	batchOf = 500
+	batched = "a batch"
+)
 
 func aliases(n int) string {
 	var b strings.Builder
@@ -135,7 +153,9 @@ func aliases(n int) string {
 	return b.String()
 }
 
-func (t *try) ql(at *place, query string, batch bool) error {
+// ql sends a request in GraphQL: as JSON, by GET where the endpoint has that, as a batch, or said to be of
+// another media type.
+func (t *try) ql(at *place, query, how string) error {
 	d, err := t.r.sample(at)
 	if err != nil {
 		return err
@@ -145,8 +165,20 @@ func (t *try) ql(at *place, query string, batch bool) error {
 	if err != nil {
 		return fmt.Errorf("write a request in GraphQL: %w", err)
 	}
-	if d.body = one; batch {
-		d.body = []byte("[" + strings.Repeat(string(one)+",", 499) + string(one) + "]")
+	path, _, _ := strings.Cut(d.target, "?")
+	switch {
+	case !hasBody(at):
+		d.target = path + "?query=" + url.QueryEscape(query)
+	case how == "":
+		d.body = one
+	case how == batched:
+		d.body = []byte("[" + strings.Repeat(string(one)+",", batchOf-1) + string(one) + "]")
+	case how == "text/plain":
+		d.body = one
+		d.header.Set("Content-Type", how)
+	default:
+		d.body = []byte("query=" + url.QueryEscape(query))
+		d.header.Set("Content-Type", how)
 	}
-	return t.draftWith(at, d, refused(shield.GraphQLRefused, shield.InvalidInput, shield.TooLarge), "a request in GraphQL")
+	return t.draftWith(at, d, refused(shield.GraphQLRefused, shield.InvalidInput, shield.TooLarge, shield.UnsupportedMedia), "a request in GraphQL")
 }

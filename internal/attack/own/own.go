@@ -113,6 +113,30 @@ var ErrNoPolicy = errors.New("the configuration has no endpoint")
 
 // Open makes the clients of the test and plans the cases.
 func Open(ctx context.Context, g Gateway) (_ *Run, err error) {
+	r, err := prepared(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	r.g.Admin = g.Admin.OfRun(rand.Text())
+	r.turn = &turn{admin: r.g.Admin, now: r.g.Now}
+	if err := r.openClients(ctx); err != nil {
+		return nil, err
+	}
+	r.plan = r.planned()
+	return r, nil
+}
+
+// List plans the cases that Open does, and makes nothing for them: to know what they are called.
+func List(ctx context.Context, g Gateway) (*attack.Plan, error) {
+	r, err := prepared(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	return r.planned(), nil
+}
+
+// prepared is a run without its clients.
+func prepared(ctx context.Context, g Gateway) (_ *Run, err error) {
 	if g.Now == nil {
 		g.Now = time.Now
 	}
@@ -134,13 +158,7 @@ func Open(ctx context.Context, g Gateway) (_ *Run, err error) {
 	}
 	r.said = append(r.said, unexplored(r.places)...)
 	r.holder = newHolder(r)
-	r.g.Admin = g.Admin.OfRun(rand.Text())
-	r.shares = newShares(g.Now, r.gives)
-	r.turn = &turn{admin: r.g.Admin, now: g.Now}
-	if err := r.openClients(ctx); err != nil {
-		return nil, err
-	}
-	r.plan = r.planned()
+	r.shares = newShares(r.g.Now, r.gives)
 	return r, nil
 }
 
