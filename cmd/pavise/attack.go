@@ -26,10 +26,13 @@ import (
 type attackFlags struct {
 	openapi, admin             string
 	users, allow               []string
+	only                       []string
 	resume, failOn             string
 	format, out, ca            string
+	listen, listenAs           string
 	rate                       int
 	plain, all, listed, asJSON bool
+	cases                      bool // are listed
 
 	self, through bool
 	from          string
@@ -53,8 +56,14 @@ policy says which answer every attack must get. It makes its own credentials, fo
 hour, and answers by itself what is accepted of them; no service is asked unless --reach-upstream.
 
 Nothing is changed unless it is allowed: --allow writes (POST, PUT, PATCH), destroys (DELETE),
-floods (many or large requests), smuggles. Only the target itself is asked; no redirect and no
+floods (many or large requests), smuggles, delays (has the service wait some seconds for a
+request, to find what shows by nothing else). Only the target itself is asked; no redirect and no
 reference of the document is followed. Test only what is yours, or what you were asked to test.
+
+With --listen HOST:PORT the target is given addresses there to call: what it fetches without telling,
+and from where it takes keys, is found by that. Who runs the test must be reached there by the target.
+
+--only CASE tries again what a report names, after it was mended; --list lists all cases.
 
 A target that asks for a pause (429, Retry-After) is given it, and asked more slowly from then on. One that
 refuses everything for longer ends the run, and so does Ctrl-C: with the report so far, and how to go on.
@@ -63,6 +72,7 @@ Exit codes: 0 nothing of --fail-on or above was found, 1 something was, or the r
 3 the target cannot be reached.`,
 		Example: `  pavise attack https://api.example.com --openapi api.yaml
   pavise attack https://staging.example.com --openapi api.yaml --as alice=alice.headers --as bob=bob.headers --allow writes,destroys
+  pavise attack https://staging.example.com --openapi api.yaml --as alice=shop --only 'sql-injection GET /v1/orders'
   pavise attack --self -c pavise.yaml --allow smuggles,floods
   pavise attack https://staging.example.com --openapi api.yaml --as alice=shop --format html --out report.html --fail-on medium`,
 		RunE: func(command *cobra.Command, args []string) error {
@@ -82,7 +92,10 @@ Exit codes: 0 nothing of --fail-on or above was found, 1 something was, or the r
 	flags.StringVar(&f.openapi, "openapi", "", "the API's OpenAPI document, a file")
 	flags.StringArrayVar(&f.users, "as", nil, "NAME=FILE with header lines, or NAME=PROFILE; at most twice")
 	flags.StringVar(&f.admin, "admin", "", "NAME=FILE or NAME=PROFILE of an administrator")
-	flags.StringSliceVar(&f.allow, "allow", nil, "what may be done: writes, destroys, smuggles, floods")
+	flags.StringSliceVar(&f.allow, "allow", nil, "what may be done: "+strings.Join(attack.DemandWords(), ", "))
+	flags.StringArrayVar(&f.only, "only", nil, "try only this case, or those of this rule; * stands for anything; may be repeated")
+	flags.StringVar(&f.listen, "listen", "", "HOST:PORT of this machine, where the target may call")
+	flags.StringVar(&f.listenAs, "listen-as", "", "the URL by which the target reaches --listen, where that is another: http://tester.example.com:8099")
 	flags.StringVar(&f.resume, "resume", "", "go on with the run of this journal, or begin it")
 	flags.StringVar(&f.failOn, "fail-on", "high", "end with 1 if something of this severity or above is found: critical, high, medium, low, info or none")
 	flags.StringVar(&f.format, "format", "table", "table, json, sarif, junit or html")
@@ -96,6 +109,7 @@ Exit codes: 0 nothing of --fail-on or above was found, 1 something was, or the r
 	flags.StringArrayVar(&f.tokens, "token", nil, "with --self: ISSUER=FILE with a good token of an issuer that is not the gateway's own, or ISSUER for $PAVISE_TOKEN; twice: of another caller")
 	flags.BoolVar(&f.all, "all", false, "the table shows every place")
 	flags.BoolVar(&f.listed, "rules", false, "list what is looked for instead")
+	flags.BoolVar(&f.cases, "list", false, "list the cases instead, with what each must be allowed")
 	jsonFlag(command, &f.asJSON)
 	return command
 }
@@ -109,9 +123,11 @@ type attackRun struct {
 	fails   bool
 	allowed attack.Demand
 	prober  *attack.Prober
+	called  *attack.Listener // where the target may call; nil: nowhere
 	journal *attack.Journal
 	name    string // of the journal
 	doubted bool   // all was tried, and says little
+	tried   int    // cases that say something
 }
 
 func runAttack(command *cobra.Command, f *attackFlags, target string) (err error) {
@@ -128,9 +144,19 @@ func runAttack(command *cobra.Command, f *attackFlags, target string) (err error
 	if err := r.mayCarry(len(users) > 0 || admin != nil); err != nil {
 		return err
 	}
+	if err := r.listenForCalls(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.endListening()) }()
 	plan, err := r.plan(users, admin)
 	if err != nil {
 		return err
+	}
+	if err := r.choose(plan); err != nil {
+		return err
+	}
+	if f.cases {
+		return listCases(command, plan, f.asJSON)
 	}
 	if err := r.open(ctx); err != nil {
 		return err
@@ -142,10 +168,8 @@ func runAttack(command *cobra.Command, f *attackFlags, target string) (err error
 	if err := r.openJournal(); err != nil {
 		return err
 	}
-	report, err := attack.Run(ctx, r.prober, plan, attack.Options{
-		Allowed: r.allowed, Journal: r.journal, Progress: newProgress(command.ErrOrStderr(), time.Now).tell,
-	})
-	if err = errors.Join(err, r.journal.Close()); err != nil {
+	report, err := r.try(ctx, command, plan)
+	if err != nil {
 		return err
 	}
 	if plan.Partial != "" && report.Partial == "" {
@@ -153,6 +177,108 @@ func runAttack(command *cobra.Command, f *attackFlags, target string) (err error
 	}
 	r.doubted = plan.Doubt != nil && report.Partial != "" && report.Partial == plan.Doubt()
 	return r.end(command, report, ctx.Err() != nil, plan.Partial == "" && report.Partial != "" && !r.doubted)
+}
+
+// try runs the cases.
+func (r *attackRun) try(ctx context.Context, command *cobra.Command, plan *attack.Plan) (*finding.Report, error) {
+	bar := newProgress(command.ErrOrStderr(), time.Now)
+	report, err := attack.Run(ctx, r.prober, plan, attack.Options{
+		Allowed: r.allowed, Journal: r.journal, Again: r.again(configPath(command)),
+		Progress: func(at attack.Progress) {
+			if at.Outcome == attack.Held || at.Outcome == attack.Fell {
+				r.tried++
+			}
+			bar.tell(at)
+		},
+	})
+	return report, errors.Join(err, r.journal.Close())
+}
+
+// again is the command of this attack, as far as it decides on what is tried.
+func (r *attackRun) again(config string) string {
+	words := []string{"pavise", "attack"}
+	flag := func(name string, values ...string) {
+		for _, value := range values {
+			if value != "" {
+				words = append(words, name, attack.Quoted(value))
+			}
+		}
+	}
+	if r.self && r.target == "" {
+		words = append(words, "--self")
+	}
+	if r.target != "" {
+		words = append(words, attack.Quoted(r.target))
+	}
+	if r.self {
+		flag("-c", config)
+	}
+	flag("--openapi", r.openapi)
+	flag("--as", r.users...)
+	flag("--admin", r.admin)
+	flag("--ca", r.ca)
+	flag("--from", r.from)
+	if r.through {
+		words = append(words, "--reach-upstream")
+	}
+	return strings.Join(words, " ")
+}
+
+// choose leaves the cases that are to be tried, and refuses those that may not be.
+func (r *attackRun) choose(plan *attack.Plan) error {
+	if len(r.only) == 0 {
+		return nil
+	}
+	if err := plan.Only(r.only); err != nil {
+		return &usageError{"--only: " + err.Error(), "--list lists the cases; * stands for anything"}
+	}
+	if lacks := plan.Lacks(r.allowed); lacks != 0 && !r.cases {
+		return &usageError{"--only names what must not be tried", "it needs --allow " + strings.Join(lacks.Words(), ",")}
+	}
+	return nil
+}
+
+// listCases shows the cases of a plan.
+func listCases(command *cobra.Command, plan *attack.Plan, asJSON bool) error {
+	type listed struct {
+		Case     string           `json:"case"`
+		Rule     string           `json:"rule"`
+		Severity finding.Severity `json:"severity"`
+		Row      int              `json:"row,omitzero"` // of docs/attacks.md
+		Allow    []string         `json:"allow"`
+	}
+	all := make([]listed, 0, len(plan.Cases))
+	rows := make([][]string, 0, len(plan.Cases))
+	for i := range plan.Cases {
+		c := &plan.Cases[i]
+		all = append(all, listed{c.ID, c.Rule.ID, c.Rule.Severity, c.Row, append([]string{}, c.Demands.Words()...)})
+		rows = append(rows, []string{printable(c.ID), c.Rule.Severity.String(), strings.Join(c.Demands.Words(), ",")})
+	}
+	if asJSON {
+		return writeJSON(command.OutOrStdout(), all)
+	}
+	return table(command.OutOrStdout(), []string{"CASE", "SEVERITY", "ALLOW"}, rows)
+}
+
+// listenForCalls opens the address at which the target may call.
+func (r *attackRun) listenForCalls(ctx context.Context) (err error) {
+	switch {
+	case r.listen == "" && r.listenAs != "":
+		return &usageError{"--listen-as without --listen", "--listen HOST:PORT listens on this machine"}
+	case r.listen == "" || r.cases:
+		return nil
+	}
+	if r.called, err = attack.Listen(ctx, r.listen, r.listenAs); errors.Is(err, attack.ErrListener) {
+		return &usageError{"--listen: " + err.Error(), "an address of this machine that the target reaches: --listen 192.0.2.7:8099; behind a router also --listen-as http://tester.example.com:8099"}
+	}
+	return err
+}
+
+func (r *attackRun) endListening() error {
+	if r.called == nil {
+		return nil
+	}
+	return r.called.Close()
 }
 
 // read understands the flags.
@@ -178,10 +304,9 @@ func (r *attackRun) read() (err error) {
 		return &usageError{"--rate is not from 1 to 10000", ""}
 	}
 	for _, word := range r.allow {
-		known := map[string]attack.Demand{"writes": attack.Writes, "destroys": attack.Destroys, "smuggles": attack.Smuggles, "floods": attack.Floods}
-		demand, ok := known[word]
-		if !ok {
-			return &usageError{fmt.Sprintf("--allow: %.40q is nothing that can be allowed", word), "writes, destroys, smuggles, floods"}
+		demand, err := attack.ParseDemand(word)
+		if err != nil {
+			return &usageError{"--allow: " + err.Error(), strings.Join(attack.DemandWords(), ", ")}
 		}
 		r.allowed |= demand
 	}
@@ -208,7 +333,7 @@ func (r *attackRun) plan(users []*attack.User, admin *attack.User) (*attack.Plan
 	}
 	u, err := url.Parse(r.target)
 	plan, fault := foreign.Plan(foreign.Target{
-		Document: text, Name: r.openapi, Base: err == nil && strings.Trim(u.Path, "/") == "", Users: users, Admin: admin, Allowed: r.allowed,
+		Document: text, Name: r.openapi, Base: err == nil && strings.Trim(u.Path, "/") == "", Users: users, Admin: admin, Allowed: r.allowed, Listener: r.called,
 	})
 	if fault != nil {
 		return nil, &usageError{fault.Error(), "OpenAPI 3.0 and 3.1 are read, in YAML or JSON; `pavise check FILE` tells more"}
@@ -267,6 +392,9 @@ func (r *attackRun) openJournal() (err error) {
 
 // end writes the report, and says what it comes to: broken by whoever runs it, or ended by the target.
 func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken, ended bool) error {
+	if len(r.only) > 0 && r.tried == 0 && report.Partial == "" {
+		report.Partial = "nothing of what --only names could be tried: it is neither there nor gone"
+	}
 	if err := r.write(command.OutOrStdout(), report); err != nil {
 		return err
 	}
@@ -274,7 +402,7 @@ func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken, 
 		return &hinted{errors.New("the attack was broken off"), "the report has what was found so far; go on with the same command and --resume " + r.name}
 	}
 	if ended {
-		return &hinted{errors.New("the attack could not go on: the target refuses everything for now"), "the report has what was found so far; wait as long as the target asks, and go on with the same command and --resume " + r.name + ", with a lower --rate if it counts requests"}
+		return &hinted{errors.New("the attack could not go on: " + report.Partial), "the report has what was found so far; wait as long as the target asks, and go on with the same command and --resume " + r.name + ", with a lower --rate if it counts requests"}
 	}
 	if r.resume == "" {
 		if err := os.Remove(r.name); err != nil {
@@ -285,7 +413,14 @@ func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken, 
 		return &hinted{errors.New("the attack says little: no operation took one good request"), "mend what the report names (the path of servers, the credentials, the document's examples), and attack again"}
 	}
 	if n := report.At(r.least); r.fails && n > 0 {
-		return &hinted{fmt.Errorf("%s of severity %s or above", counted(n, "finding"), r.least), "each says what mends it; --fail-on says from which severity on it counts"}
+		hint := "each says what mends it; --fail-on says from which severity on it counts"
+		if report.Findings[0].Case != "" {
+			hint = "each says what mends it; then the same command with its --only tries that again; --fail-on says from which severity on it counts"
+		}
+		return &hinted{fmt.Errorf("%s of severity %s or above", counted(n, "finding"), r.least), hint}
+	}
+	if len(r.only) > 0 && r.tried == 0 {
+		return &hinted{errors.New("nothing of what --only names could be tried"), "it needs a good request: give users with --as, examples in the document, or --allow, as when it was found"}
 	}
 	return nil
 }
@@ -300,6 +435,11 @@ func (r *attackRun) write(out io.Writer, report *finding.Report) (err error) {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() { // it may have been there before
+		if err := file.Chmod(0o600); err != nil {
+			return fmt.Errorf("keep the report from others: %w", err)
+		}
+	}
 	if err := finding.Write(file, r.format, style, report); err != nil {
 		return err
 	}

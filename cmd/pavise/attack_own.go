@@ -20,7 +20,6 @@ import (
 
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/app"
-	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/internal/attack/foreign"
 	"pavise.dev/pavise/internal/attack/own"
 	"pavise.dev/pavise/internal/config"
@@ -35,11 +34,14 @@ func (f *attackFlags) isOwn(command *cobra.Command, args []string) bool {
 func runOwnAttack(command *cobra.Command, f *attackFlags, args []string) error {
 	f.self = true
 	r := &attackRun{attackFlags: f}
+	if len(args) == 1 {
+		r.target = args[0]
+	}
 	if err := r.read(); err != nil {
 		return err
 	}
-	if f.openapi != "" || len(f.users) > 0 || f.admin != "" {
-		return &usageError{"--openapi, --as and --admin are for other APIs", "a gateway of yours knows its policy, and makes its own credentials"}
+	if f.openapi != "" || len(f.users) > 0 || f.admin != "" || f.listen != "" || f.listenAs != "" {
+		return &usageError{"--openapi, --as, --admin and --listen are for other APIs", "a gateway of yours knows its policy, and makes its own credentials"}
 	}
 	file, err := app.Load(configPath(command))
 	if err != nil {
@@ -58,6 +60,16 @@ func runOwnAttack(command *cobra.Command, f *attackFlags, args []string) error {
 		if g.From, err = netip.ParsePrefix(f.from); err != nil {
 			return &usageError{fmt.Sprintf("--from %.40q is no network", f.from), "192.0.2.7/32, or 2001:db8::/64"}
 		}
+	}
+	if r.cases {
+		plan, err := own.List(command.Context(), g)
+		if err != nil {
+			return err
+		}
+		if err := r.choose(plan); err != nil {
+			return err
+		}
+		return listCases(command, plan, f.asJSON)
 	}
 	return administer(command, func(ctx context.Context, a *admin.Client) error {
 		g.Admin = a
@@ -157,6 +169,9 @@ func (r *attackRun) attackOwn(command *cobra.Command, g own.Gateway) (err error)
 		defer cancel()
 		err = errors.Join(err, run.Close(ending))
 	}()
+	if err := r.choose(run.Plan()); err != nil {
+		return err
+	}
 	r.prober = run.Prober()
 	if err := foreign.Reach(ctx, r.prober); errors.Is(err, foreign.ErrCertificate) {
 		return &unreachableError{&hinted{err, "--ca names its authority; no credential goes where nobody proves who he is"}}
@@ -166,10 +181,8 @@ func (r *attackRun) attackOwn(command *cobra.Command, g own.Gateway) (err error)
 	if err := r.openJournal(); err != nil {
 		return err
 	}
-	report, err := attack.Run(ctx, r.prober, run.Plan(), attack.Options{
-		Allowed: r.allowed, Journal: r.journal, Progress: newProgress(command.ErrOrStderr(), time.Now).tell,
-	})
-	if err = errors.Join(err, r.journal.Close()); err != nil {
+	report, err := r.try(ctx, command, run.Plan())
+	if err != nil {
 		return err
 	}
 	if err := run.Lost(); err != nil {
