@@ -402,7 +402,7 @@ func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken, 
 		return &hinted{errors.New("the attack was broken off"), "the report has what was found so far; go on with the same command and --resume " + r.name}
 	}
 	if ended {
-		return &hinted{errors.New("the attack could not go on: " + report.Partial), "the report has what was found so far; wait as long as the target asks, and go on with the same command and --resume " + r.name + ", with a lower --rate if it counts requests"}
+		return &hinted{errors.New("the attack could not go on: " + report.Partial), "the report has what was found so far; wait as long as the target asks, or until it is there again, and go on with the same command and --resume " + r.name + ", with a lower --rate if it counts requests"}
 	}
 	if r.resume == "" {
 		if err := os.Remove(r.name); err != nil {

@@ -76,6 +76,7 @@ type Case struct {
 	Row     int // of docs/attacks.md; 0: none
 	Demands Demand
 	Prober  *Prober // that it sends with; nil: that of the run
+	Last    bool    // it looks at what the cases before it left, whichever those are
 
 	// Try sends requests and reports what is wrong. An error says that the case could not be
 	// carried out, which is neither good nor bad.

@@ -11,12 +11,15 @@ import (
 var ErrNoCase = errors.New("no case of this attack is called so")
 
 // Only leaves in a plan the cases that one of some patterns names: a case, a rule, or either with * for
-// whatever stands there. Each pattern must name one.
+// whatever stands there, and those that look at what others left. Each pattern must name one.
 func (p *Plan) Only(patterns []string) error {
 	used := make([]bool, len(patterns))
 	p.Cases = slices.DeleteFunc(p.Cases, func(c Case) bool {
-		kept := false
+		kept := c.Last
 		for i, pattern := range patterns {
+			if c.Last {
+				continue
+			}
 			if named(pattern, c.ID) || named(pattern, c.Rule.ID) {
 				used[i], kept = true, true
 			}
@@ -54,6 +57,9 @@ func named(pattern, text string) bool {
 // it; 0: one of them can.
 func (p *Plan) Lacks(allowed Demand) (missing Demand) {
 	for i := range p.Cases {
+		if p.Cases[i].Last {
+			continue
+		}
 		lacks := p.Cases[i].Demands &^ allowed
 		if lacks == 0 {
 			return 0

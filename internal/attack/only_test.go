@@ -34,6 +34,19 @@ func TestOnlyTheCasesThatAreNamedAreLeft(t *testing.T) {
 	}
 }
 
+// What looks at what others left is left with them.
+func TestWhatLooksAtOthersStaysWithThem(t *testing.T) {
+	last := open("late", "/")
+	last.Last = true
+	plan := &attack.Plan{Cases: []attack.Case{open("a", "/"), open("b", "/"), last}}
+	if err := plan.Only([]string{"b"}); err != nil || len(plan.Cases) != 2 || plan.Cases[1].ID != "late" {
+		t.Errorf("%+v, %v", plan.Cases, err)
+	}
+	if err := plan.Only([]string{"late"}); !errors.Is(err, attack.ErrNoCase) {
+		t.Errorf("by itself it is named: %v", err)
+	}
+}
+
 func TestAPlanSaysWhatItLacksWhereNothingMayBeTried(t *testing.T) {
 	writes, floods := open("a", "/"), open("b", "/")
 	writes.Demands, floods.Demands = attack.Writes, attack.Writes|attack.Floods

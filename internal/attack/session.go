@@ -28,6 +28,17 @@ type Session struct {
 	found   []finding.Finding
 }
 
+// ID is that of the case.
+func (s *Session) ID() string { return s.id }
+
+// For hands the session to what another case left: what is found is that case's.
+func (s *Session) For(id string, f func(*Session)) {
+	own := s.id
+	s.id = id
+	f(s)
+	s.id = own
+}
+
 // Prober sends what is no plain request.
 func (s *Session) Prober() *Prober { return s.prober }
 

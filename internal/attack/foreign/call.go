@@ -12,6 +12,7 @@ import (
 // than the answer came is found at the end of the run.
 type call struct {
 	address     string
+	id          string // of the case that gave it
 	rule, place string
 	what        string // where it was named
 	a           *attack.Answer
@@ -28,7 +29,7 @@ func (t *try) given(o *operation, rule, what, media string, content []byte, send
 	if a, err = send(address); err != nil {
 		return false, nil, err
 	}
-	c := &call{address: address, rule: cmp.Or(rule, t.rule), place: o.String(), what: what, a: a}
+	c := &call{address: address, id: t.s.ID(), rule: cmp.Or(rule, t.rule), place: o.String(), what: what, a: a}
 	if found = t.called(c); !found && len(t.w.calls) < maxCalls {
 		t.w.calls = append(t.w.calls, c)
 	}
@@ -42,8 +43,10 @@ func (t *try) called(c *call) bool {
 		return false
 	}
 	c.told = true
-	t.under(c.rule, func(s *attack.Session) {
-		s.Found(c.place, c.a, "it answers %d, and %s fetched the address of ours that %s named", c.a.Status, from, c.what)
+	t.s.For(c.id, func(s *attack.Session) {
+		s.Under(ruleOf(c.rule), func(s *attack.Session) {
+			s.Found(c.place, c.a, "it answers %d, and %s fetched the address of ours that %s named", c.a.Status, from, c.what)
+		})
 	})
 	return true
 }
@@ -68,6 +71,7 @@ func (p *planner) lateCalls() {
 		}
 		return nil
 	})
+	p.cases[len(p.cases)-1].Last = true
 }
 
 // connectsTo names addresses, and looks for who tries to reach them: an address of the listener that is

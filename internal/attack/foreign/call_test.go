@@ -110,7 +110,7 @@ func TestWhatTellsNothingIsFoundByItsCall(t *testing.T) {
 				t.Errorf("found %q, want %q: %+v", got, c.want, report.Findings)
 			}
 			for _, f := range report.Findings {
-				if !strings.Contains(f.What, "127.0.0.1 fetched the address of ours") || !strings.HasPrefix(f.Proof, "curl ") {
+				if !strings.Contains(f.What, "127.0.0.1 fetched the address of ours") || !strings.HasPrefix(f.Proof, "curl ") || !strings.HasSuffix(f.Case, " "+f.Where.Path) {
 					t.Errorf("%s\n%s", f.What, f.Proof)
 				}
 			}

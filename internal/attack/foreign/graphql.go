@@ -52,7 +52,8 @@ func (t *try) graph() (*graph, error) {
 	}
 	paths := []string{"/graphql", "/api/graphql", "/v1/graphql", "/query"}
 	for _, o := range t.w.ops {
-		_, asks := t.w.bodyProperties(o)["query"]
+		body, _ := t.w.properties(o.body)
+		asks := body["query"] != nil && (body["variables"] != nil || body["operationName"] != nil) // a query alone may be one that is kept
 		if o.method == "POST" && !strings.Contains(o.path, "{") && (asks || collectionOf(o.path) == "graphql") && !slices.Contains(paths, o.path) && len(paths) < 12 {
 			paths = append(paths, o.path)
 		}
@@ -72,11 +73,6 @@ func (t *try) graph() (*graph, error) {
 	}
 	t.w.graph = &graph{}
 	return t.w.graph, nil
-}
-
-func (w *world) bodyProperties(o *operation) map[string]map[string]any {
-	all, _ := w.properties(o.body)
-	return all
 }
 
 // ask sends a request in GraphQL, or several at once (GraphQL over HTTP §5).

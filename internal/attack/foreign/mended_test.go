@@ -225,6 +225,57 @@ func TestASecretThatIsMadeIsTold(t *testing.T) {
 	}
 }
 
+// TestWhatKeepsAnythingHasNoPropertiesOfItsOwn: an object for whatever callers want to keep is theirs, beside one that
+// is not.
+func TestWhatKeepsAnythingHasNoPropertiesOfItsOwn(t *testing.T) {
+	const me = `
+  /me:
+    get: {responses: {"200": {description: me}}}
+    patch: {requestBody: {content: {application/json: {schema: {type: object, properties: {metadata: {type: object, properties: {note: {type: string}}}, profile: {type: object, properties: {name: {type: string}}}}}}}}, responses: {"200": {description: changed}}}
+`
+	for kept, want := range map[string]string{"": "", "role": "profile.role"} {
+		var mu sync.Mutex
+		metadata, profile := map[string]any{}, map[string]any{"name": "a"}
+		report := against(t, refuseStrangers(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			var body struct{ Metadata, Profile map[string]any }
+			if r.Method == "PATCH" && json.NewDecoder(r.Body).Decode(&body) != nil {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			for name, v := range body.Metadata {
+				metadata[name] = v
+			}
+			if v := body.Profile[kept]; v != nil {
+				profile[kept] = v
+			}
+			_ = json.NewEncoder(w).Encode(map[string]any{"metadata": metadata, "profile": profile})
+		}), documented(me, attack.Writes), "mass-assignment")
+		got := ""
+		for _, f := range report.Findings {
+			_, got, _ = strings.Cut(f.What, "do not declare: ")
+		}
+		if got != want {
+			t.Errorf("found %q, want %q", got, want)
+		}
+	}
+}
+
+// TestWhatMayKeepAQueryIsNotAskedInGraphQL: without leave to write nothing is sent that a service may keep.
+func TestWhatMayKeepAQueryIsNotAskedInGraphQL(t *testing.T) {
+	const searches = `
+  /searches:
+    post: {requestBody: {content: {application/json: {schema: {type: object, properties: {query: {type: string}}}}}}, responses: {"201": {description: kept}}}
+`
+	none(t, against(t, refuseStrangers(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/searches" && r.Method == "POST" {
+			t.Error("a search was kept")
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}), documented(searches, 0)))
+}
+
 // TestATargetThatIsGoneEndsTheRun: what nobody answers holds nothing.
 func TestATargetThatIsGoneEndsTheRun(t *testing.T) {
 	var mu sync.Mutex

@@ -53,12 +53,14 @@ func (t *try) massAssignment(o *operation, g *good) error {
 	told.gather(nil, o.body, o.answerOf(g.a.Status), object, answerObject(g.a))
 	candidates := told.found
 	// A server that keeps whatever it is sent has no properties of its own.
-	free, err := t.keepsAnything(o, g)
+	free, err := t.keepsAnything(o, g, nil)
 	if err != nil {
 		return err
 	}
 	if !free {
-		guessed(candidates, object)
+		if err := t.likely(o, g, candidates, object); err != nil {
+			return err
+		}
 	}
 	var set []string
 	var shown *attack.Answer
@@ -80,8 +82,9 @@ func (t *try) massAssignment(o *operation, g *good) error {
 // nested stands between the names on the way to a property; names may have dots.
 const nested = "\x00"
 
-// guessed adds properties that services often have, beside what is sent and in the objects of it.
-func guessed(candidates map[string]any, object map[string]any) {
+// likely adds properties that services often have, beside what is sent and in the objects of it that do not keep
+// whatever they are sent.
+func (t *try) likely(o *operation, g *good, candidates, object map[string]any) error {
 	add := func(name string, v any) {
 		if candidates[name] == nil && len(candidates) < maxSet {
 			candidates[name] = v
@@ -94,12 +97,20 @@ func guessed(candidates map[string]any, object map[string]any) {
 	}
 	for _, above := range slices.Sorted(maps.Keys(object)) {
 		below, isObject := object[above].(map[string]any)
+		if !isObject {
+			continue
+		}
+		free, err := t.keepsAnything(o, g, []string{above})
+		if err != nil {
+			return err
+		}
 		for _, name := range within() {
-			if isObject && below[name] == nil {
+			if !free && below[name] == nil {
 				add(above+nested+name, privileged()[name])
 			}
 		}
 	}
+	return nil
 }
 
 // settable gathers the properties that the document or the answers have, and callers may not set, each with
@@ -198,12 +209,23 @@ func answerObject(a *attack.Answer) map[string]any {
 	return object
 }
 
-func (t *try) keepsAnything(o *operation, g *good) (bool, error) {
+// keepsAnything reports whether an object that is sent has what it was sent, whatever that is called.
+func (t *try) keepsAnything(o *operation, g *good, way []string) (bool, error) {
 	d := g.d.clone()
 	name := nonsense()
-	put(d.body, []string{name}, "pavise-7919")
+	put(d.body, append(slices.Clone(way), name), "pavise-7919")
 	a, err := t.send(t.w.caller(), d)
-	return err == nil && ok(a) && strings.Contains(string(a.Body), name), err
+	if err != nil || !ok(a) || strings.Contains(string(a.Body), name) {
+		return err == nil && ok(a), err
+	}
+	reader := t.readerOf(o)
+	if reader == nil {
+		return false, nil
+	}
+	r, _ := t.draft(reader, t.w.caller(), 0)
+	r.path = d.path
+	read, err := t.send(t.w.caller(), r)
+	return err == nil && ok(read) && strings.Contains(string(read.Body), name), err
 }
 
 // setProperty sends one property more, looks whether it is set, and puts back what was there. nil: it is
