@@ -20,6 +20,7 @@ import (
 	"pavise.dev/pavise/internal/attack/foreign"
 	"pavise.dev/pavise/internal/attack/own"
 	"pavise.dev/pavise/internal/finding"
+	"pavise.dev/pavise/internal/shell"
 )
 
 // attackFlags are what an attack is made of.
@@ -200,7 +201,7 @@ func (r *attackRun) again(config string) string {
 	flag := func(name string, values ...string) {
 		for _, value := range values {
 			if value != "" {
-				words = append(words, name, attack.Quoted(value))
+				words = append(words, name, shell.Word(value))
 			}
 		}
 	}
@@ -208,7 +209,7 @@ func (r *attackRun) again(config string) string {
 		words = append(words, "--self")
 	}
 	if r.target != "" {
-		words = append(words, attack.Quoted(r.target))
+		words = append(words, shell.Word(r.target))
 	}
 	if r.self {
 		flag("-c", config)
@@ -218,6 +219,7 @@ func (r *attackRun) again(config string) string {
 	flag("--admin", r.admin)
 	flag("--ca", r.ca)
 	flag("--from", r.from)
+	flag("--token", r.tokens...)
 	if r.through {
 		words = append(words, "--reach-upstream")
 	}

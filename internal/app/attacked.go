@@ -17,6 +17,7 @@ import (
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
+	"pavise.dev/pavise/internal/shell"
 	"pavise.dev/pavise/internal/schedule"
 )
 
@@ -103,7 +104,7 @@ func (a *App) attackBy(ctx context.Context, f *config.File, by client.Planned) (
 	if err := foreign.Reach(ctx, run.Prober()); err != nil {
 		return nil, fmt.Errorf("the gateway is attacked at %s: %w", f.Listen.HTTPS, err)
 	}
-	if report, err = attack.Run(ctx, run.Prober(), run.Plan(), attack.Options{Now: a.now, Again: "pavise attack --self -c " + attack.Quoted(f.Path)}); err != nil {
+	if report, err = attack.Run(ctx, run.Prober(), run.Plan(), attack.Options{Now: a.now, Again: "pavise attack --self -c " + shell.Word(f.Path)}); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(ctx.Err(), run.Lost()); err != nil {

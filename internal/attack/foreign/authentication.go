@@ -80,7 +80,7 @@ func (t *try) noAuthenticationDelete(o *operation) error {
 func (t *try) closed(o *operation, u *attack.User) (*good, bool, error) {
 	g, err := t.good(o, u)
 	if err != nil {
-		return nil, false, t.orNotHere(err)
+		return nil, false, t.orUntried(err)
 	}
 	a, err := t.send(nil, g.d)
 	if err != nil || a.Status != 401 && a.Status != 403 {

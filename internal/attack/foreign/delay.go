@@ -23,7 +23,7 @@ func (p *planner) delays() {
 			p.add(family.rule, "by delay "+o.String(), demand(o)|attack.Delays, func(t *try) error {
 				g, err := t.good(o, t.w.caller())
 				if err != nil {
-					return t.orNotHere(err)
+					return t.orUntried(err)
 				}
 				return t.delayed(o, g, family.frames)
 			})

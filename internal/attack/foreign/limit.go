@@ -37,7 +37,7 @@ const tooMany = 1000
 func (t *try) pages(o *operation) error {
 	g, err := t.good(o, t.w.caller())
 	if err != nil {
-		return t.orNotHere(err)
+		return t.orUntried(err)
 	}
 	for _, s := range g.d.slots() {
 		if s.in != "query" || !isPageSize(s.name) {
@@ -62,7 +62,7 @@ const tooLarge = 12 << 20
 func (t *try) large(o *operation) error {
 	g, err := t.good(o, t.w.caller())
 	if err != nil {
-		return t.orNotHere(err)
+		return t.orUntried(err)
 	}
 	if parsed, err := t.parses(g, o.media); err != nil || !parsed {
 		return err

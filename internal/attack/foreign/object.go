@@ -191,7 +191,7 @@ func (t *try) listOfOthers(o *operation) error {
 	for i, u := range t.w.users {
 		g, err := t.good(o, u)
 		if err != nil {
-			return t.orNotHere(err)
+			return t.orUntried(err)
 		}
 		mine := t.identity(u)
 		var theirs []string
@@ -252,7 +252,7 @@ func (t *try) actOnOthers(o *operation) error {
 		other := t.w.users[1-i]
 		g, err := t.good(o, other)
 		if err != nil {
-			return t.orNotHere(err)
+			return t.orUntried(err)
 		}
 		object, _ := g.d.body.(map[string]any)
 		for name := range object {

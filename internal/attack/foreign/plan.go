@@ -87,7 +87,7 @@ func (p *planner) withGood(rule string, when func(o *operation) bool, f func(t *
 	p.each(rule, when, func(t *try, o *operation) error {
 		g, err := t.good(o, t.w.caller())
 		if err != nil {
-			return t.orNotHere(err)
+			return t.orUntried(err)
 		}
 		return f(t, o, g)
 	})

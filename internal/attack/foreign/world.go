@@ -68,12 +68,12 @@ type try struct {
 	misses  int   // how many were not
 }
 
-// orNotHere is the error of a case whose operation took no good request: another case says so.
-func (t *try) orNotHere(err error) error {
+// orUntried is the error of a case whose operation took no good request: another case says so.
+func (t *try) orUntried(err error) error {
 	if t.ctx.Err() != nil || t.over != nil {
 		return err
 	}
-	return attack.ErrNotHere
+	return attack.ErrUntried
 }
 
 // caller is the first user, or nobody.
