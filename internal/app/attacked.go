@@ -17,8 +17,8 @@ import (
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
-	"pavise.dev/pavise/internal/shell"
 	"pavise.dev/pavise/internal/schedule"
+	"pavise.dev/pavise/internal/shell"
 )
 
 // attackTries is how often an attack begins anew because the configuration was read meanwhile.
