@@ -3,6 +3,7 @@ package schedule_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,22 +94,24 @@ func TestARunThatAnotherGatewayMadeIsNoFailureAndMendsNothing(t *testing.T) {
 func TestAJobThatDoesNotEndIsLeftBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]string{"check": "hourly :00"})
-		release, began := make(chan struct{}), 0
+		release, began := make(chan struct{}), atomic.Int32{}
 		w.plan.Tasks[0].Job = func(context.Context, time.Time) (*finding.Report, error) {
-			began++
+			began.Add(1)
 			<-release
 			return &finding.Report{Findings: []finding.Finding{fault("late", finding.High, "x")}}, nil
 		}
 		onBubble(w)
 		end := running(w)
 		time.Sleep(3 * time.Hour)
-		if s := w.Status(3).Tasks[0]; began != 1 || s.Ended != 3 || !strings.Contains(s.Last[2].Why, "it took longer than 1m0s") || !strings.Contains(s.Last[0].Why, "not come to its end") {
-			t.Errorf("began %d times: %+v", began, s)
+		synctest.Wait()
+		if s := w.Status(3).Tasks[0]; began.Load() != 1 || s.Ended != 3 || !strings.Contains(s.Last[2].Why, "it took longer than 1m0s") || !strings.Contains(s.Last[0].Why, "not come to its end") {
+			t.Errorf("began %d times: %+v", began.Load(), s)
 		}
 		close(release)
 		time.Sleep(time.Hour) // now it runs again
-		if s := w.Status(1).Tasks[0]; began != 2 || s.Last[0].Outcome != schedule.Done {
-			t.Errorf("began %d times: %+v", began, s)
+		synctest.Wait()
+		if s := w.Status(1).Tasks[0]; began.Load() != 2 || s.Last[0].Outcome != schedule.Done {
+			t.Errorf("began %d times: %+v", began.Load(), s)
 		}
 		end()
 	})
