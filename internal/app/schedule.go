@@ -176,6 +176,7 @@ func restingSchedule(ctx context.Context, f *config.File, s *State, now clock) (
 	if err != nil {
 		return nil, err
 	}
+	a.schedule.Scheduler = k
 	return &admin.Schedule{Status: k.Status, Trend: k.Trend, Report: k.Report, Start: k.RunNow}, nil
 }
 
