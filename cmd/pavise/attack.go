@@ -349,7 +349,7 @@ func (r *attackRun) open(ctx context.Context) (err error) {
 		if settings.Roots, err = readCA(r.ca); err != nil {
 			return err
 		}
-		settings.Paste = "--cacert '" + strings.ReplaceAll(r.ca, "'", `'\''`) + "'"
+		settings.Paste = "--cacert " + shell.Quoted(r.ca)
 	}
 	if r.prober, err = attack.NewProber(ctx, settings); err != nil {
 		return &usageError{err.Error(), "write https://api.example.com, with a path if the API is below one"}

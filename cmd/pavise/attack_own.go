@@ -24,6 +24,7 @@ import (
 	"pavise.dev/pavise/internal/attack/own"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/secret"
+	"pavise.dev/pavise/internal/shell"
 )
 
 // isOwn reports whether the gateway of a configuration is attacked.
@@ -158,7 +159,7 @@ func (r *attackRun) attackOwn(command *cobra.Command, g own.Gateway) (err error)
 		return err
 	}
 	if len(files) > 0 {
-		g.Paste = "--cacert '" + strings.ReplaceAll(files[len(files)-1], "'", `'\''`) + "'"
+		g.Paste = "--cacert " + shell.Quoted(files[len(files)-1])
 	}
 	run, err := own.Open(ctx, g)
 	if err != nil {

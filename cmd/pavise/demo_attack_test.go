@@ -50,7 +50,7 @@ func wantNothing(t *testing.T, report *finding.Report) {
 func TestTheDemoIsCleanUnderAttack(t *testing.T) {
 	attacktest.Rows(t, 152)
 	if testing.Short() {
-		t.Skip("builds the program and attacks the demo")
+		t.Skip("attacks the demo")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 4*time.Minute)
 	t.Cleanup(cancel)

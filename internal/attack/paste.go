@@ -117,3 +117,12 @@ func repeats(text string) (unit string, n int) {
 	}
 	return "", 0
 }
+
+// OpenSSL is a handshake to paste; flags are ours.
+func OpenSSL(host, name, flags string) string {
+	words := "openssl s_client -connect " + shell.Word(host) + " -servername " + shell.Word(name)
+	if flags != "" {
+		words += " " + flags
+	}
+	return words + " </dev/null"
+}

@@ -391,3 +391,11 @@ func (p *Prober) Handshake(ctx context.Context, config *tls.Config) (tls.Connect
 	}
 	return secure.ConnectionState(), nil
 }
+
+// EverySuite are all cipher suites that this program can offer, also those that nobody should take.
+func EverySuite() (all []uint16) {
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		all = append(all, s.ID)
+	}
+	return all
+}

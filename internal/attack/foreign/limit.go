@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/shell"
 )
 
 // floods asks for much, and often: only where that is allowed, and last.
@@ -80,7 +81,7 @@ func (t *try) large(o *operation) error {
 	}
 	bare := a.Request.Clone(t.ctx)
 	bare.GetBody = nil
-	fill := fmt.Sprintf("(printf '{'; head -c %d /dev/zero | tr '\\0' ' '; printf %%s '%s')", tooLarge, strings.ReplaceAll(string(content[1:]), "'", `'\''`))
+	fill := fmt.Sprintf("(printf '{'; head -c %d /dev/zero | tr '\\0' ' '; printf %%s %s)", tooLarge, shell.Quoted(string(content[1:])))
 	t.s.FoundBy(o.String(), fill+" | "+attack.Curl(bare)+" --data-binary @-", "it answers %d to a body of %d MiB", a.Status, tooLarge>>20)
 	return nil
 }

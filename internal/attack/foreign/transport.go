@@ -65,7 +65,7 @@ func (t *try) certificate() error {
 		return err
 	}
 	name, host := t.address()
-	proof := openssl(host, name, "") + " | openssl x509 -noout -text"
+	proof := attack.OpenSSL(host, name, "") + " | openssl x509 -noout -text"
 	leaf := state.PeerCertificates[0]
 	between := x509.NewCertPool()
 	for _, c := range state.PeerCertificates[1:] {
@@ -119,28 +119,14 @@ func (t *try) oldVersions() error {
 	}
 	name, host := t.address()
 	for version, flag := range map[uint16]string{tls.VersionTLS10: "-tls1", tls.VersionTLS11: "-tls1_1"} {
-		state, err := t.handshake(func(c *tls.Config) { c.MinVersion, c.MaxVersion, c.CipherSuites = version, version, everySuite() })
+		state, err := t.handshake(func(c *tls.Config) {
+			c.MinVersion, c.MaxVersion, c.CipherSuites = version, version, attack.EverySuite()
+		})
 		if err == nil && state.Version == version {
-			t.s.FoundBy("TLS "+host, openssl(host, name, flag+" -cipher 'ALL:@SECLEVEL=0'"), "it speaks %s", tls.VersionName(version))
+			t.s.FoundBy("TLS "+host, attack.OpenSSL(host, name, flag+" -cipher 'ALL:@SECLEVEL=0'"), "it speaks %s", tls.VersionName(version))
 		}
 	}
 	return t.ctx.Err()
-}
-
-// openssl is a handshake to paste; flags are ours.
-func openssl(host, name, flags string) string {
-	words := "openssl s_client -connect " + shell.Word(host) + " -servername " + shell.Word(name)
-	if flags != "" {
-		words += " " + flags
-	}
-	return words + " </dev/null"
-}
-
-func everySuite() (all []uint16) {
-	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		all = append(all, s.ID)
-	}
-	return all
 }
 
 func (t *try) weakSuites() error {
@@ -160,7 +146,7 @@ func (t *try) weakSuites() error {
 	if err != nil {
 		return t.ctx.Err() // it has none of them
 	}
-	t.s.FoundBy("TLS "+host, openssl(host, name, "-tls1_2 -cipher 'kRSA:3DES:RC4:@SECLEVEL=0'"), "it accepts %s", tls.CipherSuiteName(state.CipherSuite))
+	t.s.FoundBy("TLS "+host, attack.OpenSSL(host, name, "-tls1_2 -cipher 'kRSA:3DES:RC4:@SECLEVEL=0'"), "it accepts %s", tls.CipherSuiteName(state.CipherSuite))
 	return nil
 }
 

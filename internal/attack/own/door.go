@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/shell"
 	"pavise.dev/pavise/shield"
 )
 
@@ -80,7 +81,7 @@ func (t *try) written(bytes []byte) (x *reply, err error) {
 		return err
 	})
 	if x != nil && len(bytes) < maxProof {
-		x.proof = fmt.Sprintf("printf '%s' | openssl s_client -quiet -connect %s -servername %s", spelled(bytes), t.r.g.Address, t.s.Prober().Scope().Base().Hostname())
+		x.proof = fmt.Sprintf("printf '%s' | openssl s_client -quiet -connect %s -servername %s", spelled(bytes), shell.Word(t.r.g.Address), shell.Word(t.s.Prober().Scope().Base().Hostname()))
 	}
 	return x, err
 }

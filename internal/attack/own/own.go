@@ -48,6 +48,7 @@ import (
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
 	"pavise.dev/pavise/internal/secret"
+	"pavise.dev/pavise/internal/shell"
 	"pavise.dev/pavise/limit"
 	"pavise.dev/pavise/shield"
 )
@@ -226,7 +227,7 @@ func (r *Run) paste(name, at, port string) string {
 		words = append(words, r.g.Paste)
 	}
 	if name != at {
-		words = append(words, fmt.Sprintf("--connect-to '%s:%s:%s:%s'", name, port, at, port))
+		words = append(words, "--connect-to "+shell.Quoted(strings.Join([]string{name, port, at, port}, ":")))
 	}
 	return strings.Join(words, " ")
 }

@@ -3,9 +3,9 @@ package own
 import (
 	"bytes"
 	"crypto/tls"
-	"fmt"
 	"net"
 
+	"pavise.dev/pavise/internal/attack"
 	"pavise.dev/pavise/shield"
 )
 
@@ -30,20 +30,13 @@ func (p *planner) transport() {
 
 func (t *try) oldVersion(h *host, version uint16, flag string) error {
 	state, err := t.s.Prober().Handshake(t.ctx, &tls.Config{
-		ServerName: h.name, InsecureSkipVerify: true, MinVersion: version, MaxVersion: version, CipherSuites: everySuite(), //nolint:gosec // it is what is looked for, and nothing is sent
+		ServerName: h.name, InsecureSkipVerify: true, MinVersion: version, MaxVersion: version, CipherSuites: attack.EverySuite(), //nolint:gosec // it is what is looked for, and nothing is sent
 	})
 	if err == nil && state.Version == version {
 		at := t.s.Prober().Scope().Base().Host
-		t.s.FoundBy("TLS "+at, fmt.Sprintf("openssl s_client -connect %s -servername %s %s -cipher 'ALL:@SECLEVEL=0' </dev/null", t.r.g.Address, h.name, flag), "it speaks %s", tls.VersionName(version))
+		t.s.FoundBy("TLS "+at, attack.OpenSSL(t.r.g.Address, h.name, flag+" -cipher 'ALL:@SECLEVEL=0'"), "it speaks %s", tls.VersionName(version))
 	}
 	return t.ctx.Err()
-}
-
-func everySuite() (all []uint16) {
-	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		all = append(all, s.ID)
-	}
-	return all
 }
 
 func (t *try) weakSuite(h *host, suite *tls.CipherSuite) error {
@@ -51,7 +44,7 @@ func (t *try) weakSuite(h *host, suite *tls.CipherSuite) error {
 		ServerName: h.name, InsecureSkipVerify: true, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}, //nolint:gosec // as above
 	})
 	if err == nil && state.CipherSuite == suite.ID {
-		t.s.FoundBy("TLS "+t.s.Prober().Scope().Base().Host, fmt.Sprintf("openssl s_client -connect %s -servername %s -tls1_2 -cipher 'ALL:@SECLEVEL=0' </dev/null", t.r.g.Address, h.name), "it accepts %s", suite.Name)
+		t.s.FoundBy("TLS "+t.s.Prober().Scope().Base().Host, attack.OpenSSL(t.r.g.Address, h.name, "-tls1_2 -cipher 'ALL:@SECLEVEL=0'"), "it accepts %s", suite.Name)
 	}
 	return t.ctx.Err()
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"pavise.dev/pavise/internal/attack"
+	"pavise.dev/pavise/internal/shell"
 )
 
 // upstreams tries to reach each service around the gateway, from where the test runs: GET / and
@@ -61,7 +62,7 @@ func (t *try) around(api string, u *url.URL) error {
 		t.r.said = append(t.r.said, fmt.Sprintf("the service of %s at %s answers whoever is on this machine (%s)", api, u.Redacted(), answered))
 		return nil
 	}
-	t.s.FoundBy("upstream "+u.Redacted(), fmt.Sprintf("curl -i -k '%s/'", u.Redacted()), "the service of %s answers %s to a request that did not come through the gateway", api, answered)
+	t.s.FoundBy("upstream "+u.Redacted(), "curl -i -k "+shell.Quoted(u.Redacted()+"/"), "the service of %s answers %s to a request that did not come through the gateway", api, answered)
 	return nil
 }
 

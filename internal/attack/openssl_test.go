@@ -1,6 +1,10 @@
-package foreign
+package attack_test
 
-import "testing"
+import (
+	"testing"
+
+	"pavise.dev/pavise/internal/attack"
+)
 
 // TestAHandshakeToPasteIsQuoted: what a target is called is a word, whatever it holds.
 func TestAHandshakeToPasteIsQuoted(t *testing.T) {
@@ -8,7 +12,7 @@ func TestAHandshakeToPasteIsQuoted(t *testing.T) {
 		{"api.example.com:443", "api.example.com", "-tls1", "openssl s_client -connect api.example.com:443 -servername api.example.com -tls1 </dev/null"},
 		{"'$(x):443", "'$(x)", "", `openssl s_client -connect ''\''$(x):443' -servername ''\''$(x)' </dev/null`},
 	} {
-		if got := openssl(c.host, c.name, c.flags); got != c.want {
+		if got := attack.OpenSSL(c.host, c.name, c.flags); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}
