@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/netip"
@@ -91,10 +90,11 @@ func readTokens(given []string, file *config.File, env func(string) string) (map
 		}
 		text := env("PAVISE_TOKEN")
 		if isFile {
-			var err error
-			if text, err = readGiven(name); err != nil {
+			whole, err := readPrivate("token", name, maxGiven)
+			if err != nil {
 				return nil, err
 			}
+			text = string(whole)
 		}
 		text = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "Bearer "))
 		if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -108,27 +108,6 @@ func readTokens(given []string, file *config.File, env func(string) string) (map
 		}
 	}
 	return all, nil
-}
-
-// readGiven reads a file that only its owner may read. Errors quote nothing of it.
-func readGiven(name string) (string, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
-	}
-	defer func() { _ = file.Close() }() // only read
-	info, err := file.Stat()
-	if err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return "", &hinted{fmt.Errorf("the token in %s can be read by others (mode %o)", name, mode), "chmod 600 " + name}
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxGiven+1))
-	if err != nil || len(text) > maxGiven {
-		return "", fmt.Errorf("read the token: %s cannot be read, or has more than %d bytes", name, maxGiven)
-	}
-	return string(text), nil
 }
 
 // addressOf is host and port of a URL.

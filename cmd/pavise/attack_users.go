@@ -110,21 +110,9 @@ const maxHeaders = 64 << 10
 // readHeaders reads header lines from a file that only its owner may read. Errors quote nothing of
 // it.
 func readHeaders(name string) (http.Header, error) {
-	file, err := os.Open(name)
+	text, err := readPrivate("credential", name, maxHeaders)
 	if err != nil {
-		return nil, fmt.Errorf("read the credential: %w", err)
-	}
-	defer func() { _ = file.Close() }() // only read
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("read the credential: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("credential %s can be read by others (mode %o); run: chmod 600 %s", name, mode, name)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxHeaders+1))
-	if err != nil || len(text) > maxHeaders {
-		return nil, fmt.Errorf("read the credential: %s cannot be read, or has more than %d bytes", name, maxHeaders)
+		return nil, err
 	}
 	headers, err := parseHeaders(string(text))
 	if err != nil {

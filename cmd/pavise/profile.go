@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -160,21 +159,9 @@ func (p profile) registration(c shield.Credential, folder string) (*oauthclient.
 // readProfiles reads a file that only its owner may read: it holds secrets. Its
 // errors quote nothing of it.
 func readProfiles(name string) (map[string]profile, error) {
-	file, err := os.Open(name)
+	text, err := readPrivate("profiles", name, maxProfiles)
 	if err != nil {
-		return nil, fmt.Errorf("read the profiles: %w", err)
-	}
-	defer func() { _ = file.Close() }() // only read
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("read the profiles: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("profiles %s can be read by others (mode %o); run: chmod 600 %s", name, mode, name)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxProfiles+1))
-	if err != nil || len(text) > maxProfiles {
-		return nil, fmt.Errorf("read the profiles: %s cannot be read, or has more than %d bytes", name, maxProfiles)
+		return nil, err
 	}
 	profiles := map[string]profile{}
 	if err := yaml.Load(text, &profiles, yaml.WithKnownFields(), yaml.WithUniqueKeys()); err != nil {
