@@ -236,7 +236,7 @@ func readPrivateKey(text []byte) (secret []byte, leak Leak, ok bool) {
 		return nil, Leak{}, false
 	}
 	whole := text[:end+len(closing)]
-	readable := strings.NewReplacer(`\r`, "", `\n`, "\n", "\r", "").Replace(string(whole)) // as JSON and environments hold it
+	readable := strings.NewReplacer(`\r`, "", `\n`, "\n", `\/`, "/", "\r", "").Replace(string(whole)) // as JSON and environments hold it
 	block, _ := pem.Decode([]byte(unindented(readable)))
 	if block == nil || len(block.Bytes) < 16 || !isKey(block.Bytes) {
 		return nil, Leak{}, false
@@ -244,15 +244,30 @@ func readPrivateKey(text []byte) (secret []byte, leak Leak, ok bool) {
 	return whole, Leak{Masked: "-----BEGIN " + string(head[1]) + "-----…"}, true
 }
 
-// unindented takes spaces, quotes and signs of continuation from the lines of PEM that stands
-// in other files.
+// unindented takes from the lines of PEM what they have around them in other files: spaces,
+// quotes, signs of continuation, and the pluses of patches and of texts put together. A plus
+// may be the key's own, too: base64 has it, and neither spaces nor quotes.
 func unindented(text string) string {
 	lines := strings.Split(text, "\n")
+	sign, _, inPatch := strings.Cut(lines[len(lines)-1], "-----END ")
+	inPatch = inPatch && (sign == "+" || sign == "-")
 	for i, line := range lines {
-		lines[i] = strings.Trim(line, " \t\"'+\\,")
+		if inPatch && i > 0 { // the first line begins behind its sign
+			line = strings.TrimPrefix(line, sign)
+		}
+		line = strings.Trim(line, aroundPEM)
+		if inner := strings.TrimPrefix(line, "+"); inner == "" || strings.ContainsRune(aroundPEM, rune(inner[0])) {
+			line = inner
+		}
+		if inner := strings.TrimSuffix(line, "+"); inner == "" || strings.ContainsRune(aroundPEM, rune(inner[len(inner)-1])) {
+			line = inner
+		}
+		lines[i] = strings.Trim(line, aroundPEM)
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
+
+const aroundPEM = " \t\"'\\,"
 
 // isKey reports whether the body of PEM is more than a sample of zeros.
 func isKey(der []byte) bool {

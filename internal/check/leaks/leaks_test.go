@@ -117,6 +117,33 @@ func TestWhatIsFound(t *testing.T) {
 	}
 }
 
+// A line of base64 may begin and end with a plus, which other files have around lines as well.
+func TestPlusesOfAPrivateKey(t *testing.T) {
+	line := "+" + strings.Repeat("aB3/x+9Q", 7) + "zzzzzz" + "+"
+	key := "-----BEGIN PRIVATE KEY-----\n" + line + "\n" + line + "\n+ab+\n-----END PRIVATE KEY-----"
+	each := func(before, behind string) string {
+		return before + strings.ReplaceAll(key, "\n", behind+"\n"+before) + behind
+	}
+	for name, text := range map[string]string{
+		"as it is":                         key,
+		"in a patch":                       each("+", ""),
+		"taken away in a patch":            each("-", ""),
+		"in an indented file of a patch":   each("+\t", ""),
+		"put together, as Go and Java do":  each("\t\"", `\n" +`),
+		"put together with a leading plus": each(`+ "`, `\n"`),
+		"in JSON as PHP writes it":         strings.NewReplacer("\n", `\n`, "/", `\/`).Replace(key),
+	} {
+		if found := leaks.Scan([]byte(text)); len(found) != 1 || found[0].Kind != leaks.PrivateKey {
+			t.Errorf("%s: found %v in\n%s", name, found, text)
+		}
+	}
+	for range 500 {
+		if private := newPrivate(t); len(leaks.Scan([]byte(private))) != 1 {
+			t.Errorf("not found:\n%s", private)
+		}
+	}
+}
+
 // No form in which a leak can be written holds the secret.
 func TestNothingOfTheSecretIsTold(t *testing.T) {
 	key, private, token := newKey(t), newPrivate(t), newToken(`{"sub":"alice"}`)
