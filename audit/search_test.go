@@ -35,7 +35,7 @@ func varied(t testing.TB) string {
 		if err := l.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if i%20 == 19 { // a segment ends when no checkpoint is under way, which a slow disk makes a while
+		if i%10 == 9 { // a segment ends when no checkpoint is under way, which a slow disk makes a while
 			if _, err := l.Checkpoint(); err != nil {
 				t.Fatal(err)
 			}

@@ -80,6 +80,11 @@ func (r *rig) write(from, to int) (ids []string) {
 		e := audittest.Event(fmt.Sprint("e", i))
 		r.record(*e)
 		ids = append(ids, e.ID)
+		if i%8 == 7 { // a segment ends when no checkpoint is under way, which a slow disk makes a while
+			if _, err := r.log.Checkpoint(); err != nil {
+				r.t.Fatal(err)
+			}
+		}
 	}
 	return ids
 }
