@@ -132,7 +132,7 @@ func TestAnswersThatCannotBeFilteredAreRefused(t *testing.T) {
 func FuzzFilter(f *testing.F) {
 	for _, seed := range []string{
 		`[{"birth":"canary","mail":"canary@x.io","home":{"street":"canary"},"mother":{"birth":"canary","tags":{"x":"canary"}},"notes":["canary"],"pair":["a","canary"]}]`,
-		`[{"pay":{"iban":"canary"},"keys":{"s_":["canary",{"a":"canary"}]}, "salary":{"canary":1}} , {"birth" : "\u0063anary"}]`, `[]`, `{"birth":"canary"}`, `[[{"birth":"canary"}]]`,
+		`[{"pay":{"iban":"canary"},"keys":{"s_":["canary",{"a":"canary"}]}, "salary":{"canary":1}} , {"birth" : "\u0063anary"}]`, `[]`, `{"birth":"canary"}`, `[[{"birth":"canary"}]]`, `1e700`,
 	} {
 		f.Add(seed)
 	}
@@ -151,14 +151,16 @@ func FuzzFilter(f *testing.F) {
 			return
 		}
 		var before, after any
-		if err := json.Unmarshal(got.Body, &after); err != nil {
+		if err := decode(string(got.Body), &after); err != nil {
 			t.Fatalf("%q became %q", text, got.Body)
 		}
 		again, err := a.Filter(r, 200, h, got.Body, nil)
 		if err != nil || string(again.Body) != string(got.Body) {
 			t.Fatalf("%q, filtered %q, again %q", text, got.Body, again.Body)
 		}
-		_ = json.Unmarshal([]byte(text), &before)
+		if err := decode(text, &before); err != nil {
+			t.Fatal(err)
+		}
 		list, _ := after.([]any)
 		for _, one := range list {
 			checkPerson(t, one)
@@ -167,6 +169,13 @@ func FuzzFilter(f *testing.F) {
 			t.Fatalf("%q became %q, and nothing was counted", text, got.Body)
 		}
 	})
+}
+
+// decode keeps numbers as they are written: JSON has some that float64 has not.
+func decode(text string, into any) error {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	return d.Decode(into)
 }
 
 func checkPerson(t *testing.T, v any) {
