@@ -9,7 +9,7 @@ import (
 // only read afterwards.
 type headerRules struct {
 	request  map[string]bool // canonical name: removed from requests
-	prefixes []string        // canonical beginnings, likewise
+	prefixes [26][]string    // canonical beginnings, likewise, by their first letter
 	keep     map[string]bool // InsecureKeepHeaders
 	response map[string]bool
 }
@@ -24,28 +24,42 @@ func hopByHop() []string {
 }
 
 // fromOutside are the fields by which a service may be told who called, where
-// from, and what he meant. Callers do not get to say any of it themselves.
+// from, and what he meant. Callers do not get to say any of it themselves. Products
+// that sign people in put more names behind their own beginning with every release:
+// fromOutsidePrefixes takes all of those.
 func fromOutside() []string {
 	return []string{
 		// who: identity
-		"Client-Cert", "Client-Cert-Chain", "X-Client-Cert", "X-Forwarded-Client-Cert", "Ssl-Client-Cert",
-		"X-User", "X-User-Id", "X-Username", "X-User-Name", "X-User-Email", "X-Remote-User", "Remote-User",
-		"X-Authenticated-User", "X-Authenticated-Userid", "X-Auth-Request-User", "X-Auth-Request-Email",
-		"X-Consumer-Id", "X-Consumer-Username", "X-Consumer-Custom-Id", "X-Credential-Identifier",
+		"X-User", "X-User-Id", "X-Userid", "X-Username", "X-User-Name", "X-User-Email", "X-User-Groups", "X-User-Roles", "X-User-Role",
+		"X-Auth-User", "X-Auth-Userid", "X-Auth-Username", "X-Auth-Name", "X-Auth-Email", "X-Auth-Groups", "X-Auth-Roles",
+		"X-Credential-Identifier", "X-Anonymous-Consumer", "X-Userinfo", "X-User-Info", "X-Endpoint-Api-Userinfo", "X-Jwt-Assertion",
+		"X-Client-Verify", "X-Client-Dn", "X-Client-S-Dn", "X-Client-Subject-Dn", "X-Arr-Clientcert",
 		// where from: addresses
-		"Forwarded", "X-Real-Ip", "X-Client-Ip", "Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
-		"Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Original-Forwarded-For", "X-Originating-Ip", "X-Remote-Ip",
-		"X-Remote-Addr", "X-Host", "X-Original-Host", "X-Request-Id",
+		"Forwarded", "X-Forwarded", "X-Forward-For", "X-Real-Ip", "X-Client-Ip", "Client-Ip", "Http-Client-Ip", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip",
+		"True-Client-Ip", "X-True-Client-Ip", "X-Cluster-Client-Ip", "X-Proxyuser-Ip", "X-Originating-Ip",
+		"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Cf-Pseudo-Ipv4", "Fastly-Client-Ip", "Fly-Client-Ip", "X-Nf-Client-Connection-Ip",
+		"X-Host", "X-Http-Host-Override", "X-Request-Id",
 		// what: another method or path than the one that was checked
-		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
-		"X-Original-Url", "X-Original-Uri", "X-Rewrite-Url", "X-Original-Method",
-		// libraries that read a header as a setting: httpoxy, early data (RFC 8470)
-		"Proxy", "Early-Data",
+		"X-Method-Override", "X-Override-Url",
+		// libraries that read a header as a setting: httpoxy, early data (RFC 8470), files to send (Rack)
+		"Proxy", "Early-Data", "X-Sendfile-Type", "X-Accel-Mapping",
 	}
 }
 
 func fromOutsidePrefixes() []string {
-	return []string{"Pavise-", "X-Ssl-", "X-Forwarded-"}
+	return []string{
+		"Pavise-",
+		// who, as proxies and providers say it: TLS, Authelia, Kubernetes, oauth2-proxy, Kong, Grafana, authentik, Pomerium,
+		// Shibboleth, mod_auth_openidc, Google, Amazon, Microsoft, Cloudflare
+		"Client-Cert", "X-Client-Cert", "X-Ssl-", "Ssl-Client-", "X-Tls-Client-", "Remote-", "X-Remote-", "Impersonate-", "X-Auth-Request-",
+		"X-Authenticated-", "X-Consumer-", "X-Webauth-", "X-Authentik-", "X-Pomerium-", "Shib-", "X-Shib-", "Oidc-",
+		"X-Goog-Authenticated-User-", "X-Goog-Iap-", "X-Appengine-", "X-Amzn-Oidc-", "X-Amzn-Mtls-", "X-Ms-Client-Principal", "X-Ms-Token-",
+		"Cf-Access-",
+		// where from
+		"X-Forwarded-", "Forwarded-", "X-Azure-", "X-Vercel-Forwarded-",
+		// what: Envoy's and Next.js's own words for requests that they have judged, and other paths and methods
+		"X-Envoy-", "X-Middleware-", "X-Original-", "X-Rewrite-", "X-Http-Method",
+	}
 }
 
 // Banners tell strangers which software runs behind the gateway. Alt-Svc would
@@ -64,7 +78,11 @@ func newHeaderRules(s *Settings) *headerRules {
 	}
 	removed := hopByHop()
 	if !s.Verbatim {
-		removed, rules.prefixes = append(removed, fromOutside()...), fromOutsidePrefixes()
+		removed = append(removed, fromOutside()...)
+		for _, prefix := range fromOutsidePrefixes() {
+			at := prefix[0] - 'A'
+			rules.prefixes[at] = append(rules.prefixes[at], prefix)
+		}
 	}
 	for _, name := range removed {
 		rules.request[name] = true
@@ -94,10 +112,10 @@ func (rules *headerRules) dropsRequest(name string) bool {
 	if rules.request[name] {
 		return !rules.keep[name] || isHop(name)
 	}
-	if name == "" || name[0] != 'P' && name[0] != 'X' {
+	if name == "" || name[0] < 'A' || name[0] > 'Z' {
 		return false
 	}
-	for _, prefix := range rules.prefixes {
+	for _, prefix := range rules.prefixes[name[0]-'A'] {
 		if strings.HasPrefix(name, prefix) {
 			return !rules.keep[name] || prefix == "Pavise-"
 		}

@@ -53,6 +53,43 @@ func TestNothingOfIdentityAddressOrMethodComesFromOutside(t *testing.T) {
 	}
 }
 
+// Found on 2026-11-30: of the names under which products say who somebody is the first ones were removed and
+// their sisters passed: X-Auth-Request-User, and not X-Auth-Request-Groups.
+func TestNothingThatProductsSayOfIdentityComesFromOutside(t *testing.T) {
+	attacktest.Rows(t, 79, 112, 122)
+	up := scripted(t, hello)
+	f := guardless(t, gateway.Settings{Addresses: []string{up.url}}, false)
+	for name, product := range map[string]string{
+		"Remote-Groups": "Authelia", "Remote-Email": "Authelia", "X-Remote-Group": "Kubernetes", "X-Remote-Extra-Scopes": "Kubernetes", "Impersonate-User": "Kubernetes",
+		"X-Auth-Request-Groups": "oauth2-proxy", "X-Auth-Request-Preferred-Username": "oauth2-proxy", "X-Auth-Request-Access-Token": "oauth2-proxy",
+		"X-Consumer-Groups": "Kong", "X-Authenticated-Groups": "Kong", "X-Anonymous-Consumer": "Kong", "X-Userinfo": "Kong",
+		"X-WEBAUTH-USER": "Grafana", "X-WEBAUTH-ROLE": "Grafana", "X-authentik-username": "authentik", "X-Pomerium-Jwt-Assertion": "Pomerium",
+		"X-Goog-Authenticated-User-Email": "Google IAP", "X-Goog-IAP-JWT-Assertion": "Google IAP", "X-AppEngine-Cron": "App Engine",
+		"X-Amzn-Oidc-Identity": "Amazon ALB", "X-Amzn-Mtls-Clientcert-Subject": "Amazon ALB", "X-MS-CLIENT-PRINCIPAL": "Azure", "X-MS-CLIENT-PRINCIPAL-NAME": "Azure",
+		"X-ARR-ClientCert": "Azure", "X-Azure-ClientIP": "Azure", "Cf-Access-Jwt-Assertion": "Cloudflare", "CF-Connecting-IPv6": "Cloudflare",
+		"ssl-client-verify": "ingress-nginx", "Ssl-Client-Subject-Dn": "ingress-nginx", "X-Client-Cert-Dn": "HAProxy", "X-Tls-Client-Cert": "Traefik",
+		"Shib-Session-Id": "Shibboleth", "OIDC_CLAIM_sub": "mod_auth_openidc", "X-JWT-Assertion": "WSO2", "X-User-Groups": "many", "X-Auth-User": "many",
+		"X-Envoy-External-Address": "Envoy", "X-Envoy-Original-Path": "Envoy", "X-Original-Path": "many", "X-Rewrite-Uri": "many", "X-Override-URL": "many",
+		"x-middleware-subrequest": "Next.js (CVE-2025-29927)", "X-Sendfile-Type": "Rack", "X-Accel-Mapping": "Rack", "X-HTTP-Host-Override": "many",
+		"X-Forwarded": "many", "Forwarded-For": "many", "WL-Proxy-Client-IP": "WebLogic", "Fly-Client-IP": "Fly",
+	} {
+		f.ask("GET / HTTP/1.1\r\nHost: h\r\n" + name + ": planted\r\n\r\n")
+		seen := up.requests()
+		if got := seen[len(seen)-1]; strings.Contains(got, "planted") {
+			t.Errorf("%s of %s reached the upstream: %q", name, product, got)
+		}
+	}
+	const ordinary = "X-User-Agent: a\r\nX-Tenant-Id: b\r\nX-Amzn-Trace-Id: c\r\nX-Requested-With: d\r\nCf-Ray: e\r\nClient-Id: f\r\nX-Client-Id: g\r\nX-Goog-Api-Client: h\r\n"
+	f.ask("GET / HTTP/1.1\r\nHost: h\r\n" + ordinary + "\r\n")
+	seen := up.requests()
+	h := fieldsOf(seen[len(seen)-1])
+	for line := range strings.SplitSeq(strings.TrimSpace(ordinary), "\r\n") {
+		if name, value, _ := strings.Cut(line, ": "); h.Get(name) != value {
+			t.Errorf("%s did not pass: %v", name, h)
+		}
+	}
+}
+
 // A service of our own that calls others says what it wants; only the hop is ours.
 func TestVerbatimPassesEverythingButTheHop(t *testing.T) {
 	up := scripted(t, hello)
