@@ -12,16 +12,40 @@ import (
 
 // cors applies the API's rule for scripts of other origins (Fetch standard).
 // OPTIONS is answered by this rule alone; an upgrade from a foreign origin is
-// refused (RFC 6455 §10.2), because browsers do not.
+// refused (RFC 6455 §10.2), because browsers do not, and so is a page of another
+// site that would have a browser change something with its owner's certificate.
 func (x *exchange) cors() error {
-	origin := x.request.Header.Get("Origin")
-	if origin == "" || x.sameOrigin(origin) || slices.Contains(x.endpoint.origins, origin) {
+	h := x.request.Header
+	origin := h.Get("Origin")
+	switch {
+	case origin != "" && (x.sameOrigin(origin) || slices.Contains(x.endpoint.origins, origin)):
 		return nil
-	}
-	if x.request.Header.Get("Upgrade") != "" {
+	case origin != "" && h.Get("Upgrade") != "":
 		return shield.Refuse(shield.ForeignOrigin, "upgrade from origin %q", clip(origin, 128))
+	case (origin != "" || isElsewhere(h.Get("Sec-Fetch-Site"))) && x.isByCertificateAlone() && changes(x.request.Method):
+		return shield.Refuse(shield.ForeignOrigin, "a page of origin %q made a browser send %s with its owner's certificate", clip(origin, 128), x.request.Method)
 	}
 	return nil
+}
+
+// isElsewhere reports whether a browser says that the page is of another origin (Fetch
+// Metadata §2.4).
+func isElsewhere(site string) bool { return site != "" && site != "same-origin" && site != "none" }
+
+// isByCertificateAlone reports whether nothing but the certificate of the connection can prove
+// who calls. That is the one credential which a browser adds by itself, whoever wrote the page:
+// headers with credentials pages of other origins cannot send without a preflight.
+func (x *exchange) isByCertificateAlone() bool {
+	r := x.request
+	if !x.endpoint.certified || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(x.endpoint.carries, func(name string) bool { return len(r.Header[name]) > 0 })
+}
+
+// changes reports whether a method is not safe (RFC 9110 §9.2.1).
+func changes(method string) bool {
+	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
 func (x *exchange) sameOrigin(origin string) bool {

@@ -2,6 +2,7 @@ package pavise_test
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -449,6 +450,53 @@ func TestUpgradeFromAForeignOriginIsRefused(t *testing.T) {
 		}
 		if w, _ := send(t, guard, events, r, nil); w.Code != status {
 			t.Errorf("origin %q: %d, want %d", origin, w.Code, status)
+		}
+	}
+}
+
+// Found on 2026-11-30: browsers add the certificate of their owner to what any page sends.
+func TestPagesOfOthersCannotUseTheCertificateOfABrowser(t *testing.T) {
+	attacktest.Rows(t, 125)
+	mutual, keyed := shield.Needs{ClientCert: true}, shield.Needs{ClientCert: true, Carries: []string{"X-API-Key"}}
+	for name, c := range map[string]struct {
+		needs    shield.Needs
+		method   string
+		header   http.Header
+		withCert bool
+		status   int
+	}{
+		"a form of another site":                 {mutual, "POST", http.Header{"Origin": {"https://evil.test"}, "Sec-Fetch-Site": {"cross-site"}}, true, 403},
+		"of an older browser":                    {mutual, "POST", http.Header{"Origin": {"https://evil.test"}}, true, 403},
+		"of a frame without an origin":           {mutual, "POST", http.Header{"Origin": {"null"}}, true, 403},
+		"of a neighbour, without Origin":         {mutual, "POST", http.Header{"Sec-Fetch-Site": {"same-site"}}, true, 403},
+		"where a key would do as well":           {keyed, "POST", http.Header{"Origin": {"https://evil.test"}}, true, 403},
+		"with a key, which no page can add":      {keyed, "POST", http.Header{"Origin": {"https://evil.test"}, "X-Api-Key": {"k"}}, true, 200},
+		"of the same origin":                     {mutual, "POST", http.Header{"Origin": {"https://api.test"}, "Sec-Fetch-Site": {"same-origin"}}, true, 200},
+		"of an origin that is listed":            {mutual, "POST", http.Header{"Origin": {"https://app.test"}, "Sec-Fetch-Site": {"cross-site"}}, true, 200},
+		"typed by the person":                    {mutual, "POST", http.Header{"Sec-Fetch-Site": {"none"}}, true, 200},
+		"of a program":                           {mutual, "POST", http.Header{}, true, 200},
+		"a link of another site, which may read": {mutual, "GET", http.Header{"Sec-Fetch-Site": {"cross-site"}}, true, 200},
+		"without a certificate":                  {mutual, "POST", http.Header{"Origin": {"https://evil.test"}}, false, 200},
+		"of a shield without certificates":       {shield.Needs{}, "POST", http.Header{"Origin": {"https://evil.test"}}, true, 200},
+	} {
+		events := &sink{}
+		guard := one(t, events, says{id: shop(), needs: c.needs}, func(p *pavise.Policy) {
+			p.Hosts[0].ClientCertificates = true
+			p.APIs[0].Origins = []string{"https://app.test"}
+		})
+		target := "https://api.test/v1/orders"
+		if c.method == "GET" {
+			target += "/7"
+		}
+		r := httptest.NewRequest(c.method, target, nil)
+		r.TLS = &tls.ConnectionState{ServerName: "api.test"}
+		if c.withCert {
+			r.TLS.PeerCertificates = []*x509.Certificate{{Raw: []byte("theirs")}}
+		}
+		r.Header = c.header
+		w, event := send(t, guard, events, r, nil)
+		if w.Code != c.status || c.status == 403 && (event.Code != string(shield.ForeignOrigin) || event.Warning != audit.SentByPage) {
+			t.Errorf("%s: %d, want %d; event %s %s", name, w.Code, c.status, event.Code, event.Warning)
 		}
 	}
 }
