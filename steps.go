@@ -225,7 +225,13 @@ func (x *exchange) validate() error {
 	return x.layer(x.endpoint.Validate)
 }
 func (x *exchange) policy() error { return x.layer(x.endpoint.Policy) }
-func (x *exchange) harm() error   { return x.layer(x.endpoint.Harm) }
+
+func (x *exchange) harm() error {
+	if err := x.layer(x.endpoint.Harm); err != nil {
+		return err
+	}
+	return x.checkLongForm()
+}
 
 // consume uses up what the credentials of this request allow only once, all in
 // one step. Whatever was read of the body is handed on from its start.
