@@ -42,6 +42,9 @@ import (
 // the operator did not allow.
 var ErrAddress = errors.New("not a public address, and not in fetch.allow")
 
+// ErrTooLong says that there is an answer, and that it is longer than what is read.
+var ErrTooLong = errors.New("the answer is longer than what is read")
+
 // Defaults of [Settings].
 const (
 	DefaultTimeout    = 5 * time.Second
@@ -230,14 +233,14 @@ func read(answer *http.Response, limit int64) ([]byte, http.Header, error) {
 		return nil, nil, errors.New("the answer is compressed although identity was asked for")
 	}
 	if answer.ContentLength > limit {
-		return nil, nil, fmt.Errorf("the answer has %d bytes, at most %d are read", answer.ContentLength, limit)
+		return nil, nil, fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrTooLong, answer.ContentLength, limit)
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the answer: %w", err)
 	}
 	if int64(len(body)) > limit {
-		return nil, nil, fmt.Errorf("the answer is longer than %d bytes", limit)
+		return nil, nil, fmt.Errorf("%w: more than %d bytes", ErrTooLong, limit)
 	}
 	return body, answer.Header, nil
 }

@@ -66,7 +66,7 @@ func (t *roundTripper) judge(answer *http.Response) error {
 	case coding != "" && !strings.EqualFold(coding, "identity"):
 		return errors.New("the answer is compressed although identity was asked for")
 	case answer.ContentLength > t.limit:
-		return fmt.Errorf("the answer has %d bytes, at most %d are read", answer.ContentLength, t.limit)
+		return fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrTooLong, answer.ContentLength, t.limit)
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	if int64(n) > b.left {
-		return int(b.left), errors.New("the answer is longer than what is read")
+		return int(b.left), ErrTooLong
 	}
 	b.left -= int64(n)
 	return n, err

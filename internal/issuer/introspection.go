@@ -31,7 +31,9 @@ const (
 // asker asks one issuer about tokens (RFC 7662). It is safe for concurrent use.
 //
 // An issuer that gave no answer three times in a row is left alone for a second: what is
-// asked meanwhile fails at once, so that requests do not pile up behind it.
+// asked meanwhile fails at once, so that requests do not pile up behind it. An answer that
+// can be of no use for one token (it is too long, or the issuer will not read the token) is
+// one all the same: otherwise whoever sends three such tokens keeps everybody out.
 type asker struct {
 	settings Settings
 	fetch    shield.Fetcher // for its metadata
@@ -103,7 +105,7 @@ func (a *asker) ask(ctx context.Context, token string) (map[string]any, error) {
 	}
 	members, err := a.answer(ctx, token)
 	if ctx.Err() == nil { // a caller who left says nothing about the issuer
-		a.note(err)
+		a.note(err == nil || isOfToken(err))
 	}
 	return members, err
 }
@@ -117,10 +119,30 @@ func (a *asker) rested() error {
 	return nil
 }
 
-func (a *asker) note(err error) {
+// isOfToken reports whether an issuer that is well gave an answer that is of no use for this
+// token: of others it may say more.
+func isOfToken(err error) bool {
+	if errors.Is(err, errUnreadable) || errors.Is(err, fetch.ErrTooLong) {
+		return true
+	}
+	refused, ok := errors.AsType[*fetch.StatusError](err)
+	if !ok {
+		return false
+	}
+	switch refused.Status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusUnprocessableEntity, http.StatusRequestHeaderFieldsTooLarge:
+		return true
+	}
+	return false
+}
+
+// errUnreadable says that an answer is there, and cannot be read.
+var errUnreadable = errors.New("read the answer")
+
+func (a *asker) note(answered bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err == nil {
+	if answered {
 		a.failed = 0
 		return
 	}
@@ -157,7 +179,7 @@ func (a *asker) answer(ctx context.Context, token string) (map[string]any, error
 	}
 	members, err := strictjson.Object(body)
 	if err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	return members, nil
 }

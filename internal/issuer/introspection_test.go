@@ -132,6 +132,31 @@ func TestAnIssuerThatIsAwayIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Found on 2026-11-30: three tokens for which an issuer has only an error kept all other tokens out.
+func TestATokenThatTheIssuerCannotReadKeepsNobodyOut(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"it is malformed":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) },
+		"it is too long":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) },
+		"it says too much": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, issuer.MaxAnswer+1)) },
+		"it says something twice": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"active":true,"role":"a","role":"b"}`)
+		},
+	} {
+		a := startAsking(t, nil)
+		good := a.Opaque(nil)
+		a.AnswerAsked(answer)
+		for range 5 {
+			if _, err := a.ask.Introspect(t.Context(), "of-a-stranger"); err == nil || errors.Is(err, shield.ErrInactive) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		a.AnswerAsked(nil)
+		if _, err := a.ask.Introspect(t.Context(), good); err != nil {
+			t.Errorf("%s: then another's token: %v", name, err)
+		}
+	}
+}
+
 func TestACallerWhoLeavesSaysNothingOfTheIssuer(t *testing.T) {
 	a := startAsking(t, nil)
 	token := a.Opaque(nil)
