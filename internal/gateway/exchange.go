@@ -238,6 +238,25 @@ func (x *exchange) drops(name string) bool {
 	return x.u.rules.dropsRequest(name) || x.isStripped(name)
 }
 
+// sent are the values of a field that passes.
+func (x *exchange) sent(name string, values []string) []string {
+	if name != "Cookie" || x.u.s.Verbatim {
+		return values
+	}
+	others := make([]string, 0, len(values))
+	for _, value := range values {
+		if other := othersCookies(value); other != "" || other == value {
+			others = append(others, other)
+		}
+	}
+	return others
+}
+
+// keeps reports whether a field of an answer stays here.
+func (x *exchange) keeps(f *field) bool {
+	return x.u.rules.dropsResponse(f.name) || !x.u.s.Verbatim && setsOwnCookie(f.name, f.value)
+}
+
 // host is the Host of the request to the address.
 func (x *exchange) host(t *address) string {
 	if x.u.s.PreserveHost {
@@ -311,8 +330,8 @@ func (x *exchange) informational(h *responseHead) {
 		saved[name] = values
 	}
 	clear(out)
-	for _, f := range h.fields {
-		if !x.u.rules.dropsResponse(f.name) {
+	for i := range h.fields {
+		if f := &h.fields[i]; !x.keeps(f) {
 			out[f.name] = append(out[f.name], f.value)
 		}
 	}

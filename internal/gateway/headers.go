@@ -139,6 +139,30 @@ func dropsTrailer(name string) bool {
 	return false
 }
 
+// ownCookies is how the names of the cookies begin by which Pavise's own pages know who is signed
+// in. An API may be on the same host, and browsers send a host's cookies with every request.
+const ownCookies = "__Host-pavise-"
+
+// othersCookies returns a Cookie without those of Pavise's own pages; "" if nothing is left.
+func othersCookies(value string) string {
+	if !strings.Contains(value, ownCookies) {
+		return value
+	}
+	var others []string
+	for one := range strings.SplitSeq(value, ";") {
+		if one = strings.Trim(one, " \t"); one != "" && !strings.HasPrefix(one, ownCookies) {
+			others = append(others, one)
+		}
+	}
+	return strings.Join(others, "; ")
+}
+
+// setsOwnCookie reports whether a field of an answer would put something else into the place of
+// such a cookie; also without a name, as browsers send its value like one with (RFC 6265bis §5.7).
+func setsOwnCookie(name, value string) bool {
+	return name == "Set-Cookie" && strings.HasPrefix(strings.TrimLeft(value, "= \t"), ownCookies)
+}
+
 func isHop(name string) bool {
 	for _, hop := range hopByHop() {
 		if name == hop {

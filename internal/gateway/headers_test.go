@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +90,55 @@ func TestNothingThatProductsSayOfIdentityComesFromOutside(t *testing.T) {
 			t.Errorf("%s did not pass: %v", name, h)
 		}
 	}
+}
+
+// Found on 2026-11-30: a service on the host of the authorization server got the cookie of whoever was signed
+// in there, and could have put its own into the place.
+func TestServicesNeitherGetNorSetTheCookiesOfOurPages(t *testing.T) {
+	service := func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Set-Cookie"] = []string{
+			"shop=1; Secure", "__Host-pavise-session=theirs; Secure; Path=/", "=__Host-pavise-browser=theirs", "__Host-shop=2; Secure; Path=/",
+		}
+		w.Header().Set("X-Saw", fmt.Sprintf("%q", r.Header["Cookie"]))
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusNoContent)
+	}
+	everyWay(t, service, func(t *testing.T, w way, _ *front, client *http.Client) {
+		for sent, want := range map[string]string{
+			"a=b; __Host-pavise-session=secret; c=d; __Host-pavise-asked=x": `["a=b; c=d"]`,
+			"__Host-pavise-browser=secret":                                  `[]`,
+			"__Host-pavise-browser=secret;a=\"b;c\"":                        `["a=\"b; c\""]`,
+			"a=b; c=d":                                                      `["a=b; c=d"]`,
+		} {
+			r, err := http.NewRequest(http.MethodGet, serverURL(client, w)+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Cookie", sent)
+			hints := 0
+			r = r.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+				hints++
+				if got := h["Set-Cookie"]; !slices.Equal(got, []string{"shop=1; Secure", "__Host-shop=2; Secure; Path=/"}) {
+					t.Errorf("a hint sets %q", got)
+				}
+				return nil
+			}}))
+			answer, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if got := answer.Header.Get("X-Saw"); got != want {
+				t.Errorf("of %q the service saw %s, want %s", sent, got, want)
+			}
+			if got := answer.Header["Set-Cookie"]; !slices.Equal(got, []string{"shop=1; Secure", "__Host-shop=2; Secure; Path=/"}) {
+				t.Errorf("the answer sets %q", got)
+			}
+			if hints != 1 {
+				t.Errorf("%d hints", hints)
+			}
+		}
+	})
 }
 
 // A service of our own that calls others says what it wants; only the hop is ours.

@@ -476,7 +476,7 @@ func (c *conn1) writeHead() {
 		if x.drops(name) || name == "Expect" && !x.expects {
 			continue
 		}
-		for _, value := range values {
+		for _, value := range x.sent(name, values) {
 			line(bw, name, ": ", value, "\r\n")
 		}
 	}

@@ -155,7 +155,7 @@ func (p *http2) request(ctx context.Context, x *exchange) (*http.Request, *body2
 	}
 	for name, values := range x.r.Header {
 		if !x.drops(name) && (name != "Expect" || x.expects) {
-			r.Header[name] = values
+			r.Header[name] = x.sent(name, values)
 		}
 	}
 	x.setFields(func(name, value string) {

@@ -68,7 +68,7 @@ func (x *exchange) copyFields(h *responseHead, rep reply) {
 		switch {
 		case f.name == "Trailer":
 			trailers = append(trailers, f.value)
-		case x.u.rules.dropsResponse(f.name), h.listed != nil && slices.Contains(h.listed, f.name):
+		case x.keeps(&h.fields[i]), h.listed != nil && slices.Contains(h.listed, f.name):
 		case ours != nil && f.name != "Vary" && slices.Contains(ours, f.name):
 		default:
 			typed = typed || f.name == "Content-Type"

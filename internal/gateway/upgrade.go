@@ -46,8 +46,8 @@ func (x *exchange) upgradeTo(rep reply) {
 func (x *exchange) switchingHead(h *responseHead) string {
 	var b strings.Builder
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
-	for _, f := range h.fields {
-		if !x.u.rules.dropsResponse(f.name) && (f.name != "X-Request-Id" || x.requestID == "") {
+	for i := range h.fields {
+		if f := &h.fields[i]; !x.keeps(f) && (f.name != "X-Request-Id" || x.requestID == "") {
 			_, _ = fmt.Fprintf(&b, "%s: %s\r\n", f.name, f.value)
 		}
 	}
