@@ -1,11 +1,14 @@
 package gateway_test
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -139,6 +142,37 @@ func TestServicesNeitherGetNorSetTheCookiesOfOurPages(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Found on 2026-11-30: a service that never looks for the body of a GET takes it for a request that nobody has
+// judged, and the answer to that is the next caller's ("CL.0").
+func TestABodyOfGETIsNoNextRequest(t *testing.T) {
+	attacktest.Rows(t, 114)
+	up := serveRaw(t, func(conn net.Conn, br *bufio.Reader) {
+		for n := 1; ; n++ {
+			head, err := readHeadOnly(br)
+			if err != nil {
+				return
+			}
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", n)
+			if strings.Contains(head, "Connection: close\r\n") {
+				return
+			}
+		}
+	})
+	f := guardless(t, gateway.Settings{Addresses: []string{up.url}}, false)
+	const smuggled = "GET /admin HTTP/1.1\r\nHost: h\r\nX-User-Id: root\r\n\r\n"
+	for _, request := range []string{
+		"GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(len(smuggled)) + "\r\n\r\n" + smuggled,
+		"GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + strconv.FormatInt(int64(len(smuggled)), 16) + "\r\n" + smuggled + "\r\n0\r\n\r\n",
+		"GET /b HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /c HTTP/1.1\r\nHost: h\r\n\r\n",
+	} {
+		_, body := f.ask(request)
+		if want := map[bool]string{true: "2", false: "1"}[strings.HasPrefix(request, "GET /c")]; body != want { // an ordinary connection is used again
+			t.Errorf("%.6q was answered as number %q of its connection, want %s", request, body, want)
+		}
+	}
 }
 
 // A service of our own that calls others says what it wants; only the hop is ours.

@@ -323,6 +323,7 @@ func (c *conn1) final() *fault {
 	if c.upload != nil {
 		c.upload.headSeen()
 	}
+	h.close = h.close || c.x.hasUnexpectedBody()
 	if h.status == http.StatusSwitchingProtocols {
 		if c.x.upgrade == "" || !strings.EqualFold(h.upgrade, c.x.upgrade) || h.minor == 0 {
 			return c.failed(badHead("101 for an upgrade to %q that nobody asked for", h.upgrade))
@@ -487,10 +488,20 @@ func (c *conn1) writeHead() {
 		}
 	})
 	c.writeFraming()
-	if x.upgrade != "" {
+	switch {
+	case x.upgrade != "":
 		line(bw, "Connection: Upgrade\r\nUpgrade: ", x.upgrade, "\r\n")
+	case x.hasUnexpectedBody():
+		line(bw, "Connection: close\r\n")
 	}
 	line(bw, "\r\n")
+}
+
+// hasUnexpectedBody reports whether a request has a body that some services never look for (RFC
+// 9110 §9.3.1). They would take it for the next request on the connection, which nobody has
+// judged, and its answer for that of whoever comes next: nothing may follow on such a one.
+func (x *exchange) hasUnexpectedBody() bool {
+	return x.body.kind != noBody && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead)
 }
 
 func (c *conn1) writeFraming() {
