@@ -50,6 +50,7 @@ type chain struct {
 	sealed    uint64     // the line that it covers
 	sealFault error      // why the last one could not be made
 	retained  time.Time  // when old segments were looked for
+	patience  patience
 	unplaced  []*rewrite // new forms of segments, of which the log tells already
 }
 
@@ -226,6 +227,10 @@ func (c *chain) upkeep() error {
 	}
 	if since := c.Now().Sub(c.retained); since >= retainEvery || since < 0 {
 		c.retained = c.Now()
+		c.look()
+		if err := c.write(); err != nil {
+			return err
+		}
 		if err := c.retain(); err != nil {
 			c.Warn(fmt.Errorf("event log: remove what is no longer kept: %w", err)) // recording goes on
 		}
@@ -351,10 +356,7 @@ const codeRemoved = "segments_removed"
 
 // cut returns how many segments may go.
 func (c *chain) cut(names []string, points []Checkpoint) (int, error) {
-	ends := map[uint64]time.Time{}
-	for _, point := range points {
-		ends[point.Seq] = point.Time
-	}
+	ends := segmentEnds(points, c.Now())
 	sizes := make([]int64, len(names))
 	var total int64
 	for i, name := range names {

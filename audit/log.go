@@ -29,6 +29,10 @@ type Options struct {
 	// segment goes when all that is in it is over.
 	KeepClass map[Class]time.Duration
 
+	// OthersKeep is the shortest time after which others remove what they have of these events, who
+	// ask [Log.Hold] before; 0: there are none.
+	OthersKeep time.Duration
+
 	Flood Flood
 	Warn  func(error) // what the operator must know at once; may be nil. It must not block or call the log.
 
@@ -57,7 +61,7 @@ func (o *Options) complete() error {
 		return errors.New("event log: it needs a clock")
 	case o.Slots < 0 || o.Slots > maxSlots:
 		return fmt.Errorf("event log: slots: %d, but 1 to %d are possible", o.Slots, maxSlots)
-	case o.SegmentSize < 0 || o.Keep < 0 || o.MaxSize < 0:
+	case o.SegmentSize < 0 || o.Keep < 0 || o.MaxSize < 0 || o.OthersKeep < 0:
 		return errors.New("event log: sizes and times are not below zero")
 	}
 	for class, keep := range o.KeepClass {
@@ -368,6 +372,7 @@ func (l *Log) finish() {
 	l.flood.close(l.now(), true)
 	l.batch = l.ring.collect(l.batch)
 	late := l.ring.interrupt()
+	l.chain.look()
 	slices.SortFunc(late, l.ring.byReference)
 	err := l.write()
 	if err == nil {
@@ -380,6 +385,7 @@ func (l *Log) finish() {
 			}
 		}
 	}
+	l.chain.keepSight(true)
 	if err == nil {
 		err = l.chain.checkpoint()
 	} else {

@@ -28,6 +28,9 @@ func openChain(o Options) (*chain, error) {
 	if err := c.reaches(points); err != nil {
 		return nil, err
 	}
+	if err := c.openClock(points); err != nil {
+		return nil, err
+	}
 	var found []*Event
 	if found, err = c.openRing(end); err != nil {
 		return nil, err
@@ -51,6 +54,7 @@ func openChain(o Options) (*chain, error) {
 	for _, e := range found {
 		c.tell(e)
 	}
+	c.look()
 	return c, nil
 }
 

@@ -76,7 +76,7 @@ func rotateAndRemove(t *testing.T) {
 func TestOldSegmentsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, now := t.TempDir(), newClock()
-		l := open(t, dir, func(o *audit.Options) { now.set(o); o.Keep = 8 * time.Hour })
+		l := open(t, dir, func(o *audit.Options) { now.set(o); o.Keep = 9 * time.Hour })
 		for i := range 10 {
 			fill(t, l, i, i+1)
 			settle(t, l)

@@ -120,7 +120,12 @@ func (l *Log) Expire(ctx context.Context) error { return l.expire(ctx, map[strin
 func (l *Log) expire(ctx context.Context, passed map[string]bool) error {
 	dir := l.chain.Dir
 	var names []string
+	var now time.Time
 	err := l.ask(func(c *chain) (err error) {
+		c.look()
+		if now = c.patience.seen.Last; c.patience.hold() != nil {
+			return c.write()
+		}
 		if c.file != nil && c.due() { // where nothing is written, nothing else ends it
 			names, err = c.endSegment()
 			if err != nil {
@@ -133,36 +138,42 @@ func (l *Log) expire(ctx context.Context, passed map[string]bool) error {
 	if err != nil || len(names) < 2 {
 		return err
 	}
-	ends, err := segmentEnds(dir)
+	points, _, err := readCheckpoints(dir)
 	if err != nil {
 		return err
 	}
+	ends := segmentEnds(points, now)
 	for i, name := range names[:len(names)-1] {
 		end, anchored := ends[first(names[i+1])-1]
 		if !anchored {
 			continue
 		}
-		if err := l.expireIn(ctx, name, end, passed); err != nil {
+		if err := l.expireIn(ctx, name, now, end, passed); err != nil {
 			return fmt.Errorf("take away what is over in %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// segmentEnds are the times of the checkpoints by what they cover.
-func segmentEnds(dir string) (map[uint64]time.Time, error) {
-	points, _, err := readCheckpoints(dir)
-	if err != nil {
-		return nil, err
-	}
+// segmentEnds are the times of the checkpoints by what they cover. One of a time that has not come
+// yet was made by a clock that was ahead: what it covers was there before the next that is not, and
+// must not stay until its time comes.
+func segmentEnds(points []Checkpoint, now time.Time) map[uint64]time.Time {
 	ends := map[uint64]time.Time{}
-	for _, point := range points {
-		ends[point.Seq] = point.Time
+	var later time.Time
+	for i := len(points) - 1; i >= 0; i-- {
+		end := points[i].Time
+		if !end.After(now) {
+			later = end
+		} else if !later.IsZero() {
+			end = later
+		}
+		ends[points[i].Seq] = end
 	}
-	return ends, nil
+	return ends
 }
 
-func (l *Log) expireIn(ctx context.Context, name string, end time.Time, passed map[string]bool) error {
+func (l *Log) expireIn(ctx context.Context, name string, now, end time.Time, passed map[string]bool) error {
 	if err := l.index(name); err != nil {
 		return err
 	}
@@ -176,7 +187,7 @@ func (l *Log) expireIn(ctx context.Context, name string, end time.Time, passed m
 	var over []string
 	for class := range x.classes {
 		keep := l.chain.keepOf(class)
-		if keep > 0 && l.now().Sub(end) > keep && !passed[name+" "+string(class)] {
+		if keep > 0 && now.Sub(end) > keep && !passed[name+" "+string(class)] {
 			over = append(over, string(class))
 		}
 	}
@@ -251,9 +262,13 @@ func (o *Options) shortest() time.Duration {
 	return shortest
 }
 
-// over reports whether everything in a segment that ended then is over.
+// over reports whether everything in a segment that ended then is over, and may go.
 func (c *chain) over(name string, end time.Time) bool {
-	age := c.Now().Sub(end)
+	if c.patience.hold() != nil {
+		return false
+	}
+	now := c.patience.seen.Last // of the last look, which was not a jump
+	age := now.Sub(end)
 	if len(c.KeepClass) == 0 {
 		return c.Keep > 0 && age > c.Keep
 	}
@@ -267,7 +282,7 @@ func (c *chain) over(name string, end time.Time) bool {
 	if !ok {
 		return false
 	}
-	age = c.Now().Sub(x.end(end))
+	age = now.Sub(x.end(end))
 	for class := range x.classes {
 		if keep := c.keepOf(class); keep == 0 || age <= keep {
 			return false

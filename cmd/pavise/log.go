@@ -22,7 +22,7 @@ import (
 
 func logCommand() *cobra.Command {
 	command := &cobra.Command{Use: "log", Short: "The event log: follow, search, replay, alerts, verify, prove, export, erase, its keys, and where else events go"}
-	command.AddCommand(logFollow(), logSearch(), logReplay(), logAlerts(), logSilence(), logSilences(), logUnsilence(), logSinks(), logVerify(), logKey(), logCheckpoint(), logProve(), logConsistency(), logExport(), logErase())
+	command.AddCommand(logFollow(), logSearch(), logReplay(), logAlerts(), logSilence(), logSilences(), logUnsilence(), logSinks(), logVerify(), logKey(), logCheckpoint(), logProve(), logConsistency(), logExport(), logErase(), logRetention())
 	return command
 }
 

@@ -54,6 +54,7 @@ type Service struct {
 	ChainKey     []byte
 	Public       ed25519.PublicKey
 	Trail        Trail                                          // what proves and erases what was recorded
+	Retention    Retention                                      // what removes what is old; nil: nothing here does
 	Sinks        func() ([]sink.Status, error)                  // other places to which events go
 	Flush        func() error                                   // before the log is read; nil: nothing is under way
 	Reload       func(context.Context) ([]config.Change, error) // what waits for the next start; nil: nothing runs that could
@@ -200,6 +201,8 @@ func (s *Service) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/events/prove", patient(serve(s.prove)))
 	mux.HandleFunc("POST /v1/events/consistency", serve(s.consistency))
 	mux.HandleFunc("POST /v1/events/count", patient(serve(s.countErasure)))
+	mux.HandleFunc("GET /v1/events/retention", serve(s.kept))
+	mux.HandleFunc("POST /v1/events/retention", act(s, "log.retention", s.goOn))
 	mux.HandleFunc("POST /v1/events/erase", patient(act(s, "log.erasure", s.erase)))
 	mux.HandleFunc("GET /v1/sinks", serve(s.sinks))
 	mux.HandleFunc("GET /v1/alerts", serve(s.alerts))

@@ -36,7 +36,7 @@ func systems() []string {
 	return []string{
 		"started", "stopped", "restored", "issuer_warning", "state_unconfirmed", "certificate_warning", "certificate_expiring", "honeypot_block_failed",
 		"segments_removed", "sink_failing", "sink_recovered", "sink_lost", "sink_rejected", "sink_full", "log_repaired", "log_tail_lost",
-		"ring_missing", "slot_damaged", "records_expired", "tree_rebuilt",
+		"ring_missing", "slot_damaged", "records_expired", "tree_rebuilt", "retention_held", "retention_resumed",
 		"schedule_failed", "schedule_missed", "schedule_clock", "schedule_findings",
 	}
 }

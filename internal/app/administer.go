@@ -37,8 +37,8 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		Inspect: func(ctx context.Context, q admin.Inspection) (admin.Inspected, error) {
 			return inspectResting(ctx, f, s, now, q)
 		},
-		Sinks:    func() ([]sink.Status, error) { return restingSinks(f) },
-		Trail:    s.Log,
+		Sinks: func() ([]sink.Status, error) { return restingSinks(f) },
+		Trail: s.Log, Retention: s.Log,
 		Alerts:   func() (*admin.Alerts, error) { return restingAlerts(f, s, now) },
 		Schedule: func(ctx context.Context) (*admin.Schedule, error) { return restingSchedule(ctx, f, s, now) },
 		LogDir:   f.Log.Folder, KeptDir: f.Log.Kept,

@@ -38,7 +38,7 @@ func (a *App) destination(f *config.File, name string, s *config.Sink) (sink.Des
 	case s.File != nil:
 		return file.New(file.Settings{
 			Path: f.Abs(s.File.Path), Form: write, Size: int64(s.File.Size), Every: s.File.Every.Duration, Compress: s.File.Compress,
-			Keep: s.File.Keep.Duration, Files: s.File.Files, Now: a.now,
+			Keep: s.File.Keep.Duration, Files: s.File.Files, Now: a.now, Held: func() bool { return a.State.Log.Hold() != nil },
 			Warn: func(err error) { a.warn(fmt.Errorf("sink %s: %w", name, err)) },
 		}), nil
 	case s.Stdout:

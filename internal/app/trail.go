@@ -17,4 +17,9 @@ func keepTrail(f *config.File, o *audit.Options) {
 		}
 		o.KeepClass[audit.Class(class)] = keep
 	}
+	for _, s := range f.Log.Sinks {
+		if s.File != nil && s.File.Keep.Duration > 0 && (o.OthersKeep == 0 || s.File.Keep.Duration < o.OthersKeep) {
+			o.OthersKeep = s.File.Keep.Duration
+		}
+	}
 }

@@ -34,6 +34,7 @@ type Settings struct {
 	Keep     time.Duration // files older than this are removed; 0: none is
 	Files    int           // so many that were put aside are kept; 0: all
 	Now      func() time.Time
+	Held     func() bool // nothing is removed because of its age now: the clock is in doubt; nil: it never is
 	Warn     func(error) // what is wrong with files that were put aside; nil: nobody is told
 }
 
@@ -51,6 +52,9 @@ type Destination struct {
 func New(s Settings) *Destination {
 	if s.Warn == nil {
 		s.Warn = func(error) {}
+	}
+	if s.Held == nil {
+		s.Held = func() bool { return false }
 	}
 	return &Destination{s: s, aside: startAside(s)}
 }

@@ -232,6 +232,15 @@ func TestOldFilesAreRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.now = r.now.Add(48 * time.Hour)
+	asked := make(chan bool, 8)
+	d = r.open(func(s *file.Settings) {
+		s.Keep, s.Held = 24*time.Hour, func() bool { asked <- true; return true }
+	})
+	<-asked
+	r.stop(d)
+	if len(r.files()) != 4 {
+		t.Errorf("removed while the clock is in doubt: %v", r.files())
+	}
 	r.stop(r.openTended(func(s *file.Settings) { s.Keep = 24 * time.Hour }, 2))
 	if _, err := os.Stat(other); err != nil {
 		t.Errorf("a file of another name was removed: %v", err)

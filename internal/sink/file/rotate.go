@@ -124,7 +124,7 @@ func (a *aside) isOver(name string, left int) bool {
 	}
 	stamp := asideForm.FindStringSubmatch(strings.TrimPrefix(name, a.s.Path))
 	at, err := time.Parse(stampForm, stamp[1])
-	return a.s.Keep > 0 && err == nil && a.s.Now().Sub(at) > a.s.Keep
+	return a.s.Keep > 0 && err == nil && a.s.Now().Sub(at) > a.s.Keep && !a.s.Held()
 }
 
 // compress replaces a file by its gzip, which is whole before the file goes.

@@ -68,7 +68,7 @@ func ofSystem(code string) Severity {
 		return Critical
 	case "sink_failing", "sink_full", "sink_rejected", "state_unconfirmed":
 		return High
-	case "issuer_warning", "certificate_warning", "certificate_expiring", "restored", "log_repaired":
+	case "issuer_warning", "certificate_warning", "certificate_expiring", "restored", "log_repaired", "retention_held":
 		return Medium
 	}
 	return Informational
