@@ -119,8 +119,11 @@ func (e *Engine) See(event *audit.Event) {
 const steppedBack = time.Minute
 
 // Pass tells the engine how late it is, where no event does: incidents end by it. When the clock
-// was put back, nothing would end until it is that late again.
+// was put back, nothing would end until it is that late again; see rewind.go for what was counted.
 func (e *Engine) Pass(now time.Time) {
+	if e.swept.Sub(now) > farBack {
+		e.rewind(now)
+	}
 	if e.swept.Sub(now) > steppedBack {
 		for _, i := range e.open {
 			if i.Last.After(now) {

@@ -120,9 +120,14 @@ type Window struct {
 	N    [windowParts]uint32
 }
 
+// slotOf is the number of the part of a window in which a time lies.
+func slotOf(at time.Time, over time.Duration) int64 {
+	return at.UnixMilli() / max(over.Milliseconds()/(windowParts-1), 1)
+}
+
 // Add counts n more and returns how many there are; over is the window's length.
 func (w *Window) Add(n int, at time.Time, over time.Duration) int {
-	slot := at.UnixMilli() / max(over.Milliseconds()/(windowParts-1), 1)
+	slot := slotOf(at, over)
 	switch passed := slot - w.Slot; {
 	case passed >= windowParts:
 		w.N = [windowParts]uint32{}
@@ -150,9 +155,14 @@ type Sketch struct {
 	Now, Before Bitmap
 }
 
+// periodOf is the number of the period of a sketch in which a time lies.
+func periodOf(at time.Time, over time.Duration) int64 {
+	return at.UnixMilli() / max(over.Milliseconds(), 1)
+}
+
 // Add counts a thing by its hash and returns how many there are.
 func (s *Sketch) Add(h uint64, at time.Time, over time.Duration) float64 {
-	period := at.UnixMilli() / max(over.Milliseconds(), 1)
+	period := periodOf(at, over)
 	switch passed := period - s.Period; {
 	case passed == 1:
 		s.Before, s.Now, s.Period = s.Now, Bitmap{}, period
