@@ -195,7 +195,7 @@ func isWordByte(c byte) bool { return isAlphanumeric(c) || c == '_' || c == '-' 
 const secretLength = 24
 
 func looksSecret(word string) bool {
-	if strings.HasPrefix(word, "pvs_") && len(word) >= 12 {
+	if (strings.HasPrefix(word, "pvs_") || strings.HasPrefix(word, "pvshs_")) && len(word) >= 12 {
 		return true
 	}
 	if len(word) < secretLength {

@@ -35,6 +35,7 @@ func TestEventsShowWhatAnAPIChose(t *testing.T) {
 		"/v1/orders/7?page=2&page=3":                             "page=2&page=3",
 		"/v1/orders/7?page=" + jwt:                               "page=*",
 		"/v1/orders/7?page=pvs_0123456789abcdef":                 "page=*",
+		"/v1/orders/7?page=pvshs_bcdefgh":                        "page=*",
 		"/v1/orders/7?page=4111111111111111":                     "page=*",
 		"/v1/orders/7?page=1795435200123":                        "page=1795435200123",
 		"/v1/orders/7?page=01234567-89ab-cdef-0123-456789abcdef": "page=01234567-89ab-cdef-0123-456789abcdef",

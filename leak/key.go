@@ -28,6 +28,7 @@ const (
 func keyForms() []keyForm {
 	return []keyForm{
 		{"pvs_", base62u, 48, 63, isOurs},
+		{"pvshs_", base62, 58, 0, checksumFits},
 		{"AKIA", "2-7A-Z", 16, 0, nil}, // AWS
 		{"ASIA", "2-7A-Z", 16, 0, nil},
 		{"ghp_", base62, 36, 255, nil}, // GitHub
@@ -118,11 +119,15 @@ func isMixed(key []byte) bool {
 // isOurs checks a key of Pavise's own: pvs_, an environment, 46 characters of which the last
 // six are the CRC-32 of all before, in base62 (shield/apikey).
 func isOurs(key []byte) bool {
-	const alphabet, checksum, tail = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 6, 46
+	const tail = 46
 	environment, rest, ok := strings.Cut(string(key[len("pvs_"):]), "_")
-	if !ok || environment == "" || len(rest) != tail || strings.Contains(rest, "_") {
-		return false
-	}
+	return ok && environment != "" && len(rest) == tail && !strings.Contains(rest, "_") && checksumFits(key)
+}
+
+// checksumFits reports whether the last six characters of a key or secret of Pavise's own are the
+// CRC-32 of all before, in base62 (shield/apikey, shield/hmac).
+func checksumFits(key []byte) bool {
+	const alphabet, checksum = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 6
 	body := key[:len(key)-checksum]
 	sum := crc32.ChecksumIEEE(body)
 	for i := len(key) - 1; i >= len(body); i-- {

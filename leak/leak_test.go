@@ -11,6 +11,7 @@ import (
 	"pavise.dev/pavise/leak"
 	"pavise.dev/pavise/shield"
 	"pavise.dev/pavise/shield/apikey"
+	"pavise.dev/pavise/shield/hmac"
 )
 
 // all has every kind masked, but traces, which cannot be.
@@ -253,17 +254,19 @@ func TestKindsAndActionsThatThereAreNot(t *testing.T) {
 func TestKeysOfOurOwnAreKnown(t *testing.T) {
 	s := only(t, leak.Key)
 	for range 20 {
-		key := issue(t, rand.Reader)
-		check(t, s, "X-API-Key: "+key, "X-API-Key: ***")
-		other := []byte(key)
-		other[len(other)-1] ^= 1
-		check(t, s, string(other), "")
+		for _, kind := range []shield.Kind{apikey.Kind(), hmac.Kind()} {
+			key := issue(t, kind, rand.Reader)
+			check(t, s, "X-API-Key: "+key, "X-API-Key: ***")
+			other := []byte(key)
+			other[len(other)-1] ^= 1
+			check(t, s, string(other), "")
+		}
 	}
 }
 
-func issue(t *testing.T, random io.Reader) string {
+func issue(t *testing.T, kind shield.Kind, random io.Reader) string {
 	t.Helper()
-	issued, err := apikey.Kind().Issue(shield.Env{Rand: random}, shield.IssueRequest{Environment: "live"})
+	issued, err := kind.Issue(shield.Env{Rand: random}, shield.IssueRequest{Environment: "live"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func checkLeaks(command *cobra.Command, folder string, f *reportFlags) error {
 func holdersOf(command *cobra.Command, found *leaks.Found, no bool, now time.Time) (holders func(string) leaks.Holder, note string) {
 	keys := 0
 	for i := range found.Leaks {
-		if found.Leaks[i].Kind == leaks.APIKey {
+		if found.Leaks[i].IsOfStore() {
 			keys++
 		}
 	}

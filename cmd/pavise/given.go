@@ -83,9 +83,9 @@ func withoutSecrets(c *cobra.Command, args []string) ([]string, error) {
 	return args, nil
 }
 
-// isKey reports whether a text is a whole API key and nothing else: it carries its id.
+// isKey reports whether a text is a whole key, or secret of one, and nothing else: it carries its id.
 func isKey(l leaks.Leak, text string) bool {
-	return l.Kind == leaks.APIKey && l.ID != "" && l.Secret == text
+	return l.IsOfStore() && l.Secret == text
 }
 
 func tellID(c *cobra.Command, l leaks.Leak) {
@@ -97,7 +97,7 @@ func tellID(c *cobra.Command, l leaks.Leak) {
 
 func secretGiven(where string, l leaks.Leak) error {
 	hint := "give its id, which `pavise key list` shows; the shell's history keeps what is typed"
-	if l.ID != "" && l.Kind == leaks.APIKey {
+	if l.IsOfStore() {
 		hint = "its id is " + l.ID + ": give that; the shell's history keeps what is typed"
 	}
 	return &usageError{fmt.Sprintf("%s was given a secret, %s: nothing was done, and it is kept nowhere", where, l.What()), hint}

@@ -165,6 +165,8 @@ func misnamed(text string) string {
 		return "this is a refresh token of a Pavise server: it goes to the server's /token, never to an endpoint"
 	case strings.HasPrefix(text, "pvscs_"):
 		return "this is the secret of a client of a Pavise server, not a token: take it for leaked if it was sent to an endpoint"
+	case strings.HasPrefix(text, "pvshs_"):
+		return "this is a secret of signatures (HMAC), not a token: it is never sent; take it for leaked if it was"
 	case strings.Count(text, ".") == 4:
 		return "this looks like an encrypted token (JWE), which no shield here reads"
 	}

@@ -404,7 +404,7 @@ func TestOpaqueTokensOfOurOwnAreLookedUp(t *testing.T) {
 	if j := verdictOf(t, found, "GET /v1/opaque"); j.Answer == admin.AnswerAccepted {
 		t.Errorf("%+v", j)
 	}
-	for what, note := range map[string]string{"pvsrt_x": "refresh token", secret: "secret of a client", "a.b.c.d.e": "encrypted", "pvsat_nothing": ""} {
+	for what, note := range map[string]string{"pvsrt_x": "refresh token", "pvshs_x": "secret of signatures", secret: "secret of a client", "a.b.c.d.e": "encrypted", "pvsat_nothing": ""} {
 		if found := w.look(t, admin.Inspection{Token: what}); found.Active != nil || !strings.Contains(found.Note, note) || (note == "") != (found.Note == "") {
 			t.Errorf("%+v", found)
 		}

@@ -40,6 +40,11 @@ func client(c shield.Credential) (shield.Signer, error) {
 	if len(c.Secret) < minSecret {
 		return nil, fmt.Errorf("the secret of key %s has %d characters; a secret has at least %d", c.ID, len(c.Secret), minSecret)
 	}
+	if hasForm(c.Secret) { // others cannot be checked
+		if _, err := idIn(c.Secret); err != nil {
+			return nil, fmt.Errorf("the secret of key %s: %w; copy it again, or make a new one (pavise key rotate)", c.ID, err)
+		}
+	}
 	secret := []byte(c.Secret)
 	s.secret = func() []byte { return secret }
 	name := c.Settings["algorithm"]

@@ -21,10 +21,13 @@ func TestIssueMakesKeysThatCannotBeGuessed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(issued.Secret) != 43 || string(issued.Material) != issued.Secret || issued.Keep != shield.KeepSealed {
-			t.Errorf("secret of %d characters, kept %v", len(issued.Secret), issued.Keep)
+		if id, err := idIn(issued.Secret); err != nil || id != issued.ID || len(issued.Secret) != 64 { // a block of SHA-256
+			t.Errorf("a secret of %d characters of key %q: %v", len(issued.Secret), id, err)
 		}
-		if !strings.HasPrefix(issued.ID, "hk_") || !isWord(issued.ID, 19, 19) || seen[issued.ID] || seen[issued.Secret] {
+		if string(issued.Material) != issued.Secret || issued.Keep != shield.KeepSealed {
+			t.Errorf("the key is not the secret as it is shown, or kept %v", issued.Keep)
+		}
+		if !strings.HasPrefix(issued.ID, "hk_") || !isWord(issued.ID, 15, 15) || seen[issued.ID] || seen[issued.Secret] {
 			t.Errorf("id %q", issued.ID)
 		}
 		seen[issued.ID], seen[issued.Secret] = true, true
@@ -68,6 +71,80 @@ func TestImportTakesOnlySecretsThatMayHold128Bits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever moves to another Pavise takes keys along as they are: callers have nothing to change.
+func TestAnImportedSecretOfPaviseKeepsItsID(t *testing.T) {
+	w := shieldtest.NewWorld()
+	made, err := issue(w.Env(), shield.IssueRequest{Client: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := issue(shieldtest.NewWorld().Env(), shield.IssueRequest{Client: "shop", Import: made.Secret})
+	if err != nil || taken.ID != made.ID || !bytes.Equal(taken.Material, made.Material) {
+		t.Errorf("key %q, want %q: %v", taken.ID, made.ID, err)
+	}
+	for name, secret := range wrongSecrets(made.Secret) {
+		if _, err := issue(w.Env(), shield.IssueRequest{Client: "shop", Import: secret}); err == nil || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// wrongSecrets are what becomes of a secret that somebody copied wrongly.
+func wrongSecrets(secret string) map[string]string {
+	other := byte('a')
+	if secret[30] == other {
+		other = 'b'
+	}
+	return map[string]string{
+		"another character":  secret[:30] + string(other) + secret[31:],
+		"its end missing":    secret[:len(secret)-1],
+		"something behind":   secret + "a",
+		"a sign within":      secret[:30] + "-" + secret[31:],
+		"its middle missing": secret[:20] + secret[40:],
+	}
+}
+
+// What fails for a typing error fails before it is sent.
+func TestClientFindsSecretsThatWereCopiedWrongly(t *testing.T) {
+	made, err := issue(shieldtest.NewWorld().Env(), shield.IssueRequest{Client: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client(shield.Credential{ID: made.ID, Secret: made.Secret}); err != nil {
+		t.Error(err)
+	}
+	for name, secret := range wrongSecrets(made.Secret) {
+		if _, err := client(shield.Credential{ID: made.ID, Secret: secret}); err == nil || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Secrets that were made before they had a form, and those of other systems, are keys as they are.
+func TestOldSecretsSignAndVerify(t *testing.T) {
+	for _, secret := range []string{"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY", "kJ3-9fLq0Zx_7VbN2mWc1A"} {
+		w := shieldtest.NewWorld()
+		issued, err := issue(w.Env(), shield.IssueRequest{Client: "shop", Import: secret})
+		if err != nil || string(issued.Material) != secret {
+			t.Fatalf("%q: %v", secret, err)
+		}
+		if _, err := client(shield.Credential{ID: "hk_9sVbT2kQ0wXyZa41", Secret: secret}); err != nil {
+			t.Errorf("%q: %v", secret, err)
+		}
+	}
+}
+
+func FuzzIDIn(f *testing.F) {
+	f.Add("pvshs_9sVbT2kQ0wXy7hRtNcV3xLp8sQfGjKw5eHuM0aBDzq4Wn6JmEiU21Ro7k")
+	f.Add("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY")
+	f.Fuzz(func(t *testing.T, secret string) {
+		id, err := idIn(secret)
+		if (err == nil) != (id != "") || err == nil && (len(secret) != 64 || !strings.HasPrefix(secret[6:], id[3:])) {
+			t.Errorf("%q: %q, %v", secret, id, err)
+		}
+	})
 }
 
 func TestClientRefusesWhatCannotBeSigned(t *testing.T) {

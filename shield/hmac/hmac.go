@@ -118,7 +118,7 @@ func (c *Config) Open(env shield.Env) (shield.Shield, error) {
 	if problems := c.Validate(); len(problems) > 0 {
 		return nil, fmt.Errorf("hmac: %s: %s", problems[0].Path, problems[0].Message)
 	}
-	decoy, err := randomSecret(env.Rand)
+	decoy, _, err := generate(env.Rand)
 	if err != nil {
 		return nil, fmt.Errorf("make a decoy secret: %w", err)
 	}

@@ -1,17 +1,12 @@
 package hmac
 
 import (
-	"encoding/base64"
 	"fmt"
-	"io"
 
 	"pavise.dev/pavise/shield"
 )
 
 const (
-	idPrefix    = "hk_"
-	idLength    = 16 // base62 characters: 95 bits
-	secretBytes = 32
 	maxImported = 256 // bytes
 	minBits     = 128 // of an imported secret
 )
@@ -26,46 +21,27 @@ func issue(env shield.Env, req shield.IssueRequest) (shield.Issued, error) {
 			return shield.Issued{}, fmt.Errorf("algorithm %q: want %s or %s", name, sha256Name, sha512Name)
 		}
 	}
-	id, err := randomText(env.Rand, idLength)
+	secret, id, err := generate(env.Rand)
 	if err != nil {
-		return shield.Issued{}, fmt.Errorf("make a key id: %w", err)
+		return shield.Issued{}, fmt.Errorf("make a key: %w", err)
 	}
-	secret := req.Import
-	if secret == "" {
-		if secret, err = randomSecret(env.Rand); err != nil {
-			return shield.Issued{}, fmt.Errorf("make a secret: %w", err)
+	if req.Import != "" {
+		if secret, id, err = imported(req.Import, id); err != nil {
+			return shield.Issued{}, fmt.Errorf("import a secret: %w", err)
 		}
-	} else if err := checkImported(secret); err != nil {
-		return shield.Issued{}, fmt.Errorf("import a secret: %w", err)
 	}
-	return shield.Issued{ID: idPrefix + id, Secret: secret, Material: []byte(secret), Keep: shield.KeepSealed}, nil
+	return shield.Issued{ID: id, Secret: secret, Material: []byte(secret), Keep: shield.KeepSealed}, nil
 }
 
-func randomSecret(random io.Reader) (string, error) {
-	b := make([]byte, secretBytes)
-	if _, err := io.ReadFull(random, b); err != nil {
-		return "", err
+// imported takes a secret over. One that another Pavise has made keeps the id
+// that stands in it, so that whoever holds it has nothing to change; any other
+// gets the new one.
+func imported(text, id string) (secret, its string, err error) {
+	if hasForm(text) {
+		its, err = idIn(text)
+		return text, its, err
 	}
-	return base64.RawURLEncoding.EncodeToString(b), nil
-}
-
-const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// randomText returns length base62 characters, each equally likely.
-func randomText(random io.Reader, length int) (string, error) {
-	text := make([]byte, 0, length)
-	for len(text) < length {
-		var b [32]byte
-		if _, err := io.ReadFull(random, b[:]); err != nil {
-			return "", err
-		}
-		for _, c := range b {
-			if c < 248 && len(text) < length { // 4 · 62: higher bytes would favour some characters
-				text = append(text, base62[c%62])
-			}
-		}
-	}
-	return string(text), nil
+	return text, id, checkImported(text)
 }
 
 // checkImported refuses what cannot hold 128 bits. It counts what the characters

@@ -226,6 +226,7 @@ func keyMistakes(secret []byte) []keyVariant {
 		{"the secret decoded from base64url: its characters are the key", decoded(base64.RawURLEncoding.DecodeString(text))},
 		{"the secret decoded from base64: its characters are the key", decoded(base64.RawStdEncoding.DecodeString(text))},
 		{"the secret decoded from hexadecimal: its characters are the key", decoded(hex.DecodeString(text))},
+		{"the secret without its prefix: all its characters are the key", bytes.TrimPrefix(secret, []byte(secretPrefix))},
 		{"the secret encoded in base64", []byte(base64.StdEncoding.EncodeToString(secret))},
 	}
 }

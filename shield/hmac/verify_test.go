@@ -558,6 +558,10 @@ func TestMistakesWithTheSecretAndTheLinesAreNamed(t *testing.T) {
 	if detail := b.wants(r, shield.BadSignature); !strings.Contains(detail, "line feed after the secret") {
 		t.Error(detail)
 	}
+	b.resign(r, strings.TrimPrefix(b.credential.Secret, secretPrefix), func(*parts) {})
+	if detail := b.wants(r, shield.BadSignature); !strings.Contains(detail, "the secret without its prefix") {
+		t.Error(detail)
+	}
 	c, _ := parse(r.Header.Get("Authorization"))
 	d, _ := digestOf(r.Header)
 	p, err := partsOf(r, c, d)

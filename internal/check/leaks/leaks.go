@@ -1,6 +1,6 @@
 // Package leaks finds credentials where they should not be: in source trees, build folders,
-// dumps. It knows what Pavise makes (API keys by their checksum, secrets and tokens by their
-// prefix), private keys in PEM, and tokens (JWT).
+// dumps. It knows what Pavise makes (API keys and secrets of signatures by their checksum, other
+// secrets and tokens by their prefix), private keys in PEM, and tokens (JWT).
 //
 // [Scan] looks through one text or binary file in memory, [Walk] through a folder. Nothing that
 // is found is told: a [Leak] has the kind, the place, the public id where there is one, and what
@@ -8,7 +8,8 @@
 //
 // Found is what has a form of its own: in UTF-8 and in UTF-16, as programs for Windows hold
 // texts. What it does not do: it unpacks no archives, decodes nothing that was encoded again,
-// and secrets of signatures (HMAC), which have no form, are not found.
+// and does not find secrets of signatures (HMAC) that are another system's, or were made before
+// they had a form.
 package leaks
 
 import (
@@ -32,6 +33,7 @@ type Kind string
 // The kinds.
 const (
 	APIKey        Kind = "api_key"
+	SigningSecret Kind = "signing_secret"
 	ClientSecret  Kind = "client_secret"
 	AccessToken   Kind = "access_token"
 	RefreshToken  Kind = "refresh_token"
@@ -60,6 +62,9 @@ type Leak struct {
 	Secret string `json:"-"`
 }
 
+// IsOfStore reports whether it is a credential that a store can be asked about: its ID is the one there.
+func (l Leak) IsOfStore() bool { return l.ID != "" && (l.Kind == APIKey || l.Kind == SigningSecret) }
+
 // String shows nothing of the secret.
 func (l Leak) String() string { return fmt.Sprintf("%s:%d:%d: %s", l.File, l.Line, l.Column, l.What()) }
 
@@ -69,7 +74,7 @@ func (l Leak) GoString() string { return l.String() }
 // What says what it is, for people.
 func (l Leak) What() string {
 	name := map[Kind]string{
-		APIKey: "an API key of Pavise", ClientSecret: "the secret of an OAuth client of Pavise", AccessToken: "an access token of Pavise",
+		APIKey: "an API key of Pavise", SigningSecret: "a secret of signatures (HMAC) of Pavise", ClientSecret: "the secret of an OAuth client of Pavise", AccessToken: "an access token of Pavise",
 		RefreshToken: "a refresh token of Pavise", Registration: "a registration token of Pavise", Invitation: "an invitation of Pavise",
 		Enrolment: "an enrolment token of Pavise", PrivateKey: "a private key", JWT: "a token (JWT)",
 	}[l.Kind]
@@ -84,7 +89,7 @@ type form struct {
 }
 
 func forms() []form {
-	all := []form{{APIKey, "pvs_", readKey}, {PrivateKey, "-----BEGIN ", readPrivateKey}, {JWT, "eyJ", readJWT}}
+	all := []form{{APIKey, "pvs_", readKey}, {SigningSecret, signingPrefix, readSigning}, {PrivateKey, "-----BEGIN ", readPrivateKey}, {JWT, "eyJ", readJWT}}
 	for kind, prefix := range map[Kind]string{ClientSecret: "pvscs_", AccessToken: "pvsat_", RefreshToken: "pvsrt_", Registration: "pvsrm_", Invitation: "pvsit_", Enrolment: "pvenr_"} {
 		all = append(all, form{kind, prefix, func(text []byte) ([]byte, Leak, bool) { return readOpaque(text, prefix) }})
 	}
@@ -174,7 +179,8 @@ const (
 	keyTail      = 46 // behind the environment
 	keyChecksum  = 6
 	keyLongest   = len("pvs_") + 16 + 1 + keyTail
-	shownOfTexts = 4 // characters that stay visible behind a prefix
+	signingSize  = 64 // characters of a secret of signatures
+	shownOfTexts = 4  // characters that stay visible behind a prefix
 )
 
 // readKey reads an API key: pvs_, an environment, id, secret and checksum (shield/apikey).
@@ -184,16 +190,36 @@ func readKey(text []byte) (secret []byte, leak Leak, ok bool) {
 	if !found || environment == "" || len(tail) != keyTail || strings.Contains(tail, "_") {
 		return nil, Leak{}, false
 	}
+	if !checksumFits(word) {
+		return nil, Leak{}, false
+	}
+	id := tail[:keyID]
+	return word, Leak{ID: id, Masked: "pvs_" + environment + "_" + id + "…"}, true
+}
+
+const signingPrefix = "pvshs_"
+
+// readSigning reads a secret of signatures: pvshs_, the id of its key, secret and checksum (shield/hmac).
+func readSigning(text []byte) (secret []byte, leak Leak, ok bool) {
+	word := text[:run(text, isWord, signingSize+1)]
+	if len(word) != signingSize || bytes.IndexByte(word[len(signingPrefix):], '_') >= 0 || !checksumFits(word) {
+		return nil, Leak{}, false
+	}
+	id := string(word[len(signingPrefix) : len(signingPrefix)+keyID])
+	return word, Leak{ID: "hk_" + id, Masked: signingPrefix + id + "…"}, true
+}
+
+// checksumFits reports whether the last characters of a word are the CRC-32 (IEEE) of all before, in base62.
+func checksumFits(word []byte) bool {
 	body := word[:len(word)-keyChecksum]
 	sum := crc32.ChecksumIEEE(body)
 	for i := len(word) - 1; i >= len(body); i-- {
 		if word[i] != alphabet[sum%62] {
-			return nil, Leak{}, false
+			return false
 		}
 		sum /= 62
 	}
-	id := tail[:keyID]
-	return word, Leak{ID: id, Masked: "pvs_" + environment + "_" + id + "…"}, true
+	return true
 }
 
 // readOpaque reads a secret or token that is a prefix and random characters.

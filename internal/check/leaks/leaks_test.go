@@ -22,12 +22,23 @@ import (
 	"pavise.dev/pavise/internal/finding"
 	"pavise.dev/pavise/shield"
 	"pavise.dev/pavise/shield/apikey"
+	"pavise.dev/pavise/shield/hmac"
 )
 
 // newKey makes a key as the shield does.
 func newKey(t testing.TB) shield.Issued {
 	t.Helper()
 	made, err := apikey.Kind().Issue(shield.Env{Rand: rand.Reader}, shield.IssueRequest{Client: "shop", Environment: "live"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// newSigning makes a secret of signatures as the shield does.
+func newSigning(t testing.TB) shield.Issued {
+	t.Helper()
+	made, err := hmac.Kind().Issue(shield.Env{Rand: rand.Reader}, shield.IssueRequest{Client: "shop"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +70,7 @@ func opaque(prefix string) string {
 }
 
 func TestWhatIsFound(t *testing.T) {
-	key, private := newKey(t), newPrivate(t)
+	key, private, signing := newKey(t), newPrivate(t), newSigning(t)
 	wide := func(text string) string {
 		var b []byte
 		for _, u := range utf16.Encode([]rune(text)) {
@@ -78,6 +89,9 @@ func TestWhatIsFound(t *testing.T) {
 		"a key at the end of the file": {key.Secret, leaks.APIKey, 1, 1},
 		"a key in a binary file":       {"\x7fELF\x00\xff\xfe" + key.Secret + "\x00\x01", leaks.APIKey, 1, 8},
 		"a key in UTF-16":              {"\xff\xfe" + wide("key = "+key.Secret+"\n"), leaks.APIKey, 1, 15},
+		"a secret of signatures":       {"PAVISE_HMAC_SECRET=" + signing.Secret + "\n", leaks.SigningSecret, 1, 20},
+		"one in JSON":                  {`{"id": "` + signing.ID + `", "secret": "` + signing.Secret + `"}`, leaks.SigningSecret, 1, 38},
+		"one in UTF-16":                {"\xff\xfe" + wide("secret "+signing.Secret), leaks.SigningSecret, 1, 17},
 		"a secret of a client":         {"SECRET=" + opaque("pvscs_"), leaks.ClientSecret, 1, 8},
 		"an access token":              {opaque("pvsat_"), leaks.AccessToken, 1, 1},
 		"a refresh token":              {opaque("pvsrt_"), leaks.RefreshToken, 1, 1},
@@ -89,6 +103,11 @@ func TestWhatIsFound(t *testing.T) {
 		"a private key in JSON":        {`{"key": "` + strings.ReplaceAll(private, "\n", `\n`) + `"}`, leaks.PrivateKey, 1, 10},
 		"a token":                      {"Authorization: Bearer " + newToken(`{"iss":"https://login.example.com","jti":"a","exp":1}`), leaks.JWT, 1, 23},
 		"no key: the checksum":         {key.Secret[:len(key.Secret)-1] + "!", "", 0, 0},
+		"no secret: the checksum":      {signing.Secret[:20] + flipped(signing.Secret[20]) + signing.Secret[21:], "", 0, 0},
+		"no secret: another word":      {"x" + signing.Secret, "", 0, 0},
+		"no secret: too long":          {signing.Secret + "a", "", 0, 0},
+		"no secret: too short":         {signing.Secret[:63], "", 0, 0},
+		"no secret: its prefix":        {"secrets begin with pvshs_", "", 0, 0},
 		"no key: another word":         {"x" + key.Secret, "", 0, 0},
 		"no key: too long":             {key.Secret + "a", "", 0, 0},
 		"no secret: a placeholder":     {"pvscs_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "", 0, 0},
@@ -115,6 +134,16 @@ func TestWhatIsFound(t *testing.T) {
 	if found := leaks.Scan([]byte(key.Secret)); found[0].ID != key.ID {
 		t.Errorf("the id is %q, want %q", found[0].ID, key.ID)
 	}
+	if found := leaks.Scan([]byte(signing.Secret)); found[0].ID != signing.ID {
+		t.Errorf("the id is %q, want %q", found[0].ID, signing.ID)
+	}
+}
+
+func flipped(c byte) string {
+	if c == 'a' {
+		return "b"
+	}
+	return "a"
 }
 
 // A line of base64 may begin and end with a plus, which other files have around lines as well.
@@ -146,14 +175,14 @@ func TestPlusesOfAPrivateKey(t *testing.T) {
 
 // No form in which a leak can be written holds the secret.
 func TestNothingOfTheSecretIsTold(t *testing.T) {
-	key, private, token := newKey(t), newPrivate(t), newToken(`{"sub":"alice"}`)
+	key, private, token, signing := newKey(t), newPrivate(t), newToken(`{"sub":"alice"}`), newSigning(t)
 	folder := t.TempDir()
-	text := key.Secret + "\n" + private + token + "\n" + opaque("pvscs_")
+	text := key.Secret + "\n" + private + token + "\n" + opaque("pvscs_") + "\n" + signing.Secret
 	if err := os.WriteFile(filepath.Join(folder, "all"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	found, err := leaks.Walk(folder)
-	if err != nil || len(found.Leaks) != 4 {
+	if err != nil || len(found.Leaks) != 5 {
 		t.Fatalf("%v %+v", err, found)
 	}
 	var told strings.Builder
@@ -168,7 +197,7 @@ func TestNothingOfTheSecretIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, secret := range []string{key.Secret[len(key.Secret)-30:], private[40:80], token[len(token)-40:], opaque("")[8:]} {
+	for _, secret := range []string{key.Secret[len(key.Secret)-30:], private[40:80], token[len(token)-40:], opaque("")[8:], signing.Secret[18:]} {
 		if strings.Contains(told.String(), secret) {
 			t.Errorf("%.4s… is told", secret)
 		}
@@ -216,8 +245,13 @@ func TestWalk(t *testing.T) {
 
 // What the store says decides how bad it is, and what is to be done.
 func TestTheStoreSaysWhetherAKeyIsInForce(t *testing.T) {
+	for name, key := range map[string]shield.Issued{"an API key": newKey(t), "a secret of signatures": newSigning(t)} {
+		t.Run(name, func(t *testing.T) { theStoreSays(t, key) })
+	}
+}
+
+func theStoreSays(t *testing.T, key shield.Issued) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	key := newKey(t)
 	found := &leaks.Found{Leaks: leaks.Scan([]byte(key.Secret))}
 	for name, c := range map[string]struct {
 		credential client.Credential
@@ -237,6 +271,10 @@ func TestTheStoreSaysWhetherAKeyIsInForce(t *testing.T) {
 			t.Errorf("%s: %+v", name, r.Findings)
 		}
 	}
+}
+
+func TestTokensSayThemselvesWhetherTheyAreOver(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	old := &leaks.Found{Leaks: leaks.Scan([]byte(newToken(`{"exp":1700000000}`) + "\n" + newToken(`{"exp":2000000000,"iss":"https://a.example","jti":"j"}`)))}
 	r := leaks.Report(".", old, nil, now)
 	if len(r.Findings) != 2 || r.Findings[0].Rule != "leaked-token" || !strings.Contains(r.Findings[0].What, "pavise revoke 'https://a.example#j'") || r.Findings[1].Rule != "leaked-dead-token" {
@@ -246,6 +284,7 @@ func TestTheStoreSaysWhetherAKeyIsInForce(t *testing.T) {
 
 func FuzzScan(f *testing.F) {
 	f.Add([]byte(newKey(f).Secret))
+	f.Add([]byte(newSigning(f).Secret))
 	f.Add([]byte(newToken(`{"exp":1e300}`)))
 	f.Add([]byte("p\x00v\x00s\x00_\x00-----BEGIN PRIVATE KEY-----"))
 	f.Add([]byte("eyJ.eyJ.eyJ-----BEGIN RSA PRIVATE KEY-----\n-----END RSA PRIVATE KEY-----"))

@@ -7,7 +7,7 @@ import (
 
 // nearly is a secret of ours with a typing error, or without its end: what is left of it is most
 // of it. A key's id alone, of 12 characters, is not.
-var nearly = regexp.MustCompile(`\b(?:pvs_[0-9A-Za-z]{1,16}_[0-9A-Za-z]{16,}|pv(?:scs|sat|srt|srm|sit|enr)_[0-9A-Za-z_-]{16,})`)
+var nearly = regexp.MustCompile(`\b(?:pvs_[0-9A-Za-z]{1,16}_[0-9A-Za-z]{16,}|pv(?:shs|scs|sat|srt|srm|sit|enr)_[0-9A-Za-z_-]{16,})`)
 
 // First is the first credential that stands in a text, typing errors included; not a private key,
 // which nobody types. One that is only nearly a credential has no ID.
@@ -19,7 +19,7 @@ func First(text string) (Leak, bool) {
 	}
 	for _, word := range nearly.FindAllString(text, -1) {
 		if isRandom([]byte(word)) {
-			return Leak{Kind: APIKey, Masked: begin(word), Secret: word}, true
+			return Leak{Kind: kindOf(word), Masked: begin(word), Secret: word}, true
 		}
 	}
 	return Leak{}, false
@@ -38,15 +38,25 @@ func Mask(text string) string {
 	return text
 }
 
+// kindOf is the kind of a word that begins as one of ours does.
+func kindOf(word string) Kind {
+	for _, f := range forms() {
+		if strings.HasPrefix(word, f.mark) {
+			return f.kind
+		}
+	}
+	return APIKey
+}
+
 // begin is what may be shown of something that is nearly a credential: its prefix.
 func begin(word string) string { return word[:strings.IndexByte(word, '_')+1] + "…" }
 
-// signing is a word of the form of secrets of signatures: 32 bytes in base64url. A part of a path is none:
-// who is told which file to name has to be able to name it.
+// signing is a word of the form that secrets of signatures had before they got a prefix: 32 bytes in base64url.
+// They are in force still. A part of a path is none: who is told which file to name has to be able to name it.
 var signing = regexp.MustCompile(`(?:^|[^0-9A-Za-z_/-])([0-9A-Za-z_-]{43})(?:$|[^0-9A-Za-z_/-])`)
 
 // MaskTyped is [Mask] for what somebody typed in the place of a name that turned out to be none:
-// what has the form of a secret of signatures goes too, although a thumbprint has it as well.
+// what has the old form of a secret of signatures goes too, although a thumbprint has it as well.
 func MaskTyped(text string) string {
 	text = Mask(text)
 	for _, word := range signingWords(text) {
@@ -55,8 +65,8 @@ func MaskTyped(text string) string {
 	return text
 }
 
-// Signing finds a word of the form of a secret of signatures (HMAC). Such secrets have no prefix, as they are the
-// key itself, and a thumbprint has the form, too: who asks knows which names there are. masked is what may be shown.
+// Signing finds a word of the old form of a secret of signatures (HMAC), without a prefix. A thumbprint has the form,
+// too: who asks knows which names there are. masked is what may be shown. Those with a prefix are found by [First].
 func Signing(text string) (word, masked string, found bool) {
 	words := signingWords(text)
 	if len(words) == 0 {

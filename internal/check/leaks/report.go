@@ -49,9 +49,9 @@ func Rules() []finding.Rule {
 	places := finding.Standards{OWASP: finding.API2, ASVS: []string{"13.3.1"}, NIST: []string{"REC-API-11"}, CWE: []string{"CWE-798"}}
 	revoke := "take it out of the file and of the history of the repository; what was written down once is known"
 	return []finding.Rule{
-		{ID: "leaked-live-key", Severity: finding.Critical, Title: "An API key that is in force", Why: "Whoever can read the file can call, now, in the client's name.", Mend: "pavise revoke ID --reason leaked, at once; then " + revoke, Standards: places},
-		{ID: "leaked-key", Severity: finding.High, Title: "An API key", Why: "Whoever can read the file can call in the client's name, if the key is in force somewhere.", Mend: "pavise revoke ID --reason leaked, where it is known; then " + revoke, Standards: places},
-		{ID: "leaked-dead-key", Severity: finding.Low, Title: "An API key that is over", Why: "It opens nothing any more; its successor may have been put in the same place.", Mend: revoke, Standards: places},
+		{ID: "leaked-live-key", Severity: finding.Critical, Title: "An API key, or a secret of signatures, that is in force", Why: "Whoever can read the file can call, now, in the client's name.", Mend: "pavise revoke ID --reason leaked, at once; then " + revoke, Standards: places},
+		{ID: "leaked-key", Severity: finding.High, Title: "An API key, or a secret of signatures", Why: "Whoever can read the file can call in the client's name, if the key is in force somewhere.", Mend: "pavise revoke ID --reason leaked, where it is known; then " + revoke, Standards: places},
+		{ID: "leaked-dead-key", Severity: finding.Low, Title: "An API key, or a secret of signatures, that is over", Why: "It opens nothing any more; its successor may have been put in the same place.", Mend: revoke, Standards: places},
 		{ID: "leaked-secret", Severity: finding.High, Title: "A secret or a token of Pavise", Why: "Whoever can read the file is the client, or goes on in the name of the person who signed in.", Mend: "a client's secret: give it a new registration (pavise client), and revoke this one; a token: pavise token grants revoke; an invitation: pavise client invite; then " + revoke, Standards: places},
 		{ID: "leaked-private-key", Severity: finding.High, Title: "A private key", Why: "Whoever can read the file can pretend to be the host or the service, or sign what it signs.", Mend: "make a new key; revoke the certificate (pavise cert revoke, or its authority); then " + revoke, Standards: places},
 		{ID: "leaked-token", Severity: finding.Medium, Title: "A token (JWT)", Why: "Whoever can read the file may use it until it ends.", Mend: "pavise revoke ISSUER#JTI --reason leaked, or at its issuer; then " + revoke, Standards: places},
@@ -91,7 +91,7 @@ func Report(root string, found *Found, holders func(id string) Holder, now time.
 // judged says which rule a leak breaks, and what is known of it.
 func judged(l *Leak, holders func(id string) Holder, now time.Time) (rule, note string) {
 	switch l.Kind {
-	case APIKey:
+	case APIKey, SigningSecret:
 		if holders == nil {
 			return "leaked-key", ": pavise revoke " + l.ID
 		}

@@ -135,6 +135,7 @@ func TestPatternsThatKeepAMachineBusy(t *testing.T) {
 func TestSecretsAreFoundAndNotTold(t *testing.T) {
 	for secret, found := range map[string]bool{
 		"ghp_" + "q7Rk2LmZ8vTn4XcBw9JfHs3GdYp6Ka1EuQoi": true, "xoxb-" + "83920175-Kq7RmZ8vTn4XcBw9": true,
+		"pvshs_" + "9sVbT2kQ0wXy7hRtNcV3xLp8sQfGjKw5eHuM0aBDzq4Wn6JmEiU21Ro7k": true, "pvshs_" + strings.Repeat("x", 58): false,
 		"https://" + "svc:Kq7RmZ8v@db.pavise.dev/x": true, "-----BEGIN EC " + "PRIVATE KEY-----\\nMHcCAQEEIKq7RmZ8vTn4XcBw9JfHs3GdYp6Ka1EuQoiKq7RmZ8v": true,
 		"AKIA" + "IOSFODNN7EXAMPLE": false, "ghp_" + strings.Repeat("x", 36): false, "https://user:password@example.com": false, "a perfectly harmless text": false,
 	} {

@@ -21,6 +21,7 @@ func forms() []form {
 		{"a token of Slack", "xox", `\bxox[abprs]-[A-Za-z0-9-]{20,}`},
 		{"a live key of Stripe", "_live_", `\b[sr]k_live_[A-Za-z0-9]{16,}`},
 		{"a key of Pavise", "pvs_live_", `\bpvs_live_[A-Za-z0-9_-]{20,}`},
+		{"a secret of signatures of Pavise", "pvshs_", `\bpvshs_[A-Za-z0-9]{40,}`},
 		{"a key of Google", "AIza", `\bAIza[A-Za-z0-9_-]{35}`},
 		{"a key of SendGrid", "SG.", `\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}`},
 		{"a token of npm", "npm_", `\bnpm_[A-Za-z0-9]{36}\b`},
