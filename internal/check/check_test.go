@@ -167,6 +167,38 @@ func TestNothingIsFoundWhereNothingIsWrong(t *testing.T) {
 	}
 }
 
+// A configuration that asks for the own authority is not served before there is one: `pavise check`
+// called it valid and said nothing.
+func TestAnAuthorityThatIsAskedForHasToBeThere(t *testing.T) {
+	made := []check.Authority{{Subject: "root", Role: "root", Active: true, NotBefore: today(), NotAfter: today().AddDate(9, 0, 0)}}
+	asks := "    endpoints:\n      GET /v1/machines: {shield: mtls, scopes: [orders:read]}\n"
+	shows := "{url: https://orders.internal:8443, client_certificate: own, ca: ca.pem}"
+	for name, c := range map[string]struct {
+		old, new string
+		made     []check.Authority
+		found    bool
+	}{
+		"a shield trusts it":             {"    endpoints:\n", asks, nil, true},
+		"a shield trusts it, and it is":  {"    endpoints:\n", asks, made, false},
+		"an upstream is shown it":        {"{url: https://orders.internal:8443, ca: ca.pem}", shows, nil, true},
+		"an upstream is shown it, it is": {"{url: https://orders.internal:8443, ca: ca.pem}", shows, made, false},
+		"a host shows it":                {"certificate: {cert: chain.pem, key: key.pem}", "certificate: own", nil, true},
+		"another authority is trusted":   {"    endpoints:\n", strings.Replace(asks, "shield: mtls", "shield: {mtls: {trust: ca.pem}}", 1), nil, false},
+		"nothing has to do with it":      {"", "", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(clean, c.old, c.new, 1)
+			if c.old != "" && text == clean {
+				t.Fatalf("the configuration has no %q", c.old)
+			}
+			found := rulesIn(audit(t, folder(t), text, &check.Held{Authority: c.made}), finding.High)
+			if slices.Contains(found, "authority-missing") != c.found {
+				t.Errorf("found %v", found)
+			}
+		})
+	}
+}
+
 // What the store holds is looked at, too.
 func TestTheStoreIsLookedAt(t *testing.T) {
 	const day = 24 * time.Hour

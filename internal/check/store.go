@@ -7,6 +7,7 @@ import (
 
 	"pavise.dev/pavise/internal/client"
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/shield/mtls"
 )
 
 func rulesOfStore() []rule {
@@ -28,6 +29,7 @@ func rulesOfStore() []rule {
 		says("credential-anywhere", info, "API2 ASVS-13.2.2 REC-API-11", "A credential that is good from everywhere", "Where it was copied to does not matter.", "--network 192.0.2.0/24 for programs that have a fixed address", credentialAnywhere),
 		says("test-credential-live", low, "API2 ASVS-13.2.3 REC-API-11", "A key for tests opens what is in use", "Keys for tests are handed around.", "environment: live at the shield", testCredentialLive),
 		says("disabled-client-credentials", info, "API9 ASVS-13.2.2 REC-API-4", "Credentials of a client that is disabled", "They are good again the moment somebody enables it.", "pavise revoke --client ID", disabledClientCredentials),
+		says("authority-missing", high, "API8 ASVS-12.3.4 REC-API-9", "The own authority is asked for, and there is none", "The gateway does not start with it, and one that runs keeps the configuration before.", "pavise ca init, then pavise reload", authorityMissing),
 		says("authority-expiring", medium, "API8 ASVS-12.3.4 REC-API-9", "The own authority ends soon", "Nothing that it vouches for is accepted after that day.", "pavise ca rotate", authorityExpiring),
 		says("authority-root-online", info, "API8 ASVS-13.3.3 REC-API-9", "The root's key is on this machine", "Who takes over the machine can issue for ever; with a root elsewhere, only what stands below it is lost.", "pavise ca init with a root key that is kept elsewhere (pavise ca key)", authorityRootOnline),
 	)
@@ -267,6 +269,28 @@ func disabledClientCredentials(l *look) {
 			l.held("client "+c.ID, "%s", fmt.Sprintf("%s is disabled, and has %d that are not revoked", c.ID, n))
 		}
 	}
+}
+
+// authorityMissing finds what trusts or shows certificates of an authority that was not made.
+func authorityMissing(l *look) {
+	if len(l.Held.Authority) > 0 {
+		return
+	}
+	for _, name := range sorted(l.File.Hosts) {
+		if l.File.Hosts[name].Certificate.Source == "own" {
+			l.found("hosts."+name+".certificate", "%s is to show a certificate of the own authority", name)
+		}
+	}
+	for _, name := range sorted(l.File.APIs) {
+		if l.File.APIs[name].Upstream.ClientCertificate == "own" {
+			l.found("apis."+name+".upstream.client_certificate", "%s is to be shown a certificate of the own authority", name)
+		}
+	}
+	l.shields(func(s *config.Shield, path string) {
+		if c, ok := s.Config.(*mtls.Config); ok && c.TrustsOwn() {
+			l.found(path, "callers are to have certificates of the own authority")
+		}
+	})
 }
 
 func authorityExpiring(l *look) {

@@ -20,6 +20,9 @@ import (
 // whoever has stolen the authority's key cannot make one that is accepted.
 const own = "own"
 
+// TrustsOwn reports whether certificates of the authority that `pavise ca init` made are accepted.
+func (c *Config) TrustsOwn() bool { return len(c.Trust) == 0 || slices.Contains(c.Trust, own) }
+
 // settingFingerprint is the setting of a record that names the one certificate of its
 // serial number.
 const settingFingerprint = "sha256"
