@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +54,7 @@ func Run(ctx context.Context, p *Prober, plan *Plan, o Options) (*finding.Report
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &run{prober: p, plan: plan, o: o, began: o.Now(), counts: map[Outcome]int{}}
+	r := &run{prober: p, plan: plan, o: o, began: o.Now(), counts: map[Outcome]int{}, lacking: map[Demand]int{}}
 	r.report = &finding.Report{
 		Tool: "pavise attack", Version: o.Version, Subject: p.scope.base.String(), Time: r.began, Rules: plan.Rules(), Findings: []finding.Finding{}, Notes: plan.Notes,
 	}
@@ -61,6 +63,7 @@ func Run(ctx context.Context, p *Prober, plan *Plan, o Options) (*finding.Report
 		r.report.Partial = plan.Doubt()
 	}
 	r.report.Sort()
+	r.report.Notes = append(r.report.Notes, r.notAllowed()...)
 	r.report.About = fmt.Sprintf("%d cases, %d requests: %d held, %d fell, %d skipped, %d unsure", len(plan.Cases), r.sent(),
 		r.counts[Held], r.counts[Fell], r.counts[Skipped], r.counts[Unsure])
 	return r.report, err
@@ -74,6 +77,8 @@ type run struct {
 	began  time.Time
 	counts map[Outcome]int
 	fresh  int // cases that were tried in this run, not before
+
+	lacking map[Demand]int // cases that were not tried, by what they demand and was not allowed
 }
 
 func (r *run) all(ctx context.Context) error {
@@ -114,6 +119,20 @@ func (r *run) all(ctx context.Context) error {
 	return nil
 }
 
+// notAllowed says how many cases were left out for what was not allowed, and which words allow them: a
+// report without findings that tried the half of it would comfort too much.
+func (r *run) notAllowed() []string {
+	if len(r.lacking) == 0 {
+		return nil
+	}
+	all, words := 0, []string{}
+	for _, demands := range slices.Sorted(maps.Keys(r.lacking)) {
+		all += r.lacking[demands]
+		words = append(words, fmt.Sprintf("--allow %s (%d)", strings.Join(demands.Words(), ","), r.lacking[demands]))
+	}
+	return []string{fmt.Sprintf("not tried for want of leave: %d of %d cases: %s", all, len(r.plan.Cases), strings.Join(words, ", "))}
+}
+
 // unjudged notes cases that did not come to a verdict.
 func (r *run) unjudged(cases []Case) {
 	for i := range cases {
@@ -124,8 +143,9 @@ func (r *run) unjudged(cases []Case) {
 // one tries a case.
 func (r *run) one(ctx context.Context, c *Case) (e entry, err error) {
 	e = entry{ID: c.ID, Outcome: Held}
-	if c.Demands&^r.o.Allowed != 0 {
+	if lacks := c.Demands &^ r.o.Allowed; lacks != 0 {
 		e.Outcome, e.Unjudged = Skipped, true
+		r.lacking[lacks]++
 		return e, nil
 	}
 	s := &Session{prober: cmp.Or(c.Prober, r.prober), rule: c.Rule, id: c.ID, secrets: map[string]string{}, short: map[string]string{}}

@@ -12,6 +12,7 @@ import (
 func (p *planner) authentication() {
 	p.each("no-authentication", func(o *operation) bool { return o.protected && o.method != "DELETE" }, (*try).noAuthentication)
 	p.each("no-authentication", func(o *operation) bool { return o.protected && o.method == "DELETE" }, (*try).noAuthenticationDelete)
+	p.each("access-unsaid", func(o *operation) bool { return o.unsaid && o.method != "DELETE" && !o.isProbe() }, (*try).accessUnsaid)
 	p.each("wrong-credential", func(o *operation) bool { return o.protected && len(p.w.users) > 0 && o.method != "DELETE" }, (*try).wrongCredential)
 	p.each("default-credentials", func(o *operation) bool { return o.protected && o.isSafe() && slices.Contains(o.schemes, "http basic") }, (*try).defaultCredentials)
 	p.each("credential-in-query", func(o *operation) bool { return o.protected && o.method == "GET" && len(p.w.users) > 0 }, (*try).credentialInQuery)
@@ -50,6 +51,27 @@ func (t *try) noAuthentication(o *operation) error {
 		t.found(o, a, "it answers %d without a credential, which the document demands", a.Status)
 	}
 	return err
+}
+
+// accessUnsaid asks as nobody for what nothing says that everybody may have. With `security: []` it
+// would be said.
+func (t *try) accessUnsaid(o *operation) error {
+	d, a, open, err := t.asNobody(o)
+	if err != nil || !open {
+		return err
+	}
+	again, err := t.send(nil, d)
+	if err == nil && ok(again) {
+		t.found(o, a, "it answers %d to whoever asks, and the document does not say that everybody may", a.Status)
+	}
+	return err
+}
+
+// isProbe reports whether an operation only tells that the service lives: that is asked by what has no
+// credential.
+func (o *operation) isProbe() bool {
+	last := strings.ToLower(o.path[strings.LastIndexByte(o.path, '/')+1:])
+	return o.method != "POST" && slices.Contains([]string{"health", "healthz", "livez", "readyz", "live", "ready", "ping", "status", "version"}, last)
 }
 
 // noAuthenticationDelete removes an object that it made for the user, as nobody.

@@ -33,6 +33,7 @@ type operation struct {
 	answers      map[string]map[string]any
 	returns      map[string]bool // the statuses that are described
 	protected    bool            // a credential is demanded
+	unsaid       bool            // neither it nor the document says whether one is
 	schemes      []string        // kinds of those: "http basic"
 	deprecated   bool
 }
@@ -166,8 +167,9 @@ func serverPath(from ...map[string]any) string {
 func (d *reader) security(o *operation, root, described map[string]any) {
 	list, said := described["security"].([]any)
 	if !said {
-		list, _ = root["security"].([]any)
+		list, said = root["security"].([]any)
 	}
+	o.unsaid = !said
 	components, _ := root["components"].(map[string]any)
 	schemes, _ := components["securitySchemes"].(map[string]any)
 	o.protected = len(list) > 0

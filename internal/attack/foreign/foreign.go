@@ -22,7 +22,8 @@
 // that are true or false, sums, files that everybody may read.
 //
 // What it does not do: it follows no reference out of the document, and no address in an answer. It cannot
-// tell what an API means to be public from what it forgot, but for what the document demands.
+// tell what an API means to be public from what it forgot, but for what the document says: where that says
+// nothing of who may call, and everybody is answered, this is found.
 package foreign
 
 import (
@@ -81,7 +82,7 @@ func (w *world) notes() (all []string) {
 	protected := slices.ContainsFunc(w.ops, func(o *operation) bool { return o.protected })
 	switch {
 	case !protected:
-		all = append(all, "the document demands a credential of no operation: whether one is missing cannot be told")
+		all = append(all, "the document demands a credential of no operation: what is open by mistake cannot be told from what is everybody's")
 	case len(w.users) == 0:
 		all = append(all, "no user was named (--as): what only callers with a credential reach is not looked at")
 	case len(w.users) == 1:
