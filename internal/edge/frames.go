@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,6 +35,9 @@ type frames struct {
 	inside   bool // a deadline for the rest of a frame or header block is set
 	closed   sync.Once
 	fields   fields
+
+	early  [64]uint32 // the streams that were answered last before their bodies had come, a ring
+	earlyN int        // how many ever were
 }
 
 // Types of frames (RFC 9113 §6), and their flag for the end of a header block.
@@ -174,7 +178,7 @@ func (f *frames) sent(h frameHeader, payload []byte) {
 		}
 		f.mu.Unlock()
 	case frameReset:
-		f.sentReset(binary.BigEndian.Uint32(payload))
+		f.sentReset(h.stream, binary.BigEndian.Uint32(payload))
 	case frameGoAway:
 		if code := binary.BigEndian.Uint32(payload[4:]); code != 0 {
 			f.report(&reject{BadFrames, 0, "net/http ended the connection: " + errorName(code)})
@@ -184,10 +188,20 @@ func (f *frames) sent(h frameHeader, payload []byte) {
 
 // sentReset reports a reset for a fault of the peer's, and makes it pay: a peer can
 // provoke resets as it can send them.
-func (f *frames) sentReset(code uint32) {
+func (f *frames) sentReset(stream, code uint32) {
 	switch code {
-	case 0x0, 0x2, 0x8: // NO_ERROR after an early answer; INTERNAL_ERROR and CANCEL are our side's
+	case 0x0: // NO_ERROR after an early answer (RFC 9113 §8.1)
+		f.mu.Lock()
+		f.early[f.earlyN%len(f.early)] = stream
+		f.earlyN++
+		f.mu.Unlock()
 		return
+	case 0x2, 0x8: // INTERNAL_ERROR and CANCEL are our side's
+		return
+	case 0x5: // STREAM_CLOSED
+		if f.onItsWay(stream) {
+			return
+		}
 	}
 	f.report(&reject{BadStream, 0, "net/http reset a stream: " + errorName(code)})
 	f.mu.Lock()
@@ -196,6 +210,24 @@ func (f *frames) sentReset(code uint32) {
 	if over {
 		_ = f.end(&reject{Flood, 0, "the client makes too many streams fail"}) // the next read fails
 	}
+}
+
+// onItsWay reports whether what came for a stream is the rest of a body that was under way
+// when the answer was sent: no fault of the peer's (RFC 9113 §5.1, "closed"). It is paid for as
+// a frame that costs work, so that a peer that goes on for long is ended all the same.
+func (f *frames) onItsWay(stream uint32) bool {
+	f.mu.Lock()
+	is := slices.Contains(f.early[:], stream)
+	over := false
+	if is {
+		f.cost.earn(-costPerData) // the frame has earned that as one that carries something
+		over = !f.cost.spend(time.Now())
+	}
+	f.mu.Unlock()
+	if over {
+		_ = f.end(&reject{Flood, 0, "the client goes on sending after the answer"}) // the next read fails
+	}
+	return is
 }
 
 // end disconnects the peer, and reports it once.
