@@ -212,7 +212,7 @@ func (d *decoder) missing(n *yaml.Node, path string, all []setting, seen map[str
 	}
 	for name := range seen {
 		if !slices.Contains(names, name) {
-			strangers = append(strangers, nearest(name, names))
+			strangers = append(strangers, nearest(name, names), elsewhere(name, names))
 		}
 	}
 	at := d.pos(n)
@@ -257,7 +257,11 @@ func (d *decoder) unknown(key *yaml.Node, path string, all []setting) {
 		d.problem(key, join(path, key.Value), "move it to the main file", "an included file holds apis and scopes, not %s", key.Value)
 		return
 	}
-	d.problem(key, join(path, key.Value), didYouMean(key.Value, known, ""), "unknown setting %q", key.Value)
+	hint := didYouMean(key.Value, known, "")
+	if meant := elsewhere(key.Value, known); meant != "" {
+		hint = "it is called " + meant + " here"
+	}
+	d.problem(key, join(path, key.Value), hint, "unknown setting %q", key.Value)
 }
 
 // pairs calls f for every key of a mapping and returns the keys. Doubles, merge

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +19,38 @@ func didYouMean(word string, known []string, otherwise string) string {
 		return otherwise
 	}
 	return strings.TrimPrefix(otherwise+"; known: ", "; ") + strings.Join(known, ", ")
+}
+
+// elsewhere is the setting that a word of other gateways' files stands for, if it is one of known.
+func elsewhere(word string, known []string) string {
+	for setting, words := range map[string][]string{
+		"apis":      {"services", "routes", "backends"},
+		"endpoints": {"routes", "paths", "locations", "rules"},
+		"host":      {"hostname", "server_name", "domain", "domains"},
+		"https":     {"port", "bind", "address", "addr"},
+		"limit":     {"rate_limit", "rate_limits", "ratelimit", "rate_limiting", "rate", "throttle"},
+		"scopes":    {"permissions", "roles"},
+		"shield":    {"auth", "authentication", "security", "plugin", "plugins"},
+		"upstream":  {"backend", "service", "target", "target_url", "proxy_pass", "proxy", "forward_to", "url"},
+	} {
+		if slices.Contains(known, setting) && slices.Contains(words, strings.ReplaceAll(strings.ToLower(word), "-", "_")) {
+			return setting
+		}
+	}
+	return ""
+}
+
+// UnknownScopes tells of scopes that the file does not describe, so that no endpoint demands them, each
+// with the one that may have been meant.
+func (f *File) UnknownScopes(scopes []string) (all []string) {
+	known := slices.Collect(maps.Keys(f.Scopes))
+	for _, scope := range scopes {
+		if _, is := f.Scopes[scope]; is || f.OAuth.Issuer != "" && slices.Contains([]string{"openid", "profile", "email", "offline_access"}, scope) {
+			continue
+		}
+		all = append(all, strings.TrimSuffix(fmt.Sprintf("%q is not described under scopes, so that no endpoint demands it; %s", scope, didYouMean(scope, known, "")), "; "))
+	}
+	return all
 }
 
 // nearest returns the word of known that is closest to word, or "" if none is

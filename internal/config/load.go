@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -9,6 +10,9 @@ import (
 
 	"pavise.dev/pavise/shield"
 )
+
+// ErrUnread is the error of a configuration file that is not there, or cannot be read.
+var ErrUnread = errors.New("read the configuration")
 
 // Load reads a configuration file and its includes. Kinds are the shields that it
 // may name. The error is [Problems] if the files could be read but do not hold a
@@ -20,7 +24,7 @@ func Load(name string, kinds []shield.Kind) (*File, error) {
 	}
 	text, err := readFile(absolute, maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("read the configuration %s: %s; pavise init writes one to begin with", name, reason(err))
+		return nil, fmt.Errorf("%w %s: %s; pavise init writes one to begin with", ErrUnread, name, reason(err))
 	}
 	src := Source{Name: name, Text: text, Dir: filepath.Dir(absolute)}
 	return parse(&File{Path: absolute, Paths: []string{absolute}}, src, kinds)

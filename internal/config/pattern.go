@@ -34,6 +34,8 @@ func checkPattern(pattern string) *fault {
 func checkMethod(method, path string) *fault {
 	upper := strings.ToUpper(method)
 	switch {
+	case upper == "ANY" || upper == "ALL" || strings.ContainsAny(upper, ",|*"):
+		return faulty(fmt.Sprintf("write one such line for each method: GET %[1]s, POST %[1]s", path), "a pattern names one method, and %q is none or several", method)
 	case !methodForm.MatchString(upper):
 		return faulty("write for example GET "+path, "%q is no method", method)
 	case method != upper:

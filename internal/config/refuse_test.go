@@ -51,6 +51,11 @@ func changes() []change {
 		// The language.
 		{"an unknown key", "    host: api", "    hots: api", "8:5", `unknown setting "hots"`, "did you mean host?"},
 		{"a key of elsewhere", "hosts:\n", "sheild: x\nhosts:\n", "1:1", `unknown setting "sheild"`, "known: listen"},
+		{"a word of another gateway", "    shield: api_key", "    rate-limit: 5/minute\n    shield: api_key", "10:5", `unknown setting "rate-limit"`, "it is called limit here"},
+		{"routes of another gateway", "    endpoints:\n      GET /v1/orders/{id}", "    routes:\n      GET /v1/orders/{id}", "11:5", `unknown setting "routes"`, "it is called endpoints here"},
+		{"every method", "GET /v1/orders/{id}:", "ANY /v1/orders/{id}:", "12:7", `a pattern names one method, and "ANY" is none or several`, "GET /v1/orders/{id}, POST /v1/orders/{id}"},
+		{"two methods", "GET /v1/orders/{id}:", "GET,POST /v1/orders/{id}:", "12:7", "names one method", "one such line for each method"},
+		{"no blank after a colon", "    host: api", "    host:api", "8:9", "a blank is missing after the colon", "write host: api.example.com"},
 		{"an unknown key of a kind", "shield: api_key", "shield: {api_key: {heeder: X}}", "10:24", `unknown setting "heeder"`, "did you mean header?"},
 		{"a key twice", "    shield: api_key\n", "    shield: api_key\n    shield: api_key\n", "11:5", `"shield" stands twice`, "line 10"},
 		{"an endpoint twice", "      POST /v1/orders:", "      GET /v1/orders/{id}: {scopes: any}\n      POST /v1/orders:", "13:7", "stands twice", "line 12"},
@@ -332,7 +337,7 @@ func TestRefusalsStandAlone(t *testing.T) {
 	many := map[string]bool{
 		"no shield": true, "no hosts": true, "hosts of nothing": true, "an alias": true, "a tag of a key": true, "a list as a name": true,
 		"a host in upper case": true, "a host with port": true, "a wildcard host": true, "an address in a long form": true,
-		"combinations in combinations without end": true, "a public shield without reason": true, "a public shield with a short reason": true,
+		"combinations in combinations without end": true, "a public shield without reason": true, "a public shield with a short reason": true, "routes of another gateway": true,
 	}
 	for _, c := range changes() {
 		_, err := parse(strings.Replace(base, c.old, c.new, 1))

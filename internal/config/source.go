@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -154,6 +155,9 @@ func (s *Source) syntax(err error) *Problem {
 	if strings.Contains(leading(line), "\t") {
 		return s.problem(Pos{s.Name, pos.Line, strings.Index(line, "\t") + 1}, "use spaces", "a tab cannot indent")
 	}
+	if p := s.unspaced(pos.Line-1, fault.Message); p != nil {
+		return p
+	}
 	if known, ok := inOurWords(line, fault.Message); ok {
 		return s.problem(pos, known.hint, "%s", known.message)
 	}
@@ -162,6 +166,29 @@ func (s *Source) syntax(err error) *Problem {
 		hint += fmt.Sprintf("; it belongs to what began at line %d", began.Line)
 	}
 	return s.problem(pos, hint, "this is no YAML: %s", fault.Message)
+}
+
+// unspacedSetting is a line like "host:127.0.0.1", which YAML takes for a text.
+var unspacedSetting = regexp.MustCompile(`^( *)([A-Za-z0-9_-]+):([^\s/:][^\s]*)\s*$`)
+
+// unspaced blames the line before a fault that has no blank after its colon: YAML reads on, and complains
+// of what follows.
+func (s *Source) unspaced(number int, message string) *Problem {
+	if !strings.HasPrefix(message, "mapping values are not allowed") && !strings.HasPrefix(message, "could not find expected ':'") {
+		return nil
+	}
+	for ; number > 0; number-- {
+		line := s.line(number)
+		if text := strings.TrimSpace(line); text == "" || text[0] == '#' {
+			continue
+		}
+		found := unspacedSetting.FindStringSubmatch(line)
+		if found == nil {
+			return nil
+		}
+		return s.problem(Pos{s.Name, number, len(found[1]) + len(found[2]) + 1}, fmt.Sprintf("write %s: %s", found[2], found[3]), "a blank is missing after the colon")
+	}
+	return nil
 }
 
 func leading(line string) string {
