@@ -63,7 +63,7 @@ func acts() words {
 	return wordsOf(
 		"alert.silence", "alert.test", "alert.unsilence", "authority.init", "authority.revoke", "authority.rotate", "certificate.enrolment", "certificate.enrolment_withdraw", "certificate.issue",
 		"certificate.renew", "client.create", "client.update", "client.disable", "client.enable", "client.invite", "client.invite_withdraw",
-		"client.register", "client.revoke", "client.test", "client.test_end", "configuration.reload", "credential.create", "credential.end", "credential.narrow", "credential.revoke", "credential.rotate", "credential.suspend", "credential.unsuspend", "log.erasure", "review.seal", "revoke", "schedule.run",
+		"client.register", "client.revoke", "client.test", "client.test_end", "configuration.reload", "credential.create", "credential.end", "credential.narrow", "credential.revoke", "credential.rotate", "credential.suspend", "credential.unsuspend", "log.erasure", "log.retention", "review.seal", "revoke", "schedule.run",
 		"grant.revoke", "keys.rewrap", "keys.rotate", "log.export_chain_key", "network.block", "network.unblock", "quota.reset", "reload",
 		"reload_refused", "request", "signing_key.create", "signing_key.remove", "signing_key.rotate", "token.inspect", "token.revoke",
 		"user.change", "user.create", "user.delete", "user.disable", "user.enable", "user.end_sessions", "user.join", "user.part",

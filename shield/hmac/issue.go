@@ -38,8 +38,9 @@ func issue(env shield.Env, req shield.IssueRequest) (shield.Issued, error) {
 // gets the new one.
 func imported(text, id string) (secret, its string, err error) {
 	if hasForm(text) {
-		its, err = idIn(text)
-		return text, its, err
+		if id, err = idIn(text); err != nil {
+			return "", "", err
+		}
 	}
 	return text, id, checkImported(text)
 }
