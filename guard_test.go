@@ -454,6 +454,69 @@ func TestUpgradeFromAForeignOriginIsRefused(t *testing.T) {
 	}
 }
 
+// slow is a body whose sending takes as long as done wants.
+type slow struct{ done func() }
+
+func (s slow) Read(p []byte) (int, error) {
+	s.done()
+	return copy(p, "{}"), io.EOF
+}
+
+// Found on 2026-11-30: whoever held a stolen credential could begin requests, send their bodies slowly, and have
+// them carried out minutes after the credential was revoked.
+func TestACredentialThatEndsWhileTheBodyComesIsRefused(t *testing.T) {
+	attacktest.Rows(t, 9, 80)
+	for name, c := range map[string]struct {
+		takes   time.Duration
+		expires time.Duration
+		revoked bool
+		held    bool
+		code    shield.Code
+	}{
+		"revoked":                 {takes: time.Second, revoked: true, code: shield.RevokedCredential},
+		"expired":                 {takes: time.Minute, expires: time.Minute, code: shield.ExpiredCredential},
+		"suspended":               {takes: time.Second, held: true, code: shield.SuspendedCredential},
+		"only slow":               {takes: time.Minute, expires: time.Hour},
+		"revoked, a moment after": {takes: time.Millisecond, revoked: true},
+	} {
+		now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+		over := false
+		id, other := shop(), shop()
+		other.Revocation = func() bool { return over && c.revoked }
+		if id.With = []*shield.Identity{other}; c.expires > 0 {
+			id.Expires = now.Add(c.expires)
+		}
+		events, reached := &sink{}, false
+		guard := one(t, events, says{id: id}, func(p *pavise.Policy) {
+			p.Now = func() time.Time { return now }
+			p.Holds = holding(func() bool { return over && c.held })
+			p.APIs[0].Endpoints[1].Validate = whole{}
+		})
+		r := httptest.NewRequest("POST", "http://api.test/v1/orders", slow{func() { now, over = now.Add(c.takes), true }})
+		r.ContentLength = 2
+		w, event := send(t, guard, events, r, func(w http.ResponseWriter, _ *http.Request) {
+			reached = true
+			w.WriteHeader(http.StatusOK)
+		})
+		if got := codeOfAnswer(t, w); got != string(c.code) || reached != (c.code == "") || event.Code != string(c.code) {
+			t.Errorf("%s: %d %q, the service was reached: %t; event %+v", name, w.Code, got, reached, event)
+		}
+		if c.code != "" && (event.Decision != audit.Refused || event.Step != "shield" || !event.Proved) {
+			t.Errorf("%s: the event says %s at %s", name, event.Decision, event.Step)
+		}
+	}
+}
+
+// holding suspends everybody while it says so.
+type holding func() bool
+
+func (h holding) Held(id *shield.Identity) error {
+	if !h() {
+		return nil
+	}
+	return shield.Refuse(shield.SuspendedCredential, "for now").Of(id.CredentialID, id.Client, true)
+}
+
 // Found on 2026-11-30: browsers add the certificate of their owner to what any page sends.
 func TestPagesOfOthersCannotUseTheCertificateOfABrowser(t *testing.T) {
 	attacktest.Rows(t, 125)

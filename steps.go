@@ -176,6 +176,39 @@ func (x *exchange) matchBindings(id *shield.Identity) error {
 	return fault
 }
 
+// longRead is how long a body may take that is read on the path before the caller's credential is
+// asked about again: a revocation takes effect within a second (invariant 7).
+const longRead = 500 * time.Millisecond
+
+// stillMay refuses a request whose credential has ended while its body was read.
+func (x *exchange) stillMay() error {
+	if x.endpoint.body == 0 || x.identity == nil {
+		return nil
+	}
+	now := x.guard.now()
+	if now.Sub(x.started) < longRead {
+		return nil
+	}
+	var fault error
+	x.identity.All(func(proof *shield.Identity) {
+		code := shield.RevokedCredential
+		switch {
+		case fault != nil:
+			return
+		case !proof.Expires.IsZero() && !now.Before(proof.Expires):
+			code = shield.ExpiredCredential
+		case proof.Revocation == nil || !proof.Revocation():
+			return
+		}
+		fault = shield.Refuse(code, "it ended while the body came").Of(proof.CredentialID, proof.Client, true).
+			With(challenge(proof, "invalid_token", "the credential has ended")...)
+	})
+	if fault == nil && x.guard.holds != nil {
+		fault = x.guard.holds.Held(x.identity)
+	}
+	return fault
+}
+
 func certificateThumbprint(r *http.Request) string {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return ""

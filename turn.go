@@ -12,6 +12,10 @@ import (
 // flow claims for the request what only one may have. It is the last step: nothing that
 // stands on the path can refuse the request after it.
 func (x *exchange) flow() error {
+	if err := x.stillMay(); err != nil {
+		x.event.Step = "shield"
+		return err
+	}
 	if x.endpoint.Flow == nil {
 		return nil
 	}

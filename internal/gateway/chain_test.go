@@ -235,6 +235,84 @@ func TestTheChainEndsAStreamThatIsRevoked(t *testing.T) {
 	c.event(1)
 }
 
+// Found on 2026-11-30: a body of known length went on for as long as its caller liked, whatever became of the
+// credential.
+func TestTheChainEndsAnUploadThatIsRevoked(t *testing.T) {
+	for _, framing := range []string{"Content-Length: 1000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n4\r\n"} {
+		began, whole := make(chan struct{}, 1), make(chan error, 1)
+		s := gateway.Settings{}
+		startService(t, "http1", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			began <- struct{}{}
+			_, err := io.Copy(io.Discard, r.Body)
+			whole <- err
+		}), &s)
+		c := startChain(t, s)
+		_, br := c.raw("POST /upload HTTP/1.1\r\n" + credential + framing + "some")
+		<-began
+		c.revoked.Store(true)
+		if _, err := br.ReadByte(); err == nil {
+			t.Error("the upload was answered")
+		}
+		if err := <-whole; err == nil {
+			t.Error("the service took a piece for the whole")
+		}
+		if event := c.event(1); !strings.Contains(event.Note, "revoked") {
+			t.Errorf("%+v", event)
+		}
+	}
+}
+
+// The same of a short body, of which nothing is sent before it is whole.
+func TestAShortBodyThatComesSlowlyEndsWithItsCredential(t *testing.T) {
+	up := scripted(t, hello)
+	now, revoked, looked := newClock(), atomic.Bool{}, make(chan struct{}, 1)
+	id := &shield.Identity{Shield: "api_key", Client: "shop", Revocation: revoked.Load, Expires: now.Now().Add(time.Hour)}
+	f := guardless(t, gateway.Settings{
+		Addresses: []string{up.url}, Identity: func(*http.Request) *shield.Identity { return id },
+		Tick: func(time.Duration) (<-chan time.Time, func()) { return nil, func() {} },
+		Now: func() time.Time {
+			at := now.Now()
+			select {
+			case looked <- struct{}{}:
+			default:
+			}
+			return at
+		},
+	}, false)
+	for _, c := range []struct {
+		then func()
+		code shield.Code
+	}{
+		{func() {}, ""},
+		{func() { revoked.Store(true) }, ""}, // a moment later
+		{func() { now.advance(time.Second) }, shield.RevokedCredential},
+		{func() { revoked.Store(false); now.advance(time.Hour) }, shield.ExpiredCredential},
+	} {
+		select {
+		case <-looked: // of the request before
+		default:
+		}
+		before := len(up.requests())
+		conn, br := f.raw("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na")
+		<-looked // it waits for the rest
+		c.then()
+		_, _ = io.WriteString(conn, "b")
+		answer, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.code == "" {
+			if answer.StatusCode != http.StatusOK {
+				t.Errorf("%d", answer.StatusCode)
+			}
+			continue
+		}
+		if refusal := f.refusal(); answer.StatusCode != http.StatusUnauthorized || refusal == nil || refusal.Code != c.code || len(up.requests()) != before {
+			t.Errorf("%d %v, want %s; %d requests reached the service", answer.StatusCode, refusal, c.code, len(up.requests())-before)
+		}
+	}
+}
+
 func TestTheChainAnswersEarlyAndClosesCleanly(t *testing.T) {
 	up := scriptedHeads(t, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
 	c := startChain(t, gateway.Settings{Addresses: []string{up.url}})

@@ -198,13 +198,33 @@ func (x *exchange) readInline() *fault {
 	}
 	x.body.pooled = x.u.bodies.get()
 	x.body.bytes = (*x.body.pooled)[:x.body.length]
+	began := x.u.s.Now()
 	if _, err := io.ReadFull(x.r.Body, x.body.bytes); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		return x.bodyFault(err)
 	}
+	if now := x.u.s.Now(); now.Sub(began) >= watchEvery {
+		return x.stillMay(now)
+	}
 	return nil
+}
+
+// stillMay is a fault if the credential has ended while its caller took his time: nothing of the
+// request was sent, and nothing is.
+func (x *exchange) stillMay(now time.Time) *fault {
+	code := shield.RevokedCredential
+	switch why := overBecause(x.identity, now); {
+	case why == "expired":
+		code = shield.ExpiredCredential
+	case why == "" && x.identity != nil && x.u.s.Held != nil && x.u.s.Held(x.identity):
+		code = shield.SuspendedCredential
+	case why == "":
+		return nil
+	}
+	refusal := shield.Refuse(code, "the credential ended while the body came").Of("", "", true)
+	return &fault{err: refusal, stage: atFault, refusal: refusal}
 }
 
 // declared returns the trailers that the caller announced and that may pass.

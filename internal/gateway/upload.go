@@ -35,9 +35,7 @@ func (c *conn1) startUpload() {
 	if c.interrupted.Load() {
 		c.interrupt()
 	}
-	if x.body.length < 0 {
-		x.watch(c)
-	}
+	x.watch(c) // a body may take hours
 	go c.upload.run()
 }
 
