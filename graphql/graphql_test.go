@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -200,6 +201,8 @@ func TestRequestsAreHeldToBounds(t *testing.T) {
 		"a mutation by GET":                   {l, get("query", "mutation{a}"), "graphql_refused query method"},
 		"a mutation by GET, not the one":      {l, get("query", "query A{a} mutation B{b}", "operationName", "A"), "graphql_refused query method"},
 		"a GET without a document":            {l, get(), "graphql_refused query required /query"},
+		"a GET with a body beside":            {l, body(get("query", "query A{a} query B{b}", "operationName", "A"), `{"operationName":"B"}`), "graphql_refused body form"},
+		"a GET with a chunked body":           {l, length(body(get("query", "{a}"), "{}"), -1), "graphql_refused body form"},
 		"a GET with two":                      {l, get("query", "{a}", "query", "{b}"), "graphql_refused query form"},
 		"a GET with another spelling":         {l, get("query", "{a}", "query[]", "{b}"), "graphql_refused query form"},
 		"a GET, variables that are no JSON":   {l, get("query", "{a}", "variables", "{"), "graphql_refused query form"},
@@ -232,6 +235,13 @@ func at(r *http.Request, query string) *http.Request {
 }
 
 func method(r *http.Request, m string) *http.Request { r.Method = m; return r }
+
+func body(r *http.Request, text string) *http.Request {
+	r.Body, r.ContentLength = shield.NewBody(io.NopCloser(strings.NewReader(text)), 1<<22), int64(len(text))
+	return header(r, "Content-Type", "application/json")
+}
+
+func length(r *http.Request, n int64) *http.Request { r.ContentLength = n; return r }
 
 func header(r *http.Request, name, value string) *http.Request {
 	r.Header.Set(name, value)

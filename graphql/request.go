@@ -48,6 +48,9 @@ func bounds() strictjson.Bounds {
 func (l *Layer) read(r *http.Request) ([]request, *fault) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
+		if r.ContentLength != 0 {
+			return nil, broken("form", "a %s with a body, in which some look for what its address leaves out", r.Method).in("body")
+		}
 		one, fault := l.fromQuery(r.URL.RawQuery)
 		if fault != nil {
 			return nil, fault.in("query")
