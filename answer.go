@@ -223,8 +223,13 @@ func (x *exchange) dress(h http.Header) {
 	if x.rates != nil {
 		x.dressRates(h)
 	}
-	if x.endpoint != nil && x.endpoint.guarded && !isPrivate(h.Get("Cache-Control")) {
-		said.set(h, "Cache-Control", "no-store")
+	if x.endpoint != nil && x.endpoint.guarded {
+		for _, name := range targeted() {
+			delete(h, name)
+		}
+		if !isPrivate(h.Get("Cache-Control")) {
+			said.set(h, "Cache-Control", "no-store")
+		}
 	}
 	if x.endpoint != nil {
 		for name, values := range x.endpoint.Header {
@@ -286,6 +291,15 @@ func (x *exchange) dressRates(h http.Header) {
 		delete(h, name)
 	}
 	limit.SetHeaders(h, x.rates)
+}
+
+// targeted are the fields by which caches between here and the caller are told to keep what
+// Cache-Control does not let them (RFC 9213 §2, and of before it).
+func targeted() [9]string {
+	return [...]string{
+		"Cdn-Cache-Control", "Surrogate-Control", "X-Accel-Expires", "Edge-Control", "Akamai-Cache-Control", "Cloudflare-Cdn-Cache-Control",
+		"Netlify-Cdn-Cache-Control", "Vercel-Cdn-Cache-Control", "X-Litespeed-Cache-Control",
+	}
 }
 
 // isPrivate reports whether no shared cache may keep the answer (RFC 9111 §5.2.2).

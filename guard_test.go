@@ -409,6 +409,31 @@ func TestAnswersOfGuardedEndpointsStayOutOfSharedCaches(t *testing.T) {
 	}
 }
 
+// Found on 2026-11-30: no-store for everybody, and another word for the cache in front.
+func TestNoCacheIsToldOtherwiseOfAPrivateAnswer(t *testing.T) {
+	attacktest.Rows(t, 124)
+	for name, guarded := range map[string]bool{"with a credential": true, "for everybody": false} {
+		events, needs := &sink{}, shield.Needs{}
+		if guarded {
+			needs.Carries = []string{"X-API-Key"}
+		}
+		w, _ := send(t, one(t, events, says{id: shop(), needs: needs}, nil), events, get("/v1/orders/7"), func(w http.ResponseWriter, _ *http.Request) {
+			for _, name := range []string{"CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Surrogate-Control", "X-Accel-Expires"} {
+				w.Header().Set(name, "max-age=600")
+			}
+			w.Header().Set("Cache-Control", "private, max-age=60")
+		})
+		for _, field := range []string{"Cdn-Cache-Control", "Cloudflare-Cdn-Cache-Control", "Surrogate-Control", "X-Accel-Expires"} {
+			if got := w.Header().Get(field); (got == "") != guarded {
+				t.Errorf("%s: %s is %q", name, field, got)
+			}
+		}
+		if got := w.Header().Get("Cache-Control"); got != "private, max-age=60" {
+			t.Errorf("%s: Cache-Control became %q", name, got)
+		}
+	}
+}
+
 func TestPreflightIsAnsweredByTheCORSRuleAlone(t *testing.T) {
 	tests := []struct {
 		name, origin, method string
