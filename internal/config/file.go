@@ -275,7 +275,7 @@ type Upstream struct {
 // IdentityOut says how the upstream learns who called.
 type IdentityOut struct {
 	Token       bool              `yaml:"token" doc:"A signed Pavise-Identity token that the upstream can verify." default:"true"`
-	Headers     map[string]string `yaml:"headers" doc:"Plain headers: name → client, user, tenant, scopes, subject, credential or shield." enum:"client,user,tenant,scopes,subject,credential,shield"`
+	Headers     map[string]string `yaml:"headers" doc:"Plain headers: name → client, user, tenant, scopes, subject, issuer, credential or shield. A user or subject is a name within its issuer alone." enum:"client,user,tenant,scopes,subject,issuer,credential,shield"`
 	Certificate bool              `yaml:"client_cert" doc:"Hand the caller's certificate on as Client-Cert (RFC 9440)."`
 }
 

@@ -48,6 +48,16 @@ type change struct {
 
 func changes() []change {
 	return []change{
+		// Who called, for services. Found on 2026-11-30: ann of one issuer was ann of the other.
+		{
+			"a user of several issuers",
+			"  corp: {url: https://login.example.com}\napis:\n  orders:\n    host: api.example.com\n    upstream: http://127.0.0.1:9000\n    shield: api_key\n",
+			"  corp: {url: https://login.example.com}\n  other: {url: https://login.example.net}\napis:\n  orders:\n    host: api.example.com\n    upstream: http://127.0.0.1:9000\n" +
+				"    identity: {headers: {X-User: user}}\n    shield: {any: [{jwt: {issuer: corp}}, {jwt: {issuer: other}}]}\n",
+			"11:34", "user means somebody else with each of corp, other", "X-Issuer: issuer",
+		},
+		{"a subject of an issuer or of ours", "    shield: api_key\n    endpoints:\n", "    identity: {headers: {X-Sub: subject}}\n    shield: {any: [{jwt: {issuer: corp}}, api_key]}\n    endpoints:\n", "10:33", "each of corp and the clients here", "X-Issuer: issuer"},
+
 		// The language.
 		{"an unknown key", "    host: api", "    hots: api", "8:5", `unknown setting "hots"`, "did you mean host?"},
 		{"a key of elsewhere", "hosts:\n", "sheild: x\nhosts:\n", "1:1", `unknown setting "sheild"`, "known: listen"},

@@ -112,6 +112,7 @@ func (f *File) resolve() ([]Resolved, Problems) {
 			all = append(all, e)
 		}
 		r.checkFlows(name, &api, all[first:])
+		r.checkIdentity(name, &api, all[first:])
 	}
 	return all, r.problems
 }

@@ -302,6 +302,8 @@ func plainValue(what string) func(*shield.Identity) string {
 		return func(id *shield.Identity) string { return id.Subject }
 	case "scopes":
 		return func(id *shield.Identity) string { return strings.Join(id.Scopes, " ") }
+	case "issuer":
+		return func(id *shield.Identity) string { return id.Issuer }
 	case "credential":
 		return func(id *shield.Identity) string { return id.CredentialID }
 	case "shield":

@@ -217,15 +217,16 @@ func TestKeysCanBeExchanged(t *testing.T) {
 }
 
 func TestPlainHeadersSayOneSafeThing(t *testing.T) {
-	c := capture(t, nil, "orders", map[string]string{"X-Client": "client", "X-Person": "user", "X-Scopes": "scopes", "X-Cred": "credential"})
+	c := capture(t, nil, "orders", map[string]string{"X-Client": "client", "X-Person": "user", "X-Scopes": "scopes", "X-Cred": "credential", "X-Issuer": "issuer"})
 	id := shop()
+	id.Issuer = "https://login.example.com"
 	id.User = "ann\r\nX-Admin: 1, \xc3\xa9%"
 	id.Scopes = shield.Scopes{"a", "b"}
 	c.send(id)
 	if got := c.got.Get("X-Person"); got != "ann%0D%0AX-Admin: 1%2C %C3%A9%25" {
 		t.Errorf("user %q", got)
 	}
-	if c.got["X-Admin"] != nil || c.got.Get("X-Client") != "shop" || c.got.Get("X-Scopes") != "a b" || c.got["Pavise-Identity"] != nil {
+	if c.got["X-Admin"] != nil || c.got.Get("X-Client") != "shop" || c.got.Get("X-Scopes") != "a b" || c.got.Get("X-Issuer") != "https://login.example.com" || c.got["Pavise-Identity"] != nil {
 		t.Errorf("%v", c.got)
 	}
 	id.User = ""

@@ -37,7 +37,7 @@ type Settings struct {
 	Retry    Retry
 
 	Signer       *Signer           // signs Pavise-Identity tokens; nil: none are sent
-	PlainHeaders map[string]string // header name → client, user, tenant, scopes, subject, credential or shield
+	PlainHeaders map[string]string // header name → client, user, tenant, scopes, subject, issuer, credential or shield
 	PreserveHost bool              // send the caller's Host instead of the address's
 	KeepBanners  bool              // hand on Server, X-Powered-By and their like
 	Via          string            // pseudonym to append to Via (RFC 9110 §7.6.3); empty: Via is left alone
@@ -237,7 +237,7 @@ func (s *Settings) validate() error {
 			fault("identity header %q: want a name of letters, digits and -", name)
 		}
 		if plainValue(what) == nil {
-			fault("identity header %s: %q is none of client, user, tenant, scopes, subject, credential, shield", name, what)
+			fault("identity header %s: %q is none of client, user, tenant, scopes, subject, issuer, credential, shield", name, what)
 		}
 	}
 	for _, protocol := range s.Upgrades {
