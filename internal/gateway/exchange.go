@@ -232,7 +232,7 @@ func (x *exchange) stillMay(now time.Time) *fault {
 func (x *exchange) declared() []string {
 	var names []string
 	for name := range x.r.Trailer {
-		if !dropsTrailer(name) && !x.u.rules.dropsRequest(name) && !x.isStripped(name) {
+		if !dropsTrailer(name) && !x.drops(name) {
 			names = append(names, name)
 		}
 	}
@@ -255,6 +255,9 @@ func (x *exchange) isStripped(name string) bool {
 
 // drops reports whether a header field of the request stays here.
 func (x *exchange) drops(name string) bool {
+	if !isPlain(name) {
+		name = plainName(name) // X_API_Key is X-API-Key to some
+	}
 	return x.u.rules.dropsRequest(name) || x.isStripped(name)
 }
 

@@ -41,7 +41,7 @@ func TestNothingOfIdentityAddressOrMethodComesFromOutside(t *testing.T) {
 		"X-Ssl-Client-Dn", "X-Forwarded-Client-Cert", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
 		"X-Forwarded-User", "Forwarded", "X-Real-IP", "X-User-Id", "X_User_Id", "X_REAL_IP", "X-User_Id", "Client_Cert", "Pavise_Identity",
 		"X_Forwarded_For", "X.Real.Ip", "X-Shop-Client", "X_Shop_Client", "X-HTTP-Method-Override", "X-HTTP-Method",
-		"X-Method-Override", "X_HTTP_Method_Override", "X-Original-URL", "X-Rewrite-Url", "Proxy", "X-Api-Key", "x-api-key",
+		"X-Method-Override", "X_HTTP_Method_Override", "X-Original-URL", "X-Rewrite-Url", "Proxy", "X-Api-Key", "x-api-key", "X_Api_Key", "x.api.key",
 		"True-Client-Ip", "Remote-User", "X-Request-Id", "Early-Data",
 	} {
 		f.ask("GET / HTTP/1.1\r\nHost: h\r\n" + name + ": planted\r\n\r\n")
