@@ -142,6 +142,53 @@ func partners(t *testing.T) (*harness.Gateway, *authority) {
 // emptyKeys is a key set with one key that signs nothing here.
 const emptyKeys = `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
 
+const browserYAML = `
+hosts: {127.0.0.1: {certificate: local, client_certificates: ask}}
+oauth: {issuer: "https://127.0.0.1"}
+apis:
+  reports:
+    host: 127.0.0.1
+    upstream: "{{upstream}}"
+    shield: {mtls: {trust: partners.pem}}
+    cors: ["https://app.example.com"]
+    scopes: any
+    endpoints:
+      GET /v1/reports: {}
+      POST /v1/reports: {}
+scopes: {}
+`
+
+// Attack 125 and the seams between the sign-in pages and an API on their host, found on 2026-11-30: browsers
+// add certificates and cookies by themselves.
+func TestWhatBrowsersAddServesNoPageOfOthersAndNoService(t *testing.T) {
+	ca := newAuthority(t, "partners")
+	g := harness.Start(t, harness.Config{YAML: browserYAML, Files: map[string]string{"partners.pem": ca.pem()}})
+	g.IssueWith(client.Credential{Kind: "mtls", Client: "shop", Settings: map[string]string{"name": "uri:spiffe://example/shop"}})
+	send := func(method, origin, site string) harness.Answer {
+		r := g.Request(method, "/v1/reports", "")
+		for name, value := range map[string]string{"Origin": origin, "Sec-Fetch-Site": site, "Cookie": "theme=dark; __Host-pavise-session=planted"} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		return g.Do(r, ca.leaf(nil))
+	}
+	g.Refused(send("POST", "https://evil.example", "cross-site"), 403, shield.ForeignOrigin)
+	g.Refused(send("POST", "null", "cross-site"), 403, shield.ForeignOrigin)
+	if len(g.Upstream.Requests()) != 0 {
+		t.Fatal("a page of others reached the service")
+	}
+	g.Accepted(send("POST", "https://app.example.com", "cross-site"))
+	g.Accepted(send("POST", "https://"+g.Address, "same-origin"))
+	g.Accepted(send("POST", "", ""))
+	g.Accepted(send("GET", "", "cross-site"))
+	for _, seen := range g.Upstream.Requests() {
+		if got := seen.Header.Get("Cookie"); got != "theme=dark" {
+			t.Errorf("the service got the cookies %q", got)
+		}
+	}
+}
+
 func TestClientCertificatesOverTLS(t *testing.T) {
 	attacktest.Rows(t, 71, 72, 73, 74, 76, 78, 83)
 	g, ca := partners(t)
