@@ -77,7 +77,7 @@ func remedies() map[shield.Code]string {
 		shield.Unrecorded:        "events cannot be written: look at the free space and the permissions of the log's folder",
 		shield.Internal:          "a fault of Pavise: keep the request id and the log, and report it",
 		shield.BadAnswer:         "look at the event's detail: the upstream answered what the API's description does not allow, or what may not leave",
-		shield.UpstreamFailed:    "look at the upstream: it closed the connection or sent no usable answer",
+		shield.UpstreamFailed:    "look at the detail. Refused, or no such host: start the upstream, or mend its address. Else it closed the connection, or sent no usable answer: look at its log",
 		shield.UpstreamTimeout:   "look at why the upstream is slow, or raise timeout of the endpoint",
 		shield.UpstreamDown:      "start the upstream, or look at its health path; no address of it answers",
 	}

@@ -145,12 +145,12 @@ func connectionNext(e *audit.Event) []string {
 // ConnectionRemedy says what would mend a fault below a request; empty for a code that is none.
 func ConnectionRemedy(code string) string {
 	return map[string]string{
-		"tls_handshake":        "look at the detail: the two ends agree on no cipher suite, or the connection was cut off; `openssl s_client -connect HOST:443 -servername HOST` shows the caller's view",
+		"tls_handshake":        "look at the detail. No certificate for a name: name it under hosts, or have the caller send the name of a host (nginx: proxy_ssl_server_name on). Bad record MAC: most often a client with OpenSSL that does not trust our certificate (curl: --cacert). Else the two ends agree on no cipher suite, or the connection was cut off; `openssl s_client -connect HOST:443 -servername HOST` shows the caller's view",
 		"tls_version":          "the caller offers TLS 1.1 or older: update its TLS library; Pavise speaks 1.2 and 1.3 alone",
 		"tls_alert":            "the caller ended the handshake, most often because it does not trust our certificate: give it the CA, and call the name that stands in the certificate",
 		"client_hello":         "what came is no TLS: plain HTTP to the TLS port, a port scan, or a proxy that speaks its PROXY protocol; use https://",
 		"bad_request_line":     "send METHOD SP target SP HTTP/1.1 and nothing else on the first line",
-		"bad_version":          "speak HTTP/1.1 or HTTP/2",
+		"bad_version":          "speak HTTP/1.1 or HTTP/2; nginx passes requests on with HTTP/1.0 unless it is told: proxy_http_version 1.1",
 		"bad_header":           "look at the detail: a field is folded, has a blank before its colon, or a character that no reader agrees on",
 		"bad_host":             "send the Host header once, with the name of the host",
 		"bad_expectation":      "send no Expect but 100-continue",
