@@ -359,7 +359,7 @@ func (r *Registry) revoked(ctx context.Context, kind, id, reason string) (entry,
 func (r *Registry) nothingToRevoke(ctx context.Context, change Change, before time.Time) error {
 	switch {
 	case !before.IsZero():
-		return fmt.Errorf("%s was revoked at %s already, so of credentials in force: %w", quote(change.Target), before.UTC().Format(time.RFC3339), ErrMissing)
+		return fmt.Errorf("%s was revoked at %s already: in force %w", quote(change.Target), before.UTC().Format(time.RFC3339), ErrMissing)
 	case change.Action == "client.revoke":
 		return fmt.Errorf("credentials of client %s: %w", change.Target, ErrMissing)
 	}
