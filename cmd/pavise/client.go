@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/client"
 )
 
@@ -46,6 +47,7 @@ func clientCreate() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				warnOfScopes(command, n.Scopes)
 				if asJSON {
 					return writeJSON(command.OutOrStdout(), made)
 				}
@@ -58,10 +60,22 @@ func clientCreate() *cobra.Command {
 	flags.StringSliceVar(&n.Scopes, "scope", nil, "what it may do; may be repeated")
 	flags.StringVar(&n.Tenant, "tenant", "", "whose data it works on")
 	flags.StringVar(&n.Contact, "contact", "", "a person to ask")
-	flags.StringToStringVar(&attributes, "attribute", nil, "name=value, for conditions; may be repeated")
+	flags.StringToStringVar(&attributes, "attribute", nil, "`NAME=VALUE`, for conditions; may be repeated")
 	registered.register(flags)
 	jsonFlag(command, &asJSON)
 	return command
+}
+
+// warnOfScopes warns of scopes that no endpoint can demand: most often they are misspelled. They are given
+// all the same, because the configuration that has them may come later.
+func warnOfScopes(command *cobra.Command, scopes []string) {
+	file, err := app.Load(configPath(command))
+	if err != nil {
+		return // that the file is wrong was said
+	}
+	for _, unknown := range file.UnknownScopes(scopes) {
+		_, _ = fmt.Fprintf(command.ErrOrStderr(), "warning: scope %s\n", printable(unknown)) // there is nobody else to tell
+	}
 }
 
 func clientList() *cobra.Command {
@@ -169,6 +183,7 @@ func clientUpdate() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				warnOfScopes(command, u.Scopes)
 				_, err = fmt.Fprintf(command.OutOrStdout(), "client %s: %s\n", args[0], done.Change)
 				return err
 			})

@@ -171,6 +171,7 @@ func (f *registrationFlags) create(command *cobra.Command, n admin.NewClient, as
 		if err != nil {
 			return underFlag(err)
 		}
+		warnOfScopes(command, n.Scopes)
 		out := command.OutOrStdout()
 		switch {
 		case asJSON:

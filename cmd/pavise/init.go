@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pavise.dev/pavise/internal/config"
+	"pavise.dev/pavise/internal/shell"
 )
 
 func initCommand() *cobra.Command {
@@ -38,13 +39,7 @@ often: endpoints with parameters, shields, limits, and a contract that is tried 
 			if err := writeNew(out, config.Starter(upstream, host)); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(command.OutOrStdout(), `wrote %s: make its endpoints and scopes those of your API, then
-
-  pavise check                        is it right?
-  pavise serve                        run the gateway
-  pavise client create my-app --help  who may call
-`, out)
-			return err
+			return tellNext(command, out)
 		},
 	}
 	command.Flags().StringVar(&upstream, "upstream", "", "where your API listens, like http://127.0.0.1:3000")
@@ -52,6 +47,26 @@ often: endpoints with parameters, shields, limits, and a contract that is tried 
 	command.Flags().StringVar(&out, "out", "pavise.yaml", "file to write; an existing one is left alone")
 	learns.register(command)
 	return command
+}
+
+// tellNext says what comes after the file is written.
+func tellNext(command *cobra.Command, name string) error {
+	file := ""
+	if name != "pavise.yaml" {
+		file = " -c " + shell.Quoted(name)
+	}
+	rows := [][2]string{
+		{"pavise check" + file, "is it right?"},
+		{"pavise serve" + file, "run the gateway"},
+		{"pavise client create shop --scope my-api:read" + file, "who may call"},
+		{"pavise key create --client shop" + file, "with what"},
+	}
+	text := fmt.Sprintf("wrote %s: make its endpoints and scopes those of your API, then\n\n", name)
+	for _, row := range rows {
+		text += fmt.Sprintf("  %-*s  %s\n", len(rows[2][0]), row[0], row[1])
+	}
+	_, err := fmt.Fprint(command.OutOrStdout(), text)
+	return err
 }
 
 // writeNew writes a file that does not exist yet, and never another.
