@@ -66,7 +66,7 @@ person has to sign in and a terminal is there, the sign-in begins; otherwise
 	flags.StringVar(&f.cert, "cert", "", "client certificate, PEM")
 	flags.StringVar(&f.key, "key", "", "its private key, PEM; default: in the same file")
 	flags.StringVar(&f.ca, "ca", "", "CA of the gateway's certificate, PEM; default: the system's")
-	flags.StringToStringVar(&f.settings, "set", nil, "name=value of the shield's calling half, like header=X-API-Key")
+	flags.StringToStringVar(&f.settings, "set", nil, "`NAME=VALUE` of the shield's calling half, like header=X-API-Key")
 	flags.BoolVarP(&f.include, "include", "i", false, "show status and headers too")
 	flags.BoolVar(&f.debug, "debug", false, "show the text that is signed, on stderr")
 	flags.BoolVar(&f.bare, "unsigned", false, "send no credential")

@@ -15,6 +15,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/admin"
@@ -117,6 +121,49 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		if code, out, _ := pavise(t, "help", c.Name()); code != 0 || !strings.Contains(out, "Usage:") {
 			t.Errorf("help %s: %d %q", c.Name(), code, out)
 		}
+	}
+}
+
+// Help was wider than terminals, and the type of a flag was at times a whole command.
+func TestHelpFitsInATerminal(t *testing.T) {
+	var all func(c *cobra.Command)
+	all = func(c *cobra.Command) {
+		path := strings.Fields(strings.TrimPrefix(c.CommandPath(), "pavise"))
+		code, out, _ := pavise(t, append([]string{"help"}, path...)...)
+		if code != 0 {
+			t.Errorf("help %s: %d", c.CommandPath(), code)
+		}
+		toCopy := false
+		for line := range strings.SplitSeq(out, "\n") {
+			if line != "" && line[0] != ' ' {
+				toCopy = line == "Usage:" || line == "Examples:"
+			}
+			if !toCopy && utf8.RuneCountInString(line) > 80 {
+				t.Errorf("help %s: a line of %d columns: %s", c.CommandPath(), utf8.RuneCountInString(line), line)
+			}
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if kind, _ := pflag.UnquoteUsage(f); strings.Contains(kind, " ") {
+				t.Errorf("%s --%s takes a %q", c.CommandPath(), f.Name, kind)
+			}
+		})
+		for _, below := range c.Commands() {
+			all(below)
+		}
+	}
+	all(rootCommand())
+}
+
+// Each command stands in a group of the first page, but for those about the program itself.
+func TestTheFirstPageSaysWhatCommandsAreFor(t *testing.T) {
+	_, out, _ := pavise(t, "help")
+	before := -1
+	for _, want := range []string{"Put it in front of an API:", "  serve ", "Say who may call, and call:", "  key ", "Stop somebody:", "  revoke ", "See what happened, and why:", "  explain ", "Test it, and take away what is not needed:", "  attack ", "  version "} {
+		at := strings.Index(out, "\n"+want)
+		if at < before {
+			t.Errorf("%q does not follow what stands before it:\n%s", want, out)
+		}
+		before = at
 	}
 }
 

@@ -22,7 +22,7 @@ type signatureFlags struct{ id, text string }
 
 func (f *signatureFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.id, "signature", "", "request id of a signed request that was refused; with --string")
-	flags.StringVar(&f.text, "string", "", "file with the text that the caller signed, or what `pavise call --debug` showed; - for stdin")
+	flags.StringVar(&f.text, "string", "", "`FILE` with the text that the caller signed, or what pavise call --debug showed; - for stdin")
 }
 
 // comparison is a signed text beside a recorded request, for programs.

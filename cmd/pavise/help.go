@@ -37,7 +37,7 @@ func helpShield(command *cobra.Command, args []string) error {
 	var names []string
 	for _, k := range app.Kinds() {
 		if len(args) == 1 && args[0] == k.Name {
-			_, err := fmt.Fprintln(command.OutOrStdout(), strings.TrimRight(k.README, "\n"))
+			_, err := fmt.Fprintln(command.OutOrStdout(), strings.TrimRight(withoutComments(k.README), "\n"))
 			return err
 		}
 		rows, names = append(rows, []string{k.Name, k.Summary}), append(names, k.Name)

@@ -40,7 +40,7 @@ func (f *keyFlags) register(command *cobra.Command) {
 	flags.StringVar(&f.warnAfter, "warn-after", "", "age from which its use is marked in the log, like 60d")
 	flags.StringVar(&f.maxAge, "max-age", "", "age from which it is refused, like 365d")
 	flags.StringSliceVar(&f.networks, "network", nil, "addresses it may be used from, like 192.0.2.0/24; may be repeated")
-	flags.StringToStringVar(&f.settings, "set", nil, "name=value, as the page of the kind says; may be repeated")
+	flags.StringToStringVar(&f.settings, "set", nil, "`NAME=VALUE`, as the page of the kind says; may be repeated")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "write the secret alone; where there is none to show, the id")
 	jsonFlag(command, &f.asJSON)
 	_ = command.MarkFlagRequired("client") // it is there: it was registered above

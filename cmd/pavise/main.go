@@ -73,11 +73,18 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{err.Error(), "`" + c.CommandPath() + " --help` shows the flags"}
 	})
-	root.AddCommand(
-		demoCommand(), adviseCommand(), initCommand(), serveCommand(), checkCommand(), attackCommand(), schemaCommand(),
-		clientCommand(), keyCommand(), caCommand(), certCommand(), userCommand(), signingKeyCommand(), revokeCommand(), blockCommand(), unblockCommand(), suspendCommand(), unsuspendCommand(), quotaCommand(), reloadCommand(), statusCommand(), metricsCommand(),
-		callCommand(), tokenCommand(), explainCommand(), reviewCommand(), scheduleCommand(), findingsCommand(), apisCommand(), logCommand(), jwksCommand(), storeCommand(), versionCommand(),
-	)
+	addGrouped(root, groupBegin, "Put it in front of an API:",
+		demoCommand(), adviseCommand(), initCommand(), checkCommand(), serveCommand(), statusCommand(), reloadCommand(), schemaCommand())
+	addGrouped(root, groupCaller, "Say who may call, and call:",
+		clientCommand(), keyCommand(), userCommand(), caCommand(), certCommand(), signingKeyCommand(), tokenCommand(), callCommand())
+	addGrouped(root, groupStop, "Stop somebody:",
+		revokeCommand(), suspendCommand(), unsuspendCommand(), blockCommand(), unblockCommand(), quotaCommand())
+	addGrouped(root, groupSee, "See what happened, and why:",
+		logCommand(), explainCommand(), metricsCommand())
+	addGrouped(root, groupProve, "Test it, and take away what is not needed:",
+		attackCommand(), reviewCommand(), scheduleCommand(), findingsCommand(), apisCommand())
+	root.AddCommand(jwksCommand(), storeCommand(), versionCommand())
+	root.SetHelpFunc(showHelp)
 	refuseUnknown(root)
 	guardSecrets(root)
 	root.SetHelpCommand(helpCommand(root))
@@ -138,7 +145,7 @@ func exitOf(err error) int {
 	switch {
 	case errors.As(err, &badLog):
 		return exitFailed
-	case errors.As(err, &problems), errors.As(err, &usage):
+	case errors.As(err, &problems), errors.As(err, &usage), errors.Is(err, config.ErrUnread):
 		return exitUsage
 	case errors.As(err, &refused), errors.As(err, &unreachable):
 		return exitRefused
@@ -199,7 +206,7 @@ func hintFor(err error) string {
 	case errors.Is(err, seal.ErrWrongKey):
 		return "state.master_key must name the key file that this data folder was made with; restore it from where you keep a copy"
 	case errors.Is(err, client.ErrRolledBack):
-		return "if a backup was restored on purpose, `pavise serve --accept-restored` starts once more: credentials that were revoked since then are in force again. Nothing was written"
+		return "`pavise serve --accept-restored` is that leave. Nothing was written"
 	case errors.Is(err, client.ErrCorrupt), errors.Is(err, seal.ErrTampered):
 		return "restore the data folder from a backup; nothing was written"
 	case errors.Is(err, os.ErrPermission):
