@@ -52,7 +52,7 @@ them. Ends with 1 if one is found.`,
 			return checkGateway(command, f)
 		},
 	}
-	command.Flags().StringVar(&calls, "outbound", "", "check a file of `pavise serve --outbound` instead")
+	command.Flags().StringVar(&calls, "outbound", "", "check the `FILE` of pavise serve --outbound instead")
 	command.Flags().StringVar(&against, "against", "", "compare with an `OLD` configuration: which doors are opened, which closed")
 	command.Flags().StringVar(&leaking, "leaks", "", "look for credentials in the files below a `FOLDER`")
 	f.register(command)
@@ -70,7 +70,7 @@ func checkGateway(command *cobra.Command, f *reportFlags) error {
 	for _, api := range file.APIs {
 		endpoints += len(api.Endpoints)
 	}
-	about := fmt.Sprintf("%s is valid: %d APIs, %d endpoints", name, len(file.APIs), endpoints)
+	about := fmt.Sprintf("%s is valid: %s, %s", name, counted(len(file.APIs), "API"), counted(endpoints, "endpoint"))
 	if app.WantsAuthority(file) && app.IsNew(file) {
 		about += "\nIt needs the certificate authority, and there is none in " + file.State.Folder + " yet: run `pavise ca init` before `pavise serve`"
 	}
@@ -90,7 +90,7 @@ func checkOutbound(name string) (about string, insecure []config.Weakness, err e
 	if err != nil {
 		return "", nil, err
 	}
-	return fmt.Sprintf("%s is valid: %d calls", name, len(file.Calls)), file.Insecure(), nil
+	return fmt.Sprintf("%s is valid: %s", name, counted(len(file.Calls), "call")), file.Insecure(), nil
 }
 
 // whole finds what only shows when the parts are put together.
@@ -224,6 +224,6 @@ func schemaCommand() *cobra.Command {
 			return err
 		},
 	}
-	command.Flags().BoolVar(&calls, "outbound", false, "of the file of `pavise serve --outbound`")
+	command.Flags().BoolVar(&calls, "outbound", false, "of the file of pavise serve --outbound")
 	return command
 }

@@ -66,7 +66,7 @@ func despite(command *cobra.Command, wrong error, do func(context.Context, *admi
 	if err != nil {
 		return wrong
 	}
-	_, _ = fmt.Fprintf(command.ErrOrStderr(), "warning: %s has %d problems (`pavise check` lists them); the gateway that runs is asked all the same\n", configPath(command), len(problems))
+	_, _ = fmt.Fprintf(command.ErrOrStderr(), "warning: %s has %s (`pavise check` lists them); the gateway that runs is asked all the same\n", configPath(command), counted(len(problems), "problem"))
 	return do(command.Context(), admin.Connect(transport))
 }
 
