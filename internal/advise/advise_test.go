@@ -193,3 +193,15 @@ func TestMarkdownCannotBeSteered(t *testing.T) {
 		t.Errorf("the record is not whole:\n%s", text)
 	}
 }
+
+// What was advised for administration, a key among others, is what pavise check complains of.
+func TestAdministrationIsNotOpenedByAKeyAlone(t *testing.T) {
+	for pattern, want := range map[string]string{"GET /admin/report": "jwt", "GET /v1/management/keys": "jwt", "GET /report": "{any: [jwt, api_key]}"} {
+		e := advise.Endpoint{Pattern: pattern}
+		e.Complete()
+		a := advise.Judge(advise.API{}, e)
+		if got := a.Shield.String(); got != want {
+			t.Errorf("%s: %s, want %s", pattern, got, want)
+		}
+	}
+}

@@ -61,6 +61,7 @@ func guessRules() []guessRule {
 		{ID: "path-payment", Data: Payment, Words: []string{"payment", "payments", "card", "cards", "payout", "payouts", "billing", "iban"}, Why: "the path speaks of payments"},
 		{ID: "path-health", Data: Health, Words: []string{"patient", "patients", "prescription", "prescriptions", "diagnoses", "vitals", "medications"}, Why: "the path speaks of health"},
 		{ID: "names-person", Data: User, When: holds(User), Why: "names of fields speak of a person"},
+		{ID: "path-administration", Data: User, Words: []string{"admin", "administration", "manage", "management", "sudo", "root", "console", "ops", "maintenance", "impersonate", "superuser", "backoffice"}, Why: "the path speaks of administration: which person did it has to be known"},
 		{ID: "path-person", Data: User, Words: []string{"user", "users", "me", "customer", "customers", "account", "accounts", "profile", "profiles", "order", "orders", "message", "messages"}, Why: "the path speaks of people's things"},
 		{ID: "document-open", Data: PublicData, When: open, Why: "the document asks nobody who is calling, and nothing tells of a person"},
 		{ID: "path-probe", Data: PublicData, Words: []string{"health", "healthz", "livez", "readyz", "ping", "status", "version"}, When: reads, Why: "the path is a probe's"},
