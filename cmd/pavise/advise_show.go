@@ -41,8 +41,12 @@ func showAdvice(command *cobra.Command, plan *advise.Plan, f *adviseFlags) error
 		return err
 	}
 	var b strings.Builder
+	page := advicePage{b: &b, color: isTerminal(out), told: map[string]bool{}}
+	if page.color {
+		page.width = helpWidth
+	}
 	for _, g := range plan.Groups() {
-		adviceGroup(&b, &g, isTerminal(out))
+		page.group(&g)
 	}
 	for _, n := range plan.Notes {
 		fmt.Fprintf(&b, "\nopen: %s\n", n)
@@ -101,32 +105,82 @@ func adviceTable(w io.Writer, plan *advise.Plan) error {
 	return table(w, []string{"ENDPOINT", "WHO CALLS", "DATA", "AT WORST", "SHIELD", "LIMIT"}, rows)
 }
 
-// adviceGroup tells why, what around it, what was refused, and what remains.
-func adviceGroup(b *strings.Builder, g *advise.Group, color bool) {
+// advicePage is the text for people. What was told is not told again for the next endpoints: only the
+// name of the rule is.
+type advicePage struct {
+	b     *strings.Builder
+	color bool
+	width int // lines are broken at it; 0: they are not
+	told  map[string]bool
+}
+
+// group tells why, what around it, what was refused, and what remains.
+func (p *advicePage) group(g *advise.Group) {
 	a := g.Advice
-	fmt.Fprintf(b, "\n%s\n", paint(color, "1", printable(strings.Join(g.Patterns, "\n"))))
-	row := func(label, text string) { fmt.Fprintf(b, "  %-9s %s\n", label, printable(text)) }
-	row("shield", a.Shield.String()+"  ("+orDash(a.Shield.Gives().String())+")")
+	fmt.Fprintf(p.b, "\n%s\n", paint(p.color, "1", printable(strings.Join(g.Patterns, "\n"))))
+	p.row("shield", a.Shield.String()+"  ("+orDash(a.Shield.Gives().String())+")")
 	for _, one := range a.Guessed {
-		row("guessed", one.Question+": "+one.Why)
+		p.row("guessed", one.Question+": "+one.Why)
 	}
+	var again []string
 	for _, r := range a.Because {
-		row("because", r.Rule+": "+r.Why+"  ["+r.Source+"]")
+		if p.again("because " + r.Rule + r.Why) {
+			again = append(again, r.Rule)
+			continue
+		}
+		p.row("because", r.Rule+": "+r.Why+"  ["+r.Source+"]")
 	}
+	p.above("because", again)
 	for _, l := range a.Layers {
-		if l.Setting != "" {
-			row("around", l.Name+": "+l.Setting+"  "+l.Rule+": "+l.Why)
+		switch {
+		case l.Setting == "":
+		case p.again("around " + l.Rule + l.Why):
+			p.row("around", l.Name+": "+l.Setting+"  "+l.Rule)
+		default:
+			p.row("around", l.Name+": "+l.Setting+"  "+l.Rule+": "+l.Why)
 		}
 	}
 	for _, r := range together(a.Refused) {
-		row("not", r.Shield+"  "+r.Rule+": "+r.Why)
+		if p.again("not " + r.Rule + r.Why) {
+			p.row("not", r.Shield+"  "+r.Rule)
+			continue
+		}
+		p.row("not", r.Shield+"  "+r.Rule+": "+r.Why)
 	}
 	for _, r := range a.Risks {
-		row("remains", r.What+"; "+r.Do)
+		if p.again("remains " + r.What) {
+			p.row("remains", r.What)
+			continue
+		}
+		p.row("remains", r.What+"; "+r.Do)
 	}
 	for _, c := range a.Costs {
-		row("costs", c)
+		if !p.again("costs " + c) {
+			p.row("costs", c)
+		}
 	}
+}
+
+// above names what was told before.
+func (p *advicePage) above(label string, rules []string) {
+	if len(rules) > 0 {
+		p.row(label, strings.Join(rules, ", ")+", as above")
+	}
+}
+
+// again reports whether something was told before, and notes it.
+func (p *advicePage) again(what string) bool {
+	was := p.told[what]
+	p.told[what] = true
+	return was
+}
+
+func (p *advicePage) row(label, text string) {
+	line := fmt.Sprintf("  %-9s %s", label, printable(text))
+	if p.width > 0 {
+		line = broken(line, 12)
+	}
+	p.b.WriteString(line + "\n")
 }
 
 // together tells of shields that are refused for one reason in one line.

@@ -154,6 +154,21 @@ func TestHelpFitsInATerminal(t *testing.T) {
 	all(rootCommand())
 }
 
+func TestLinesAreBrokenBetweenWords(t *testing.T) {
+	for name, c := range map[string]struct{ line, want string }{
+		"what fits":        {"  because   it is so", "  because   it is so"},
+		"a long one":       {"  because   " + strings.Repeat("abcdefg ", 11) + "end", "  because   " + strings.Repeat("abcdefg ", 7) + "abcdefg\n            " + strings.Repeat("abcdefg ", 3) + "end"},
+		"a word too long":  {"  not       " + strings.Repeat("x", 100), "  not\n            " + strings.Repeat("x", 100)},
+		"nothing but that": {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := broken(c.line, 12); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // Each command stands in a group of the first page, but for those about the program itself.
 func TestTheFirstPageSaysWhatCommandsAreFor(t *testing.T) {
 	_, out, _ := pavise(t, "help")

@@ -18,7 +18,7 @@ func (p *Plan) Configuration() []byte { return Configuration("pavise advise", []
 // Configuration writes several plans, each as an API, as one configuration. Where it listens, who
 // gives out tokens and where events go is said by the first. By names the command that wrote it.
 func Configuration(by string, plans []*Plan) []byte {
-	w := &writer{by: by, plans: plans, api: plans[0].API.withDefaults(), scopes: map[string]string{}}
+	w := &writer{by: by, plans: plans, api: plans[0].API.withDefaults(), scopes: map[string]string{}, told: map[Reason]bool{}}
 	for _, p := range plans {
 		w.advice = append(w.advice, p.Advice...)
 	}
@@ -41,6 +41,7 @@ type writer struct {
 	api    API      // what holds for all
 	text   bytes.Buffer
 	scopes map[string]string
+	told   map[Reason]bool // reasons that stand above already
 }
 
 func (w *writer) line(format string, args ...any) { fmt.Fprintf(&w.text, format+"\n", args...) }
@@ -160,8 +161,17 @@ func (w *writer) one(p *Plan, api API) {
 
 func (w *writer) endpoint(a *Advice) {
 	w.line("      # %s; %s data; at worst: %s", who(a.Answers.Callers), a.Answers.Data, a.Answers.Harm)
+	var again []string
 	for _, r := range a.Because {
+		if w.told[r] {
+			again = append(again, r.Rule)
+			continue
+		}
+		w.told[r] = true
 		w.line("      # %s: %s", r.Rule, r.Why)
+	}
+	if len(again) > 0 {
+		w.line("      # %s: as above", strings.Join(again, ", "))
 	}
 	w.line("      %s:", quote(a.Pattern))
 	w.line("        shield: %s", w.shield(a.Shield))
