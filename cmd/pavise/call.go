@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -381,9 +382,21 @@ func send(command *cobra.Command, transport http.RoundTripper, r *http.Request, 
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return &refusedError{"answered " + answer.Status}
+		return notAccepted(answer)
 	}
 	return nil
+}
+
+// givenID is the form of the gateway's request IDs.
+var givenID = regexp.MustCompile(`^[0-9A-Za-z]{8,64}$`)
+
+// notAccepted is the error of an answer that says no, with how one finds out why, if it is a gateway's.
+func notAccepted(answer *http.Response) error {
+	refused := &refusedError{"answered " + answer.Status}
+	if id := answer.Header.Get("X-Request-Id"); givenID.MatchString(id) && answer.Header.Get("Content-Type") == "application/problem+json" {
+		return &hinted{refused, "whoever runs the gateway sees why: pavise explain " + id}
+	}
+	return refused
 }
 
 func sortedNames(h http.Header) []string {

@@ -142,6 +142,10 @@ func api(ts *testscript.TestScript, neg bool, args []string) {
 			http.Redirect(w, r, "/elsewhere", http.StatusFound)
 		case "/refuse":
 			w.WriteHeader(http.StatusForbidden)
+		case "/gateway":
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.Header().Set("X-Request-Id", r.Header.Get("X-Extra"))
+			w.WriteHeader(http.StatusUnauthorized)
 		}
 		for _, name := range []string{"Authorization", "X-Api-Key", "Content-Type", "X-Extra"} {
 			if value := r.Header.Get(name); value != "" {
