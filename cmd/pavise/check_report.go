@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +18,7 @@ import (
 
 // reportFlags say how `pavise check` tells what it found, and what ends it with 1.
 type reportFlags struct {
-	failOn, waivers                  string
+	failOn, waivers, format          string
 	asJSON, asSARIF, asJUnit, asHTML bool
 	all, rules, noStore              bool
 
@@ -35,6 +37,7 @@ func (f *reportFlags) register(command *cobra.Command) {
 func (f *reportFlags) registerForms(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&f.failOn, "fail-on", "high", "end with 1 if something of this severity or above is found: critical, high, medium, low, info or none")
+	flags.StringVar(&f.format, "format", "", "table, json, sarif, junit or html: the same as these flags")
 	flags.BoolVar(&f.asSARIF, "sarif", false, "write SARIF 2.1.0, for code scanners")
 	flags.BoolVar(&f.asJUnit, "junit", false, "write JUnit XML, for CI")
 	flags.BoolVar(&f.asHTML, "html", false, "write one page, for people")
@@ -71,20 +74,29 @@ func (f *reportFlags) forms() (err error) {
 			return &usageError{"--fail-on: " + err.Error(), "critical, high, medium, low, info or none"}
 		}
 	}
+	if f.format != "" && !slices.Contains(finding.Forms(), f.format) {
+		return &usageError{fmt.Sprintf("--format: there is no form %q", f.format), strings.Join(finding.Forms(), ", ")}
+	}
 	forms := 0
+	if f.format != "" {
+		forms++
+	}
 	for _, is := range []bool{f.asJSON, f.asSARIF, f.asJUnit, f.asHTML} {
 		if is {
 			forms++
 		}
 	}
 	if forms > 1 {
-		return &usageError{"--json, --sarif, --junit and --html are forms of one report", "choose one"}
+		return &usageError{"--format, --json, --sarif, --junit and --html are forms of one report", "choose one"}
 	}
+	f.asJSON = f.asJSON || f.format == "json"
 	return nil
 }
 
 func (f *reportFlags) form() string {
 	switch {
+	case f.format != "":
+		return f.format
 	case f.asJSON:
 		return "json"
 	case f.asSARIF:
