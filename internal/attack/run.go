@@ -130,7 +130,7 @@ func (r *run) notAllowed() []string {
 		all += r.lacking[demands]
 		words = append(words, fmt.Sprintf("--allow %s (%d)", strings.Join(demands.Words(), ","), r.lacking[demands]))
 	}
-	return []string{fmt.Sprintf("not tried for want of leave: %d of %d cases: %s", all, len(r.plan.Cases), strings.Join(words, ", "))}
+	return []string{fmt.Sprintf("not allowed, and so not tried: %d of %d cases: %s", all, len(r.plan.Cases), strings.Join(words, ", "))}
 }
 
 // unjudged notes cases that did not come to a verdict.

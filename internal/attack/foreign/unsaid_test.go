@@ -53,7 +53,7 @@ func TestWhatIsOpenWithoutAWordIsFound(t *testing.T) {
 			t.Errorf("invented %s: %s", f.Where, f.What)
 		}
 	}
-	if notes := strings.Join(report.Notes, "\n"); !strings.Contains(notes, "not tried for want of leave: 1 of 4 cases: --allow writes (1)") {
+	if notes := strings.Join(report.Notes, "\n"); !strings.Contains(notes, "not allowed, and so not tried: 1 of 4 cases: --allow writes (1)") {
 		t.Errorf("what was left out is not said: %s", notes)
 	}
 	none(t, against(t, refuseStrangers(answer), target, "access-unsaid"))
