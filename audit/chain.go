@@ -51,6 +51,7 @@ type chain struct {
 	sealFault error      // why the last one could not be made
 	retained  time.Time  // when old segments were looked for
 	patience  patience
+	sighted   time.Time  // when the files were last seen to be there
 	unplaced  []*rewrite // new forms of segments, of which the log tells already
 }
 
@@ -214,6 +215,9 @@ func (c *chain) rotate() error {
 // It returns what keeps the log from being durable.
 func (c *chain) upkeep() error {
 	c.poll(false)
+	if err := c.present(); err != nil {
+		return err
+	}
 	if c.sealing != nil {
 		return c.sealFault
 	}

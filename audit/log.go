@@ -29,6 +29,10 @@ type Options struct {
 	// segment goes when all that is in it is over.
 	KeepClass map[Class]time.Duration
 
+	// Known says that this installation has had a log: where there is none, its first event says that
+	// it was begun anew.
+	Known bool
+
 	// OthersKeep is the shortest time after which others remove what they have of these events, who
 	// ask [Log.Hold] before; 0: there are none.
 	OthersKeep time.Duration

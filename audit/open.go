@@ -35,6 +35,9 @@ func openChain(o Options) (*chain, error) {
 	if found, err = c.openRing(end); err != nil {
 		return nil, err
 	}
+	if e := c.begun(end); e != nil {
+		found = append(found, e)
+	}
 	rebuilt, err := c.openTree(points)
 	if err != nil {
 		return nil, err

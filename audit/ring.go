@@ -69,6 +69,7 @@ var errRingFull = errors.New("every slot of the event ring is in use: too many r
 // which slots are free and which are complete.
 type ring struct {
 	memory []byte
+	file   os.FileInfo // that is mapped
 	slots  uint32
 	base   int             // where the slots begin
 	spread uint32          // words at which claims begin, so that processors do not meet
@@ -104,7 +105,9 @@ func openRing(dir string) (*ring, error) {
 	if slots < 1 || slots > maxSlots || info.Size() != ringSize(slots) {
 		return nil, errors.Join(fmt.Errorf("event ring %s has %d bytes, but not %d slots; move it away to start with an empty one", name, info.Size(), slots), unmap(memory))
 	}
-	return newRing(memory, slots), nil
+	r := newRing(memory, slots)
+	r.file = info
+	return r, nil
 }
 
 func slotsAt(slots uint32) int { return ringHeader + (int(slots)*4+4095)&^4095 }

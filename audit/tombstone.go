@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // What stands in events about tombstones. An erasure is an act of somebody, [Admin]; that
@@ -50,7 +51,7 @@ func protected(e *Event) bool {
 	case Admin:
 		return e.Action == actionErase
 	case System:
-		return e.Code == codeExpired || e.Code == codeRemoved
+		return e.Code == codeExpired || e.Code == codeRemoved || e.Code == codeBegun
 	}
 	return false
 }
@@ -98,6 +99,7 @@ type tombs struct {
 	removed uint64 // the last line that retention says it removed
 	erased  uint64
 	expired uint64
+	begun   time.Time // when it was begun where one had been; zero: it was not
 }
 
 // made are the tombstones of one event.
@@ -139,6 +141,9 @@ func (t *tombs) line(l *line) (why string) {
 			t.removed = max(t.removed, kept-1)
 		}
 	}
+	if e.Class == System && e.Code == codeBegun {
+		t.begun = e.Time
+	}
 	if what, ok := parseTaken(&e); ok {
 		t.taken = append(t.taken, what)
 	}
@@ -148,6 +153,7 @@ func (t *tombs) line(l *line) (why string) {
 // tells reports whether an event may be one about the log itself.
 func tells(event []byte) bool {
 	return bytes.Contains(event, []byte(`"code":"`+codeRemoved+`"`)) || bytes.Contains(event, []byte(`"code":"`+codeExpired+`"`)) ||
+		bytes.Contains(event, []byte(`"code":"`+codeBegun+`"`)) ||
 		bytes.Contains(event, []byte(`"action":"`+actionErase+`"`))
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // Report is what [Verify] found.
@@ -20,10 +21,11 @@ type Report struct {
 	Expired     uint64 // lines of which retention left nothing but their hashes
 	Root        Hash   // of the tree of all lines up to Last
 	Checkpoints int
-	Covered     uint64 // the last line that a signed checkpoint covers; what follows rests on the chain's key alone
-	Head        uint64 // how far the ring says the chain went; 0: there is no ring beside it
-	Torn        int    // bytes of an unfinished last line: a process died while it wrote, or is writing
-	Fault       *Fault // nil: the log is whole
+	Covered     uint64    // the last line that a signed checkpoint covers; what follows rests on the chain's key alone
+	Head        uint64    // how far the ring says the chain went; 0: there is no ring beside it
+	Begun       time.Time // when it was begun where a log had been, so that what was recorded before is missing; zero: it was not
+	Torn        int       // bytes of an unfinished last line: a process died while it wrote, or is writing
+	Fault       *Fault    // nil: the log is whole
 }
 
 // Fault is the first thing that is wrong with a log.
@@ -117,7 +119,7 @@ func (v *verifier) run(key []byte, public ed25519.PublicKey, known []Checkpoint)
 	if err := v.leaves.end(v.report.Covered); err != nil {
 		return err
 	}
-	v.report.Erased, v.report.Expired = v.tombs.erased, v.tombs.expired
+	v.report.Erased, v.report.Expired, v.report.Begun = v.tombs.erased, v.tombs.expired, v.tombs.begun
 	v.unsettled = true
 	return v.tombs.end(v.report.First)
 }

@@ -292,6 +292,9 @@ func showVerified(command *cobra.Command, v admin.Verified, asJSON bool) error {
 		return nil
 	}
 	text := fmt.Sprintf("the log is whole: records %d to %d, %d signed checkpoints", v.First, v.Last, v.Checkpoints)
+	if !v.Begun.IsZero() {
+		text += fmt.Sprintf("; it was BEGUN ANEW on %s: what was recorded before is missing", v.Begun.UTC().Format(time.RFC3339))
+	}
 	if v.Erased > 0 {
 		text += fmt.Sprintf("; %d were erased on purpose", v.Erased)
 	}

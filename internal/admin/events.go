@@ -45,21 +45,22 @@ type Records struct {
 
 // Verified is what the check of the log found.
 type Verified struct {
-	Whole       bool   `json:"whole"`
-	Records     uint64 `json:"records"`
-	First       uint64 `json:"first"`
-	Last        uint64 `json:"last"`
-	Checkpoints int    `json:"checkpoints"`
-	Covered     uint64 `json:"covered"` // the last record that a signed checkpoint covers
-	Head        uint64 `json:"head"`    // how far the ring says the chain went; 0: there is none beside it
-	Root        string `json:"root"`    // of the tree of all records, base64
-	Erased      uint64 `json:"erased,omitempty"`
-	Expired     uint64 `json:"expired,omitempty"`
-	Torn        int    `json:"torn,omitempty"` // bytes of an unfinished last record
-	File        string `json:"file,omitempty"`
-	Line        int    `json:"line,omitempty"`
-	Bad         uint64 `json:"bad,omitempty"` // number of the first bad record
-	Why         string `json:"why,omitempty"`
+	Whole       bool      `json:"whole"`
+	Records     uint64    `json:"records"`
+	First       uint64    `json:"first"`
+	Last        uint64    `json:"last"`
+	Checkpoints int       `json:"checkpoints"`
+	Covered     uint64    `json:"covered"` // the last record that a signed checkpoint covers
+	Head        uint64    `json:"head"`    // how far the ring says the chain went; 0: there is none beside it
+	Root        string    `json:"root"`    // of the tree of all records, base64
+	Erased      uint64    `json:"erased,omitempty"`
+	Expired     uint64    `json:"expired,omitempty"`
+	Begun       time.Time `json:"begun_anew,omitzero"` // when it was begun where a log had been; zero: it was not
+	Torn        int       `json:"torn,omitempty"`      // bytes of an unfinished last record
+	File        string    `json:"file,omitempty"`
+	Line        int       `json:"line,omitempty"`
+	Bad         uint64    `json:"bad,omitempty"` // number of the first bad record
+	Why         string    `json:"why,omitempty"`
 }
 
 // QueryValues writes a query as parameters; [ParseQuery] reads it.
@@ -203,7 +204,7 @@ func (s *Service) verify(r *http.Request) (any, error) {
 	v := Verified{
 		Whole: report.Fault == nil, Records: report.Lines, First: report.First, Last: report.Last,
 		Checkpoints: report.Checkpoints, Covered: report.Covered, Head: report.Head, Torn: report.Torn,
-		Erased: report.Erased, Expired: report.Expired,
+		Erased: report.Erased, Expired: report.Expired, Begun: report.Begun,
 	}
 	if root, err := report.Root.MarshalText(); err == nil {
 		v.Root = string(root)

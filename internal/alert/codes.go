@@ -35,7 +35,7 @@ func Connections() []string {
 func systems() []string {
 	return []string{
 		"started", "stopped", "restored", "issuer_warning", "state_unconfirmed", "certificate_warning", "certificate_expiring", "honeypot_block_failed",
-		"segments_removed", "sink_failing", "sink_recovered", "sink_lost", "sink_rejected", "sink_full", "log_repaired", "log_tail_lost",
+		"segments_removed", "sink_failing", "sink_recovered", "sink_lost", "sink_rejected", "sink_full", "log_repaired", "log_tail_lost", "log_begun_anew",
 		"ring_missing", "slot_damaged", "records_expired", "tree_rebuilt", "retention_held", "retention_resumed",
 		"schedule_failed", "schedule_missed", "schedule_clock", "schedule_findings",
 	}

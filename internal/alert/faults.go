@@ -21,9 +21,9 @@ func endingCertificates(thresholds) Rule {
 func lostEvents(thresholds) Rule {
 	return Rule{
 		Name: "audit_failure", Severity: Critical, Quiet: 24 * time.Hour,
-		Means: "events were lost, or the proof that none is missing: records behind a stop of the machine, a damaged slot, or what retention took before a sink had it",
+		Means: "events were lost, or the proof that none is missing: records behind a stop of the machine, a log that was begun where one had been, a damaged slot, or what retention took before a sink had it",
 		Do:    "pavise log verify, and keep the folder as evidence if it does not verify; then make room, or raise log.max_size",
-		When:  When{Class: audit.System, Codes: []string{"log_tail_lost", "slot_damaged", "ring_missing", "sink_lost"}}, Per: PerTarget,
+		When:  When{Class: audit.System, Codes: []string{"log_tail_lost", "log_begun_anew", "slot_damaged", "ring_missing", "sink_lost"}}, Per: PerTarget,
 		What: "events, or the proof of them, were lost",
 	}
 }

@@ -159,7 +159,7 @@ func (s *State) openLog(ctx context.Context, f *config.File, o StateOptions) err
 	s.ChainKey, s.Signing = key, ed25519.NewKeyFromSeed(seed)
 	options := audit.Options{
 		Dir: f.Log.Folder, Node: nodeName(), Key: key, Sign: s.Signing, Now: o.Now, Slots: placesOf(f.Limits.Requests),
-		Keep: f.Log.Keep.Duration, MaxSize: int64(f.Log.MaxSize), Warn: o.Warn, Flood: o.Flood,
+		Keep: f.Log.Keep.Duration, MaxSize: int64(f.Log.MaxSize), Warn: o.Warn, Flood: o.Flood, Known: !s.Created,
 		Written: s.events.tell,
 	}
 	keepTrail(f, &options)

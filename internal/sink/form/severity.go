@@ -64,7 +64,7 @@ const Detection audit.Class = "detection"
 
 func ofSystem(code string) Severity {
 	switch code {
-	case "sink_lost", "log_tail_lost", "slot_damaged", "ring_missing":
+	case "sink_lost", "log_tail_lost", "log_begun_anew", "slot_damaged", "ring_missing":
 		return Critical
 	case "sink_failing", "sink_full", "sink_rejected", "state_unconfirmed":
 		return High
