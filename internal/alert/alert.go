@@ -75,8 +75,12 @@ type Kind struct {
 	Quiet    time.Duration // an incident ends when nothing was raised for so long
 	New      func() Detection
 
+	About     []string // kinds of subjects that it finds something about
 	Codes     []string // it looks only at events with one of these codes, or actions; nil: at all
 	Most      int      // its threshold; 0: it has none that could be set
 	Different bool     // it counts different things, of which only some can be told apart
 	Counts    string   // what the threshold counts: "wrong credentials of one network within 5 minutes"
+
+	class    audit.Class // of the events that it looks at; empty: of any
+	unproved bool        // it looks at requests alone that prove nothing
 }

@@ -22,7 +22,7 @@ const (
 func errorRate(t thresholds) Kind {
 	least := t.of("error_rate", errorsLeast)
 	return Kind{
-		Name: "error_rate", Severity: High, Quiet: 30 * time.Minute,
+		Name: "error_rate", Severity: High, Quiet: 30 * time.Minute, About: []string{"endpoint"},
 		Means: "an endpoint fails more often than it usually does at this hour of the week, and not only for the minutes of a deployment",
 		Do:    "look at the service behind it (pavise log search --endpoint 'PATTERN' --decision failed; the upstream's status and address are in each event)",
 		Most:  least, Counts: "errors of one endpoint within " + span(errorsWindow) + ", and far more than usual",

@@ -21,7 +21,7 @@ const (
 // firstUse notices a credential that is used from where it never was, while its owner goes on.
 func firstUse(thresholds) Kind {
 	return Kind{
-		Name: "first_use", Severity: Low, Quiet: 24 * time.Hour,
+		Name: "first_use", Severity: Low, Quiet: 24 * time.Hour, About: perIdentity.subjects(audit.Request),
 		Means: "a credential that always came from the same few networks is used from another one as well: by another kind of program, or within a day of its use where it always was",
 		Do:    "ask its owner whether he uses it there (pavise log search --credential ID, or --client NAME); if not, revoke it. Who moves or travels is not told of",
 		New:   func() Detection { return &habits{} },

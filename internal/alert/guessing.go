@@ -41,7 +41,7 @@ func attacked(t thresholds) Rule {
 		Name: "credential_attacked", Severity: Medium,
 		Means: "the public id of one credential comes again and again with a wrong secret or signature, perhaps from many networks: somebody guesses, or its owner's copy is damaged",
 		Do:    "speak to its owner (pavise log search --credential ID); he is not shut out, because tries are held up by network. If it goes on, give him another: pavise key rotate",
-		When:  When{Class: audit.Request, Codes: wrongCredential(), and: func(e *audit.Event) bool { return !e.Proved }}, Per: PerCredential,
+		When:  When{Class: audit.Request, Codes: wrongCredential(), unproved: true}, Per: PerCredential,
 		Most: t.of("credential_attacked", attackedMost), Over: attackedOver, What: "wrong secrets or signatures",
 	}
 }

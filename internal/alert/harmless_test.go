@@ -106,6 +106,7 @@ func TestEachDetectionFiresOnceOnItsAttackAndIsSilentOnThreeHarmlessWeeks(t *tes
 	for _, r := range recordings() {
 		var once int
 		for _, i := range tuned.then(t, r) {
+			holdsAbout(t, i)
 			if i.Detection == r.detection {
 				once++
 			} else {
@@ -123,10 +124,22 @@ func TestEachDetectionFiresOnceOnItsAttackAndIsSilentOnThreeHarmlessWeeks(t *tes
 	}
 	for _, l := range []*weeks{tuned, other} {
 		for _, i := range l.told {
+			holdsAbout(t, i)
 			t.Logf("false: %s %s %s: %s", i.Began.Format("Mon 02 15:04"), i.Detection, i.Subject, i.What)
 		}
 	}
 	writeTable(t, fired, tuned, other)
+}
+
+// holdsAbout holds a detection to what it says that it finds something about: responses to anything
+// else are refused.
+func holdsAbout(t *testing.T, i alert.Incident) {
+	t.Helper()
+	kinds := alert.Detections()
+	k := kinds[slices.IndexFunc(kinds, func(k alert.Kind) bool { return k.Name == i.Detection })]
+	if !slices.Contains(k.About, i.Subject.Kind) {
+		t.Errorf("%s found something about a %s, and says that it is about %q", k.Name, i.Subject.Kind, k.About)
+	}
 }
 
 // writeTable holds the docs to what was found.

@@ -20,7 +20,7 @@ const (
 func unusualHour(t thresholds) Kind {
 	least := t.of("unusual_hour", hoursLeast)
 	return Kind{
-		Name: "unusual_hour", Severity: Low, Quiet: 12 * time.Hour,
+		Name: "unusual_hour", Severity: Low, Quiet: 12 * time.Hour, About: perIdentity.subjects(audit.Request),
 		Means: "an identity that always calls at the same hours of the day calls at another, as much as it usually does: somebody works at night, or elsewhere in the world",
 		Do:    "ask its owner (pavise log search --client NAME --since 2h)",
 		Most:  least, Counts: "requests of one identity within an hour at which it never calls",

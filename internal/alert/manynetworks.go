@@ -21,7 +21,7 @@ const (
 func manyNetworks(t thresholds) Kind {
 	most := t.of("many_networks", manyMost)
 	return Kind{
-		Name: "many_networks", Severity: High, Quiet: 6 * time.Hour,
+		Name: "many_networks", Severity: High, Quiet: 6 * time.Hour, About: perIdentity.subjects(audit.Request),
 		Means: "one credential is used from many networks at once, which it never was: it was published, sold, or put into an app",
 		Do:    "look from where (pavise log search --credential ID, or --client NAME); if its owner does not know these networks, pavise revoke it",
 		Most:  most, Counts: "networks (IPv4 /24, IPv6 /48) of one credential within " + span(manyPeriod) + ", and far more than usual",

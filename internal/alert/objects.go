@@ -23,7 +23,7 @@ const (
 func massReading(t thresholds) Kind {
 	most := t.of("mass_reading", objectsMost)
 	return Kind{
-		Name: "mass_reading", Severity: High, Quiet: 24 * time.Hour,
+		Name: "mass_reading", Severity: High, Quiet: 24 * time.Hour, About: perIdentity.subjects(audit.Request),
 		Means: "one identity has asked one endpoint for thousands of different objects within a day: it copies your data, or walks through ids that are not its own (BOLA, API1:2023)",
 		Do:    "look what it read (pavise log search --client NAME --endpoint 'PATTERN'); if it should not, pavise client disable NAME",
 		Most:  most, Counts: "different objects of one endpoint for which one identity asks within a day",
@@ -80,7 +80,7 @@ func (d *reading) See(e *audit.Event, raise func(Alert)) {
 func objectProbing(t thresholds) Kind {
 	most := t.of("object_probing", missesMost)
 	return Kind{
-		Name: "object_probing", Severity: High, Quiet: 6 * time.Hour,
+		Name: "object_probing", Severity: High, Quiet: 6 * time.Hour, About: perIdentity.subjects(audit.Request),
 		Means: "one identity asks one endpoint for many different objects that are not there or not its own (answers 404 or 403 of the service): it tries ids (BOLA, API1:2023)",
 		Do:    "look which it got (pavise log search --client NAME --endpoint 'PATTERN' --decision accepted), whether they are its own, and mend the service if not; pavise client disable NAME",
 		Most:  most, Counts: "different objects of one endpoint that one identity asks for and does not get within " + span(missesOver),

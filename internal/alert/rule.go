@@ -37,7 +37,8 @@ type When struct {
 	Method   string
 	Status   Statuses
 
-	and func(*audit.Event) bool // what takes more than words
+	unproved bool                    // what proves no credential
+	and      func(*audit.Event) bool // what takes more than words
 }
 
 // Statuses are those from Least to Most; zeros match all.
@@ -51,6 +52,7 @@ func (w *When) match(e *audit.Event) bool {
 		w.Endpoint != "" && e.Endpoint != w.Endpoint,
 		w.Method != "" && e.Method != w.Method,
 		w.Status.Most != 0 && (e.Status < w.Status.Least || e.Status > w.Status.Most),
+		w.unproved && e.Proved,
 		len(w.Codes) > 0 && !slices.Contains(w.Codes, codeOf(e)):
 		return false
 	}
@@ -126,6 +128,7 @@ func (r Rule) Kind() Kind {
 	}
 	return Kind{
 		Name: r.Name, Severity: r.Severity, Means: r.Means, Do: r.Do, Quiet: quiet, Codes: r.When.Codes, Most: r.Most,
+		About: r.Per.subjects(r.When.Class), class: r.When.Class, unproved: r.When.unproved,
 		Counts: r.counts(), Different: r.Different != "",
 		New: func() Detection { return &counter{rule: r, seen: NewTable[tally](size)} },
 	}

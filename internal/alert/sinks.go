@@ -13,7 +13,7 @@ const sinkPatience = 15 * time.Minute
 // failingSinks notices sinks that take no events for a while, or refuse some for good.
 func failingSinks(thresholds) Kind {
 	return Kind{
-		Name: "sink_failing", Severity: High, Quiet: time.Hour,
+		Name: "sink_failing", Severity: High, Quiet: time.Hour, About: []string{"sink"},
 		Means: "a place to which events go takes none for a quarter of an hour, refuses some for good, or so many wait that APIs with audit: required refuse requests",
 		Do:    "pavise log sinks says why; events wait in the log as long as its own bounds let them",
 		New:   func() Detection { return &sinks{Failing: map[string]time.Time{}} },

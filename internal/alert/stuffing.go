@@ -18,7 +18,7 @@ const (
 func stuffing(t thresholds) Kind {
 	most := t.of("stuffing", stuffingMost)
 	return Kind{
-		Name: "stuffing", Severity: High, Quiet: time.Hour, Codes: append(wrongCredential(), "person.sign_in_failed"),
+		Name: "stuffing", Severity: High, Quiet: time.Hour, About: []string{"api", "system"}, Codes: append(wrongCredential(), "person.sign_in_failed"),
 		Means: "wrong credentials or passwords come from many networks, a few from each: a list of stolen ones is tried, from rented machines",
 		Do:    "look which credentials were accepted from such networks meanwhile (pavise log search --since 1h --decision accepted); demand a second factor where people sign in; block what the networks have in common",
 		Most:  most, Counts: "networks with wrong credentials at one API within " + span(stuffingOver),

@@ -19,7 +19,7 @@ const (
 func unusualVolume(t thresholds) Kind {
 	most := t.of("unusual_volume", volumeMost)
 	return Kind{
-		Name: "unusual_volume", Severity: Medium, Quiet: 6 * time.Hour,
+		Name: "unusual_volume", Severity: Medium, Quiet: 6 * time.Hour, About: perIdentity.subjects(audit.Request),
 		Means: "one identity sends many times as many requests in an hour as ever before: a runaway program, or somebody else with its credential",
 		Do:    "look what it asks for (pavise log search --client NAME --since 1h), and give it a limit or a quota",
 		Most:  most, Counts: "requests of one identity within an hour, and many times as many as ever",

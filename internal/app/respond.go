@@ -18,7 +18,6 @@ import (
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/edge"
 	"pavise.dev/pavise/internal/sink"
-	"pavise.dev/pavise/shield"
 )
 
 // responder does what alerts.respond asks for when a detection finds something. It is the
@@ -243,22 +242,12 @@ func (r *responder) proved(i *alert.Incident, seen *evidence) (*audit.Event, str
 		return nil, "the request that raised the alert did not prove the credential: whoever knows its name could have sent it"
 	case about == "" || about != i.Subject.Name:
 		return nil, "the request that raised the alert does not prove whom it is about"
-	case isCopied(e.Code):
+	case alert.IsCopied(e.Code):
 		return nil, "the request was a copy of an earlier one: whoever recorded that does not hold the credential"
 	case slices.ContainsFunc([]string{e.CredentialID, e.Client, e.User}, func(name string) bool { return name != "" && slices.Contains(r.never, name) }):
 		return nil, "alerts.respond_never names it"
 	}
 	return e, ""
-}
-
-// isCopied reports whether a request proves only that somebody has seen one of the credential's
-// holder: its signature is good, and was made for another moment.
-func isCopied(code string) bool {
-	switch shield.Code(code) {
-	case shield.ReplayedRequest, shield.StaleRequest, shield.UnboundCredential:
-		return true
-	}
-	return false
 }
 
 // evidence is what the log says about alerts.

@@ -125,19 +125,7 @@ func (l *loader) checkTelling() {
 			l.atKey(path, "choose another name", "all stands for every notifier")
 		}
 	}
-	var detections []string
-	for _, k := range alert.Detections() {
-		detections = append(detections, k.Name)
-	}
-	detections = append(detections, sortedKeys(l.file.Alerts.Rules)...)
-	for _, name := range sortedKeys(l.file.Alerts.Respond) {
-		if !slices.Contains(detections, name) {
-			l.atKey("alerts.respond."+name, didYouMean(name, detections, "pavise log replay --list shows them"), "there is no detection %q, so that nothing would ever be done", name)
-		}
-		if r := l.file.Alerts.Respond[name]; r == (Response{}) {
-			l.atKey("alerts.respond."+name, "write {block: 1h}, {suspend: 1h} or {step_up: 1h}", "nothing is to be done about %s", name)
-		}
-	}
+	l.checkResponses()
 	each("alerts.respond_never", l.file.Alerts.Never, func(path, word string) {
 		if strings.Contains(word, "/") {
 			if _, err := netip.ParsePrefix(word); err != nil {
@@ -145,6 +133,56 @@ func (l *loader) checkTelling() {
 			}
 		}
 	})
+}
+
+// checkResponses finds responses that would never act.
+func (l *loader) checkResponses() {
+	kinds := alert.Detections()
+	for _, name := range sortedKeys(l.file.Alerts.Rules) {
+		kinds = append(kinds, l.file.Alerts.Rules[name].rule(name).Kind())
+	}
+	for _, name := range sortedKeys(l.file.Alerts.Respond) {
+		r, path := l.file.Alerts.Respond[name], "alerts.respond."+name
+		i := slices.IndexFunc(kinds, func(k alert.Kind) bool { return k.Name == name })
+		if i < 0 {
+			var detections []string
+			for _, k := range kinds {
+				detections = append(detections, k.Name)
+			}
+			l.atKey(path, didYouMean(name, detections, "pavise log replay --list shows them"), "there is no detection %q, so that nothing would ever be done", name)
+			continue
+		}
+		if r == (Response{}) {
+			l.atKey(path, "write {block: 1h}, {suspend: 1h} or {step_up: 1h}", "nothing is to be done about %s", name)
+			continue
+		}
+		l.checkResponse(path, &kinds[i], &r)
+	}
+}
+
+// checkResponse refuses what could never be done about what a detection finds.
+func (l *loader) checkResponse(path string, k *alert.Kind, r *Response) {
+	instead := "nothing can be done about it by itself; let alerts.notify tell somebody"
+	switch {
+	case k.CanBlock() && k.CanHold():
+		return
+	case k.CanBlock():
+		instead = "write {block: 1h}; or let alerts.notify tell somebody"
+	case k.CanHold():
+		instead = "write {suspend: 1h} or {step_up: 1h}; or let alerts.notify tell somebody"
+	}
+	about := "is about " + strings.Join(k.About, "s or ") + "s"
+	if r.Block.Duration > 0 && !k.CanBlock() {
+		l.at(path+".block", instead, "%s %s, never about a network, so that none would ever be blocked", k.Name, about)
+	}
+	if k.CanHold() {
+		return
+	}
+	for word, asked := range map[string]bool{"suspend": r.Suspend.Duration > 0, "step_up": r.StepUp.Duration > 0} {
+		if asked {
+			l.at(path+"."+word, instead, "%s %s, and what raises it never proves a credential: it would never act", k.Name, about)
+		}
+	}
 }
 
 func (l *loader) checkNotifyHTTP(path string, h *NotifyHTTP) {
