@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,13 +39,15 @@ verify FILE --key KEY' that nothing was changed, left out between the first and 
 were not asked for are there as hashes alone.
 
 As json, everything is in one file. In another form (ocsf, ecs, cef, csv) the events are in FILE, and what proves
-them in FILE.proof.jsonl; verify needs both. Nothing is written over.`,
+them in FILE.proof.jsonl; verify needs both. Without --format, the ending of FILE says the form: .csv, .cef, .ocsf,
+.ecs; .json, .jsonl and .ndjson are json. Nothing is written over.`,
 		Example: `  pavise log export --since 2026-10-01T00:00:00Z --until 2026-11-01T00:00:00Z --out october.jsonl
   pavise log export --user ann --since 90d --out ann.jsonl
-  pavise log export --since 24h --format csv --out yesterday.csv`,
+  pavise log export --since 24h --out yesterday.csv`,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if !oneOf(format, form.JSON, form.OCSF, form.ECS, form.CEF, csvForm) {
-				return &usageError{fmt.Sprintf("--format %.40q is none", format), "json, ocsf, ecs, cef or csv"}
+			format, err := exportForm(format, out, command.Flags().Changed("format"))
+			if err != nil {
+				return err
 			}
 			if out == "" && format != form.JSON {
 				return &usageError{"an export as " + format + " is two files", "say where: --out FILE"}
@@ -74,10 +78,47 @@ them in FILE.proof.jsonl; verify needs both. Nothing is written over.`,
 	flags := command.Flags()
 	flags.StringVar(&f.since, "since", "", "not before: a time, or how long ago, like 2h")
 	flags.StringVar(&f.until, "until", "", "before: a time, or how long ago")
-	flags.StringVar(&format, "format", form.JSON, "json, ocsf, ecs, cef or csv")
+	flags.StringVar(&format, "format", form.JSON, "json, ocsf, ecs, cef or csv; without it, what the file's ending says")
 	flags.StringVar(&out, "out", "", "file to write; without it, json is written to the output")
 	_ = flags.MarkHidden("json")
 	return command
+}
+
+// exportForm is the form of an export: the one that is asked for, or the one that the file's ending
+// says. A file that says one thing and holds another is written by mistake.
+func exportForm(format, out string, asked bool) (string, error) {
+	if !oneOf(format, form.JSON, form.OCSF, form.ECS, form.CEF, csvForm) {
+		return "", &usageError{fmt.Sprintf("--format %.40q is none", format), "json, ocsf, ecs, cef or csv"}
+	}
+	ending := strings.ToLower(filepath.Ext(out))
+	said := formsOf(ending)
+	switch {
+	case said == nil:
+		return format, nil // an ending that says nothing
+	case !asked:
+		return said[0], nil
+	case !oneOf(format, said...):
+		return "", &usageError{fmt.Sprintf("--format %s and a file that ends in %s contradict each other", format, ending), "leave out --format, which then is " + said[0] + ", or name another file"}
+	}
+	return format, nil
+}
+
+// formsOf are the forms that the ending of a file may stand for, the usual one first; nil: it says
+// nothing.
+func formsOf(ending string) []string {
+	switch ending {
+	case ".csv":
+		return []string{csvForm}
+	case ".cef":
+		return []string{form.CEF}
+	case ".ocsf":
+		return []string{form.OCSF}
+	case ".ecs":
+		return []string{form.ECS}
+	case ".json", ".jsonl", ".ndjson":
+		return []string{form.JSON, form.OCSF, form.ECS} // each of them is JSON, one event a line
+	}
+	return nil
 }
 
 type exporter struct {
