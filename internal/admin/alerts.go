@@ -20,6 +20,7 @@ import (
 type Alerts struct {
 	Silences  *alert.Silences
 	Known     func() []string                                                  // names of the detections
+	Open      func() ([]alert.Incident, error)                                 // what detections hold open; nil: nobody knows
 	Notifiers func() ([]sink.Status, error)                                    // how far each is
 	Test      func(ctx context.Context, notifier, by string) ([]Tested, error) // "all", or one by name
 }
@@ -99,11 +100,36 @@ func (s *Service) alerts(r *http.Request) (any, error) {
 	if answer.Incidents, err = alert.History(r.Context(), s.LogDir, since); err != nil {
 		answer.Damage = err.Error()
 	}
+	if err := known.count(answer.Incidents); err != nil {
+		return nil, wrapped("alerts_unreadable", err, "count the signs of what is open")
+	}
 	if answer.Notifiers, err = known.Notifiers(); err != nil {
 		return nil, wrapped("log_unreadable", err, "see how far the notifiers are")
 	}
 	answer.Responses, err = s.responses(r.Context())
 	return answer, err
+}
+
+// count puts into incidents that are open what detections know of them by now: the log tells of an
+// incident when it begins and when it ends.
+func (a *Alerts) count(all []alert.Recorded) error {
+	if a.Open == nil {
+		return nil
+	}
+	open, err := a.Open()
+	if err != nil {
+		return err
+	}
+	now := map[alert.Key]alert.Incident{}
+	for _, i := range open {
+		now[i.RecordedKey()] = i
+	}
+	for n := range all {
+		if i, ok := now[all[n].Key()]; ok && !all[n].Ended {
+			all[n].Count, all[n].Last = i.Count, i.Last
+		}
+	}
+	return nil
 }
 
 // responses are those in force.

@@ -37,6 +37,18 @@ type Key struct {
 // Key names the incident.
 func (i *Incident) Key() Key { return Key{i.Detection, i.Subject, i.Event} }
 
+// RecordedKey names the incident as those are named that [History] returns: what was too long for
+// an event is cut off.
+func (i *Incident) RecordedKey() Key {
+	e := i.AsEvent()
+	short, err := audit.ParseJSON(audit.AppendJSON(nil, &e))
+	if err != nil {
+		return i.Key()
+	}
+	recorded, _ := FromEvent(&short)
+	return recorded.Key()
+}
+
 // FromEvent is the incident that an event tells of, as far as the event says; ok is false if
 // it tells of none. When an incident that has ended began, its event does not say.
 func FromEvent(e *audit.Event) (i Incident, ok bool) {

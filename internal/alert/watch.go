@@ -242,6 +242,27 @@ func (w *Watch) learnTold() error {
 	return nil
 }
 
+// Remembered returns the incidents that a watch that does not run has left open.
+func Remembered(file string) ([]Incident, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what was learned: %w", err)
+	}
+	var m memory
+	err = m.read(file, text)
+	return m.Open, err
+}
+
+func (m *memory) read(file string, text []byte) error {
+	if err := gob.NewDecoder(bytes.NewReader(text)).Decode(m); err != nil {
+		return fmt.Errorf("read what was learned: %s is damaged; remove it to begin anew: %w", file, err)
+	}
+	return nil
+}
+
 // load reads what is remembered. What a detection of another version has learned is forgotten.
 func (w *Watch) load() error {
 	text, err := os.ReadFile(w.s.File)
@@ -253,8 +274,8 @@ func (w *Watch) load() error {
 		return fmt.Errorf("read what was learned: %w", err)
 	}
 	var m memory
-	if err := gob.NewDecoder(bytes.NewReader(text)).Decode(&m); err != nil {
-		return fmt.Errorf("read what was learned: %s is damaged; remove it to begin anew: %w", w.s.File, err)
+	if err := m.read(w.s.File, text); err != nil {
+		return err
 	}
 	if w.at, err = audit.Resume(w.s.Log, m.At, ""); err != nil {
 		return err

@@ -24,7 +24,7 @@ const (
 
 // administered is what administration needs of alerts while the gateway runs.
 func (s *alerts) administered() *admin.Alerts {
-	return &admin.Alerts{Silences: s.silences, Known: func() []string { return append(detectionNames(s.app.current().file), s.app.scheduleRules()...) }, Notifiers: s.status, Test: s.test}
+	return &admin.Alerts{Silences: s.silences, Known: func() []string { return append(detectionNames(s.app.current().file), s.app.scheduleRules()...) }, Notifiers: s.status, Test: s.test, Open: func() ([]alert.Incident, error) { return s.open(), nil }}
 }
 
 func detectionNames(f *config.File) (names []string) {
@@ -93,6 +93,9 @@ func restingAlerts(f *config.File, s *State, now clock) (*admin.Alerts, error) {
 	}
 	return &admin.Alerts{
 		Silences: silences, Known: func() []string { return append(detectionNames(f), (&App{}).scheduleRules()...) },
+		Open: func() ([]alert.Incident, error) {
+			return alert.Remembered(filepath.Join(f.State.Folder, learnedFile))
+		},
 		Notifiers: func() (all []sink.Status, err error) {
 			for _, name := range slices.Sorted(maps.Keys(f.Alerts.Notify)) {
 				status, fault := sink.Resting(noticeFeed(f, name))
