@@ -33,7 +33,8 @@ type Erased struct {
 	About    string   `json:"about"`            // a pseudonym of the person, which stands in these events
 }
 
-func (e *Erasure) check() error {
+// Check reports, as an error, what keeps an erasure from being done.
+func (e *Erasure) Check() error {
 	set := 0
 	for _, value := range []string{e.User, e.Subject, e.Client} {
 		if value != "" {
@@ -48,14 +49,14 @@ func (e *Erasure) check() error {
 		return errors.New("erase: name exactly one user, subject, client or address")
 	case e.Reason == "" && !e.Dry:
 		return errors.New("erase: it needs a reason")
-	case !e.Dry && e.names(e.Reason):
+	case !e.Dry && e.Names(e.Reason):
 		return errors.New("erase: the reason stands in the log for good and must not name whom it is about; refer to the request by a number")
 	}
 	return nil
 }
 
-// names reports whether a text holds what is to be erased.
-func (e *Erasure) names(text string) bool {
+// Names reports whether a text holds what is to be erased.
+func (e *Erasure) Names(text string) bool {
 	if e.Address.IsValid() {
 		return strings.Contains(text, e.Address.Addr().String())
 	}
@@ -165,7 +166,7 @@ func (e *Erasure) about(key []byte) string {
 // The segment that grows is ended first. Events that are under way are not reached either:
 // end what the person does before.
 func (l *Log) Erase(ctx context.Context, e Erasure) (done Erased, err error) {
-	if err := e.check(); err != nil {
+	if err := e.Check(); err != nil {
 		return done, err
 	}
 	done.About = e.about(l.chain.Key)

@@ -54,6 +54,7 @@ type Service struct {
 	ChainKey     []byte
 	Public       ed25519.PublicKey
 	Trail        Trail                                          // what proves and erases what was recorded
+	Forget       func(*audit.Erasure) (int, error)              // takes a person out of what is kept beside the log, and counts; nil: nothing is
 	Retention    Retention                                      // what removes what is old; nil: nothing here does
 	Sinks        func() ([]sink.Status, error)                  // other places to which events go
 	Flush        func() error                                   // before the log is read; nil: nothing is under way

@@ -158,13 +158,33 @@ func (s *Service) erase(r *http.Request) (any, client.Change, error) {
 	if err != nil {
 		return nil, change, err
 	}
-	done, err := trail.Erase(r.Context(), n.erasure(named(actorOf(r.Context()))))
+	erasure := n.erasure(named(actorOf(r.Context())))
+	beside, err := s.forget(&erasure) // first: what is open there would write of the person again
+	if err != nil {
+		return nil, change, err
+	}
+	done, err := trail.Erase(r.Context(), erasure)
 	change.Target = done.About
 	if err != nil {
 		return nil, change, err
 	}
 	change.Text = fmt.Sprintf("%d records in %d segments; %s", done.Records, done.Segments, n.Reason)
+	if beside > 0 {
+		change.Text += fmt.Sprintf("; and %d silences and alerts that named them", beside)
+	}
 	return done, change, nil
+}
+
+// forget takes a person out of what is kept beside the log.
+func (s *Service) forget(e *audit.Erasure) (int, error) {
+	if err := e.Check(); err != nil || s.Forget == nil {
+		return 0, err
+	}
+	beside, err := s.Forget(e)
+	if err != nil {
+		return beside, wrapped("alerts_unreadable", err, "erase in what is kept of alerts")
+	}
+	return beside, nil
 }
 
 // Checkpoint signs a checkpoint of everything that is recorded.

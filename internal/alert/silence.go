@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"pavise.dev/pavise/audit"
 	"pavise.dev/pavise/internal/replace"
 )
 
@@ -136,6 +137,21 @@ func (s *Silences) Remove(detection, subject string) error {
 		return fmt.Errorf("%s: %w", strings.TrimSpace(detection+" "+subject), ErrNotSilenced)
 	}
 	return s.keep(slices.DeleteFunc(slices.Clone(s.all), func(o Silence) bool { return !now.Before(o.Until) || o.is(detection, subject) }))
+}
+
+// Erase ends the silences that name a person, and returns how many those were. What they silenced is
+// told again: a silence that names nobody would silence all.
+func (s *Silences) Erase(e *audit.Erasure) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := slices.DeleteFunc(slices.Clone(s.all), func(o Silence) bool {
+		return e.Matches(&audit.Event{Class: audit.Detection, Target: o.Subject}) || e.Names(o.Reason)
+	})
+	erased := len(s.all) - len(next)
+	if erased == 0 {
+		return 0, nil
+	}
+	return erased, s.keep(next)
 }
 
 // keep writes the file in one step, and only then lets it hold.

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"pavise.dev/pavise/audit"
-	"pavise.dev/pavise/internal/replace"
 )
 
 // Settings are what a watch needs.
@@ -103,7 +102,7 @@ func (w *Watch) Run(ctx context.Context) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.save()
+	w.keep()
 }
 
 // look sees what was offered, and reads what is missing before and behind it.
@@ -161,7 +160,7 @@ func (w *Watch) pass() {
 	}
 	w.engine.Pass(now)
 	if now.Sub(w.saved) >= keep {
-		w.save()
+		w.keep()
 	}
 }
 
@@ -296,8 +295,15 @@ func (w *Watch) load() error {
 	return nil
 }
 
+// keep saves, and tells of what cannot be.
+func (w *Watch) keep() {
+	if err := w.save(); err != nil {
+		w.s.Warn(fmt.Errorf("detections: %w", err))
+	}
+}
+
 // save replaces what is remembered in one step.
-func (w *Watch) save() {
+func (w *Watch) save() error {
 	w.saved = w.s.Now()
 	m := memory{At: w.at, Swept: w.engine.swept, Open: w.engine.Open(), Unsaid: w.unsaid, States: map[string][]byte{}}
 	for _, r := range w.engine.running {
@@ -310,14 +316,7 @@ func (w *Watch) save() {
 			m.States[r.kind.Name] = learned.Bytes()
 		}
 	}
-	var text bytes.Buffer
-	err := gob.NewEncoder(&text).Encode(m)
-	if err == nil {
-		err = replace.File(w.s.File, text.Bytes())
-	}
-	if err != nil {
-		w.s.Warn(fmt.Errorf("detections: keep what was learned: %w", err))
-	}
+	return m.write(w.s.File)
 }
 
 // Replay runs detections over what a log holds since a time, from nothing learned.

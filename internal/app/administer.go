@@ -39,6 +39,7 @@ func Administration(f *config.File, s *State, now clock) *admin.Service {
 		},
 		Sinks: func() ([]sink.Status, error) { return restingSinks(f) },
 		Trail: s.Log, Retention: s.Log,
+		Forget:   func(e *audit.Erasure) (int, error) { return eraseResting(f, now, e) },
 		Alerts:   func() (*admin.Alerts, error) { return restingAlerts(f, s, now) },
 		Schedule: func(ctx context.Context) (*admin.Schedule, error) { return restingSchedule(ctx, f, s, now) },
 		LogDir:   f.Log.Folder, KeptDir: f.Log.Kept,
@@ -153,6 +154,7 @@ func (a *App) live(service *admin.Service) {
 	service.Load, service.Metrics = a.loaded, a.observed.metrics.Write
 	service.Healthy, service.Certificates, service.Sinks = a.healthy, a.certificates, a.sinks.status
 	service.Alerts = func() (*admin.Alerts, error) { return a.alerts.administered(), nil }
+	service.Forget = a.alerts.erase
 	service.Schedule = func(context.Context) (*admin.Schedule, error) { return a.onSchedule(), nil }
 }
 

@@ -91,7 +91,7 @@ func (s *alerts) desk(f *config.File, name string) (*desk, error) {
 	}
 	d := &desk{name: name, nudge: make(chan struct{}, 1)}
 	d.Desk, err = notify.New(notify.Settings{
-		Name: name, Node: nodeName(), Notifier: teller, File: filepath.Join(f.State.Folder, notifyFolder, name+".told.json"),
+		Name: name, Node: nodeName(), Notifier: teller, File: filepath.Join(f.State.Folder, notifyFolder, name+toldSuffix),
 		Least: alert.Severity(cmp.Or(settings.MinSeverity, f.Alerts.MinSeverity)), Recovery: settings.Recovery,
 		Silent: s.silences.Silent, Open: s.open, Explain: a.schedule.explain(explain(kindsOf(f))), Now: a.now,
 	})

@@ -59,11 +59,12 @@ type Settings struct {
 // Desk implements sink.Destination and sink.Settler over a [Notifier].
 type Desk struct {
 	s     Settings
-	known map[alert.Key]*known    // open incidents
+	known map[alert.Key]*known    // open incidents; guarded by mu, and replaced as a whole
 	kept  time.Time               // when the receiver was last reminded
 	lost  map[alert.Key]time.Time // since when detections do not know it
 
 	mu      sync.Mutex
+	erased  []*audit.Erasure        // since the feed last looked at what is known
 	waiting map[string][]chan error // by the id of a test
 }
 
@@ -84,14 +85,22 @@ func New(s Settings) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what was told: %w", err)
 	}
-	var all []*known
-	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&all); err != nil {
-		return nil, fmt.Errorf("read what was told: %s is damaged; remove it, and ends of what is open are not told: %w", s.File, err)
-	}
-	for _, k := range all {
-		d.known[k.Incident.Key()] = k
+	if d.known, err = read(s.File, text); err != nil {
+		return nil, err
 	}
 	return d, nil
+}
+
+func read(file string, text []byte) (map[alert.Key]*known, error) {
+	var all []*known
+	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&all); err != nil {
+		return nil, fmt.Errorf("read what was told: %s is damaged; remove it, and ends of what is open are not told: %w", file, err)
+	}
+	found := map[alert.Key]*known{}
+	for _, k := range all {
+		found[k.Incident.Key()] = k
+	}
+	return found, nil
 }
 
 // Wants reports whether an event is for this notifier. It is the filter of its feed.
@@ -138,12 +147,25 @@ func (d *Desk) tell(ctx context.Context, n *Notice, next map[alert.Key]*known) e
 		}
 		d.kept = d.s.Now()
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.erased { // while it was told
+		erase(next, e)
+	}
+	d.erased = nil
 	changed := !maps.Equal(d.known, next)
 	d.known = next
 	if !changed {
 		return nil
 	}
 	return d.write()
+}
+
+// present is what is known now.
+func (d *Desk) present() map[alert.Key]*known {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.known
 }
 
 // deliver tells a notice, and its numbers alone if the receiver does not take its words. One
@@ -161,7 +183,7 @@ func (d *Desk) deliver(ctx context.Context, n *Notice) error {
 
 // fold makes a notice of events, and says what is known after it was told.
 func (d *Desk) fold(events []audit.Found) (*Notice, map[alert.Key]*known) {
-	n, next := d.notice(), maps.Clone(d.known)
+	n, next := d.notice(), maps.Clone(d.present())
 	begun := map[alert.Key]int{} // places in n.Began
 	for i := range events {
 		f := &events[i]
@@ -228,11 +250,11 @@ func (d *Desk) Settle(ctx context.Context) error {
 	if forgets {
 		every = keeper.Every()
 	}
-	if len(d.known) == 0 || now.Sub(d.kept) < every {
+	if len(d.present()) == 0 || now.Sub(d.kept) < every {
 		return nil
 	}
 	d.kept = now
-	n, next := d.notice(), maps.Clone(d.known)
+	n, next := d.notice(), maps.Clone(d.present())
 	var open []Item
 	forgotten := d.forgotten(now)
 	for key, k := range next {
@@ -279,7 +301,7 @@ func (d *Desk) forgotten(now time.Time) map[alert.Key]bool {
 		open[i.Key()] = true
 	}
 	lost, gone := map[alert.Key]time.Time{}, map[alert.Key]bool{}
-	for key := range d.known {
+	for key := range d.present() {
 		if open[key] {
 			continue
 		}
@@ -294,11 +316,13 @@ func (d *Desk) forgotten(now time.Time) map[alert.Key]bool {
 }
 
 // write keeps what is known in one step. After a crash before it an alert may be told twice.
-func (d *Desk) write() error {
-	all := slices.SortedFunc(maps.Values(d.known), func(a, b *known) int { return strings.Compare(a.ID, b.ID) })
+func (d *Desk) write() error { return write(d.s.File, d.known) }
+
+func write(file string, what map[alert.Key]*known) error {
+	all := slices.SortedFunc(maps.Values(what), func(a, b *known) int { return strings.Compare(a.ID, b.ID) })
 	text, err := json.Marshal(all)
 	if err == nil {
-		err = replace.File(d.s.File, append(text, '\n'))
+		err = replace.File(file, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("remember what was told: %w", err)
