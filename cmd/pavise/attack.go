@@ -28,7 +28,7 @@ type attackFlags struct {
 	openapi, admin             string
 	users, allow               []string
 	only                       []string
-	resume, failOn             string
+	resume, failOn, waivers    string
 	format, out, ca            string
 	listen, listenAs           string
 	rate                       int
@@ -99,6 +99,7 @@ Exit codes: 0 nothing of --fail-on or above was found, 1 something was, or the r
 	flags.StringVar(&f.listenAs, "listen-as", "", "the URL by which the target reaches --listen, where that is another: http://tester.example.com:8099")
 	flags.StringVar(&f.resume, "resume", "", "go on with the run of this journal, or begin it")
 	flags.StringVar(&f.failOn, "fail-on", "high", "end with 1 if something of this severity or above is found: critical, high, medium, low, info or none")
+	flags.StringVar(&f.waivers, "waivers", "", "a file of waivers; with --self beside those of the configuration")
 	flags.StringVar(&f.format, "format", "table", "table, json, sarif, junit or html")
 	flags.StringVar(&f.out, "out", "", "write the report to a file; default: stdout")
 	flags.IntVar(&f.rate, "rate", 50, "requests in a second, at most")
@@ -123,11 +124,13 @@ type attackRun struct {
 	least   finding.Severity
 	fails   bool
 	allowed attack.Demand
+	waivers []finding.Waiver
 	prober  *attack.Prober
 	called  *attack.Listener // where the target may call; nil: nowhere
 	journal *attack.Journal
 	name    string // of the journal
 	doubted bool   // all was tried, and says little
+	short   string // why little was tried, however the run went
 	tried   int    // cases that say something
 }
 
@@ -176,6 +179,7 @@ func runAttack(command *cobra.Command, f *attackFlags, target string) (err error
 	if plan.Partial != "" && report.Partial == "" {
 		report.Partial = plan.Partial
 	}
+	r.short = plan.Partial
 	r.doubted = plan.Doubt != nil && report.Partial != "" && report.Partial == plan.Doubt()
 	return r.end(command, report, ctx.Err() != nil, plan.Partial == "" && report.Partial != "" && !r.doubted)
 }
@@ -312,7 +316,8 @@ func (r *attackRun) read() (err error) {
 		}
 		r.allowed |= demand
 	}
-	return nil
+	r.waivers, err = readWaivers(r.attackFlags.waivers)
+	return err
 }
 
 // mayCarry refuses to send credentials where others can read them. On this machine nobody is on the
@@ -397,6 +402,7 @@ func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken, 
 	if len(r.only) > 0 && r.tried == 0 && report.Partial == "" {
 		report.Partial = "nothing of what --only names could be tried: it is neither there nor gone"
 	}
+	report.Waive(r.waivers, !broken && !ended && len(r.only) == 0)
 	if err := r.write(command.OutOrStdout(), report); err != nil {
 		return err
 	}
@@ -420,6 +426,9 @@ func (r *attackRun) end(command *cobra.Command, report *finding.Report, broken, 
 			hint = "each says what mends it; then the same command with its --only tries that again; --fail-on says from which severity on it counts"
 		}
 		return &hinted{fmt.Errorf("%s of severity %s or above", counted(n, "finding"), r.least), hint}
+	}
+	if r.short != "" { // that finding is waived, or does not count: the rest is unknown all the same
+		return &hinted{errors.New("the attack says little: " + r.short), "waive what is accepted; what was not tried is unknown"}
 	}
 	if len(r.only) > 0 && r.tried == 0 {
 		return &hinted{errors.New("nothing of what --only names could be tried"), "it needs a good request: give users with --as, examples in the document, or --allow, as when it was found"}

@@ -170,6 +170,7 @@ func (r *attackRun) attackOwn(command *cobra.Command, g own.Gateway) (err error)
 	}
 	ended := report.Partial != ""
 	run.Complete(report)
+	app.Waive(g.File, report)
 	return r.end(command, report, ctx.Err() != nil, ended)
 }
 

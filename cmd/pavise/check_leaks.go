@@ -17,6 +17,10 @@ import (
 
 // checkLeaks looks for credentials in files.
 func checkLeaks(command *cobra.Command, folder string, f *reportFlags) error {
+	waivers, err := readWaivers(f.waivers)
+	if err != nil {
+		return err
+	}
 	found, err := leaks.Walk(folder)
 	if err != nil {
 		return &usageError{err.Error(), "name a folder or a file"}
@@ -27,6 +31,7 @@ func checkLeaks(command *cobra.Command, folder string, f *reportFlags) error {
 	if note != "" {
 		report.Notes = append(report.Notes, note)
 	}
+	report.Waive(waivers, true)
 	if err := finding.Write(command.OutOrStdout(), f.form(), finding.Style{Color: isTerminal(command.OutOrStdout()), All: f.all, FailOn: f.least}, report); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"pavise.dev/pavise/internal/admin"
 	"pavise.dev/pavise/internal/app"
 	"pavise.dev/pavise/internal/check"
+	"pavise.dev/pavise/internal/check/leaks"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
 )
@@ -61,8 +62,8 @@ func (f *reportFlags) valid(command *cobra.Command, names []string, calls, again
 	if subjects > 1 {
 		return &usageError{"documents, --outbound, --against and --leaks are checks of their own", "run one command for each"}
 	}
-	if command.Flags().Changed("waivers") && (calls != "" || against != "" || leaking != "") {
-		return &usageError{"--waivers is for findings of rules", "leave it out: what was opened or leaked is not waived"}
+	if command.Flags().Changed("waivers") && (calls != "" || against != "") {
+		return &usageError{"--waivers is for findings of rules", "leave it out: what was opened is not waived"}
 	}
 	return nil
 }
@@ -127,19 +128,11 @@ func (f *reportFlags) verdict(reports ...*finding.Report) error {
 // it names.
 func audited(command *cobra.Command, file *config.File, f *reportFlags) (*finding.Report, error) {
 	subject := check.Subject{File: file, Now: time.Now()}
-	if f.waivers != "" {
-		text, err := readDocument(f.waivers)
-		if err != nil {
-			return nil, err
-		}
-		known := map[string]bool{}
-		for _, r := range check.Rules() {
-			known[r.ID] = true
-		}
-		if subject.Waivers, err = finding.ReadWaivers(f.waivers, text, func(rule string) bool { return known[rule] }); err != nil {
-			return nil, &usageError{fmt.Sprintf("%s: %v", f.waivers, err), "write a list of {rule: NAME, where: apis.orders, reason: why, until: 2027-01-31}"}
-		}
+	all, err := readWaivers(f.waivers)
+	if err != nil {
+		return nil, err
 	}
+	subject.Waivers = slices.DeleteFunc(all, func(w finding.Waiver) bool { return isLeaks(w.Rule) })
 	var notes []string
 	switch {
 	case f.noStore || app.IsNew(file):
@@ -156,6 +149,26 @@ func audited(command *cobra.Command, file *config.File, f *reportFlags) (*findin
 	}
 	report.Notes = append(report.Notes, notes...)
 	return report, nil
+}
+
+// readWaivers reads a file of waivers, which may be for other reports, too; none if no file is named.
+func readWaivers(name string) ([]finding.Waiver, error) {
+	if name == "" {
+		return nil, nil
+	}
+	text, err := readDocument(name)
+	if err != nil {
+		return nil, err
+	}
+	all, err := finding.ReadWaivers(name, text, app.IsWaivable())
+	if err != nil {
+		return nil, &usageError{fmt.Sprintf("%s: %v", name, err), "write a list of {rule: NAME, where: apis.orders, reason: why, until: 2027-01-31}; --rules lists the rules"}
+	}
+	return all, nil
+}
+
+func isLeaks(rule string) bool {
+	return slices.ContainsFunc(leaks.Rules(), func(r finding.Rule) bool { return r.ID == rule })
 }
 
 // holdings reads what the store holds: of the gateway that runs, or of the folder.

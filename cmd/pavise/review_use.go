@@ -114,6 +114,7 @@ func reviewUse(command *cobra.Command, f *useFlags, shown *reportFlags, folder s
 		return err
 	}
 	report := used.Report(h.file.Where("").File, f.aim)
+	app.Waive(h.file, report)
 	if folder != "" {
 		return propose(command, f, h, used, folder)
 	}

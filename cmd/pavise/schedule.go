@@ -152,7 +152,11 @@ func showRun(command *cobra.Command, r *schedule.Run, asJSON bool) error {
 	if asJSON {
 		err = writeJSON(out, r)
 	} else if r.Outcome == schedule.Done {
-		_, err = fmt.Fprintf(out, "%s: %s open, %d new, %d mended\n", r.Task, counted(open, "finding"), r.New, r.Mended)
+		waived := ""
+		if r.Waived > 0 {
+			waived = fmt.Sprintf(", %d waived", r.Waived)
+		}
+		_, err = fmt.Fprintf(out, "%s: %s open, %d new, %d mended%s\n", r.Task, counted(open, "finding"), r.New, r.Mended, waived)
 		if err == nil && r.Why != "" {
 			_, err = fmt.Fprintln(out, printable(r.Why))
 		}

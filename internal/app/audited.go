@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"pavise.dev/pavise/internal/admin"
+	"pavise.dev/pavise/internal/attack/foreign"
+	"pavise.dev/pavise/internal/attack/own"
 	"pavise.dev/pavise/internal/check"
+	"pavise.dev/pavise/internal/check/leaks"
 	"pavise.dev/pavise/internal/check/openapi"
 	"pavise.dev/pavise/internal/config"
 	"pavise.dev/pavise/internal/finding"
@@ -19,29 +24,51 @@ import (
 // Audit asks all rules about a configuration, the documents that it names, and what its store
 // holds, as far as the subject has it.
 func Audit(s check.Subject) (*finding.Report, error) {
-	s.Others = isReviews
+	others := rulesOfOthers()
+	s.Others = func(id string) bool { return others[id] }
 	report, err := check.Run(s)
 	if err != nil {
 		return nil, err
 	}
-	return report, describedBy(s.File, report)
+	return report, describedBy(s, report)
 }
 
-// isReviews reports whether a rule is one of the review: what it finds is waived in the
+// rulesOfOthers are the rules of all that looks at an installation besides `pavise check` itself: what
+// attacks, reviews and the inventory find, and what is found in documents, is waived in the
 // configuration, too.
-func isReviews(id string) bool {
-	return slices.ContainsFunc(slices.Concat(inventory.Rules(), review.TrialRules(), review.Rules()), func(r finding.Rule) bool { return r.ID == id })
+func rulesOfOthers() map[string]bool {
+	return idsOf(inventory.Rules(), review.TrialRules(), review.Rules(), own.Rules(), foreign.Rules(), openapi.Rules())
 }
 
-// waive marks what is accepted of a review.
-func waive(f *config.File, report *finding.Report) {
-	var all []finding.Waiver
-	for _, w := range f.Waivers {
-		if isReviews(w.Rule) {
-			all = append(all, finding.Waiver{Rule: w.Rule, Where: w.Where, Reason: w.Reason, Until: w.Until, Inside: true})
-		}
+func idsOf(rules ...[]finding.Rule) map[string]bool {
+	ids := map[string]bool{}
+	for _, r := range slices.Concat(rules...) {
+		ids[r.ID] = true
 	}
-	_, _ = finding.Apply(report.Findings, all, report.Time) // one of no use may be of use tomorrow: what is found follows from the log
+	return ids
+}
+
+// IsWaivable reports whether a rule is one of any report that takes waivers: they may stand together
+// in one file.
+func IsWaivable() func(rule string) bool {
+	known := rulesOfOthers()
+	maps.Copy(known, idsOf(check.Rules(), leaks.Rules()))
+	return func(rule string) bool { return known[rule] }
+}
+
+// Waive marks what the configuration accepts of a report. A waiver of no use here may be of use
+// tomorrow, or elsewhere: that one is over is told by [Audit].
+func Waive(f *config.File, report *finding.Report) {
+	waiveIn(f, nil, report.Findings, report.Time)
+}
+
+// waiveIn marks what the configuration, and waivers beside it, accept of some findings.
+func waiveIn(f *config.File, beside []finding.Waiver, findings []finding.Finding, now time.Time) {
+	all := slices.Clone(beside)
+	for _, w := range f.Waivers {
+		all = append(all, finding.Waiver{Rule: w.Rule, Where: w.Where, Reason: w.Reason, Until: w.Until, Inside: true})
+	}
+	_, _ = finding.Apply(findings, all, now)
 }
 
 // Holdings reads what a store holds: of the gateway that runs, or of the folder.
@@ -81,8 +108,10 @@ func isTheGuards(rule string) bool {
 }
 
 // describedBy adds what is found in the documents that the configuration names.
-func describedBy(file *config.File, report *finding.Report) error {
+func describedBy(s check.Subject, report *finding.Report) error {
+	file := s.File
 	seen, read := map[string]bool{}, &files{dir: file.Dir}
+	var described []finding.Finding
 	for _, api := range file.APIs {
 		if api.OpenAPI == nil || seen[api.OpenAPI.File] {
 			continue
@@ -98,10 +127,12 @@ func describedBy(file *config.File, report *finding.Report) error {
 		}
 		for _, f := range found.Common(report.Time).Findings {
 			if !isTheGuards(f.Rule) {
-				report.Findings = append(report.Findings, f)
+				described = append(described, f)
 			}
 		}
 	}
+	waiveIn(file, s.Waivers, described, report.Time)
+	report.Findings = append(report.Findings, described...)
 	if len(seen) > 0 {
 		report.Rules = append(report.Rules, openapi.Rules()...)
 		report.Sort()

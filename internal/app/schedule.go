@@ -40,6 +40,17 @@ func (a *App) jobs() map[string]schedule.Job {
 	return all
 }
 
+// waiving is a job with what the configuration in force accepts of its findings, whatever they are of.
+func (a *App) waiving(job schedule.Job) schedule.Job {
+	return func(ctx context.Context, moment time.Time) (*finding.Report, error) {
+		report, err := job(ctx, moment)
+		if report != nil {
+			waiveIn(a.current().file, nil, report.Findings, a.now())
+		}
+		return report, err
+	}
+}
+
 // always is a job that is the same whoever asks for it, and when.
 func always(look func(context.Context) (*finding.Report, error)) schedule.Job {
 	return func(ctx context.Context, _ time.Time) (*finding.Report, error) { return look(ctx) }
@@ -68,7 +79,7 @@ func (a *App) planOf(f *config.File) (schedule.Plan, error) {
 		if job == nil {
 			continue
 		}
-		t := schedule.Task{Name: name, Job: job, Timeout: config.DefaultTimeout}
+		t := schedule.Task{Name: name, Job: a.waiving(job), Timeout: config.DefaultTimeout}
 		if planned {
 			t.Timeout = at.Timeout.Duration
 			if t.When, err = schedule.ParseWhen(at.At); err != nil {
@@ -226,7 +237,6 @@ func (a *App) reviewItself(ctx context.Context) (*finding.Report, error) {
 	if err := a.addUnused(ctx, f, review.Window{Since: o.Since, Until: o.Until}, report); err != nil {
 		return nil, err
 	}
-	waive(f, report)
 	report.Sort()
 	steady(f, report)
 	return report, nil
@@ -279,7 +289,7 @@ func LastLooks(s *schedule.Status) (audited, attacked time.Time) {
 // InventoryReport says what is wrong with an inventory, with what the configuration waives.
 func InventoryReport(f *config.File, v *inventory.Inventory) *finding.Report {
 	report := v.Report(f)
-	waive(f, report)
+	Waive(f, report)
 	return report
 }
 

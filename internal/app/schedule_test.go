@@ -233,6 +233,54 @@ func TestTheGatewayChecksAndReviewsItself(t *testing.T) {
 	}
 }
 
+// A waiver of the configuration is for what any task finds: there, for a reason, and until a day.
+func TestFindingsOfAllTasksAreWaived(t *testing.T) {
+	found := []finding.Finding{openDoor()}
+	dir := t.TempDir()
+	until := time.Now().AddDate(0, 1, 0).Format(time.DateOnly)
+	waiver := func(rule, where, until string) string {
+		return fmt.Sprintf("  - {rule: %s, where: %q, reason: it is meant to be so, until: %q}\n", rule, where, until)
+	}
+	a := attacked(t, dir, "", &found)
+	defer shut(t, a)
+	if r := runNow(t, a, "attack"); r.New != 1 {
+		t.Fatalf("%+v", r)
+	}
+	runNow(t, a, "review")
+	for _, c := range []struct {
+		name, waivers string
+		open          int
+		unowned       bool
+	}{
+		{"elsewhere", waiver("open-door", "GET /v1/order", until), 1, true},
+		{"over", waiver("open-door", "GET /v1/orders", "2024-01-31"), 1, true},
+		{"there", waiver("open-door", "GET /v1/orders", until) + waiver("api-without-owner", "apis.orders", until), 0, false},
+	} {
+		if err := a.Reload(write(t, dir, minimal+"waivers:\n"+c.waivers)); err != nil {
+			t.Fatal(err)
+		}
+		if r := runNow(t, a, "attack"); r.Open["high"] != c.open {
+			t.Errorf("%s: %+v", c.name, r)
+		}
+		runNow(t, a, "review")
+		unowned := false
+		for _, f := range a.schedule.Trend(schedule.Query{Open: true}).Findings {
+			unowned = unowned || f.Rule == "api-without-owner"
+		}
+		if unowned != c.unowned {
+			t.Errorf("%s: the review's finding is open: %t", c.name, unowned)
+		}
+	}
+	ended := a.schedule.Trend(schedule.Query{Mended: true}).Findings
+	for _, rule := range []string{"open-door", "api-without-owner"} {
+		if !slices.ContainsFunc(ended, func(f *schedule.Finding) bool {
+			return f.Rule == rule && f.Reason == schedule.Waived && f.Waived.Reason == "it is meant to be so" && f.Waived.Until == until
+		}) {
+			t.Errorf("%s: %+v", rule, ended)
+		}
+	}
+}
+
 // What was decided is in the log before the program ends, or behind the next start: not in both.
 func TestEventsOfTheScheduleAreFoundInTheLog(t *testing.T) {
 	found := []finding.Finding{openDoor()}

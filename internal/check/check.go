@@ -51,7 +51,7 @@ type Subject struct {
 	Now     time.Time
 
 	// Others reports whether a rule is another tool's, whose findings are waived in the
-	// configuration, too. nil: none is.
+	// configuration, or in the same file, too. nil: none is.
 	Others func(rule string) bool
 }
 
@@ -138,9 +138,6 @@ func (l *look) add(where finding.Place, format string, args ...any) {
 func (l *look) waive() {
 	waivers := slices.Clone(l.Waivers)
 	for i, w := range l.File.Waivers {
-		if l.Others != nil && l.Others(w.Rule) {
-			continue
-		}
 		path := fmt.Sprintf("waivers.%d", i)
 		pos := l.File.Where(path)
 		waivers = append(waivers, finding.Waiver{
@@ -152,9 +149,10 @@ func (l *look) waive() {
 	for _, r := range l.report.Rules {
 		known[r.ID] = r
 	}
+	isOthers := func(rule string) bool { return l.Others != nil && l.Others(rule) }
 	var good []finding.Waiver
 	for _, w := range waivers {
-		if err := w.Fault(func(rule string) bool { _, ok := known[rule]; return ok }); err != nil {
+		if err := w.Fault(func(rule string) bool { _, own := known[rule]; return own || isOthers(rule) }); err != nil {
 			l.report.Findings = append(l.report.Findings, known["waiver-invalid"].At(w.At, "%v", err))
 			continue
 		}
@@ -165,7 +163,7 @@ func (l *look) waive() {
 		l.report.Findings = append(l.report.Findings, known["waiver-over"].At(w.At, "the waiver of %s ended with %s: %s", w.Rule, w.Until, w.Reason))
 	}
 	for _, w := range unused {
-		if l.Held == nil && isHeld(w.Rule) {
+		if l.Held == nil && isHeld(w.Rule) || isOthers(w.Rule) {
 			continue // nobody looked whether it is of use
 		}
 		l.report.Findings = append(l.report.Findings, known["waiver-unused"].At(w.At, "nothing is waived by the waiver of %s", w.Rule))

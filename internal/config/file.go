@@ -52,7 +52,7 @@ type File struct {
 	Traces    Traces    `yaml:"traces" doc:"Which requests belong to a trace that is recorded (W3C Trace Context, OpenTelemetry)."`
 	Schedule  Schedule  `yaml:"schedule" doc:"What the gateway looks at again and again by itself; what is new then is an alert."`
 	Policies  []string  `yaml:"policies" doc:"Cedar policy files, relative to this file. Any error in one denies."`
-	Waivers   []Waiver  `yaml:"waivers" doc:"Findings of pavise check that are accepted, each for a reason and until a day."`
+	Waivers   []Waiver  `yaml:"waivers" doc:"Findings of pavise check, attack --self, review, apis and the schedule that are accepted, each for a reason and until a day."`
 	Upstream  Fetch     `yaml:"fetch" doc:"What Pavise itself may fetch: keys of issuers."`
 
 	// Dir is the folder of the main file; relative paths start there.

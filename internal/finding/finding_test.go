@@ -238,19 +238,22 @@ func TestWaivers(t *testing.T) {
 		over   int
 		unused int
 	}{
-		"- {rule: plain-sink, reason: the network is our own, until: 2026-11-30}":                     {waived: 2},
-		"- {rule: plain-sink, where: log.sinks.a, reason: the network is our own, until: 2026-11-30}": {waived: 1},
-		"- {rule: plain-sink, where: log.sinks, reason: the network is our own, until: 2026-11-30}":   {waived: 2},
-		"- {rule: plain-sink, where: log.sink, reason: the network is our own, until: 2026-11-30}":    {unused: 1},
-		"- {rule: plain-sink, reason: the network is our own, until: 2026-11-29}":                     {over: 1},
-		"- {rule: plain-sink, reason: short, until: 2026-11-30}":                                      {err: "the reason has 5"},
-		"- {rule: plain-sink, reason: '             ', until: 2026-11-30}":                            {err: "the reason has 0"},
-		"- {rule: plain-sink, reason: the network is our own}":                                        {err: "is no day"},
-		"- {rule: waiver-over, reason: the network is our own, until: 2026-11-30}":                    {err: "no rule"},
-		"- {rule: quiet, reason: the network is our own, until: 2026-11-30}":                          {err: "no rule"},
-		"- {rule: plain-sink, owner: me, reason: the network is our own, until: 2026-11-30}":          {err: "not known"},
-		"- {rule: plain-sink, rule: plain-sink, reason: the network is our own, until: 2026-11-30}":   {err: "stands twice"},
-		"- &a {rule: plain-sink, reason: the network is our own, until: 2026-11-30}\n- *a":            {err: "a waiver is"},
+		"- {rule: plain-sink, reason: the network is our own, until: 2026-11-30}":                            {waived: 2},
+		"- {rule: plain-sink, where: log.sinks.a, reason: the network is our own, until: 2026-11-30}":        {waived: 1},
+		"- {rule: plain-sink, where: log.sinks, reason: the network is our own, until: 2026-11-30}":          {waived: 2},
+		"- {rule: plain-sink, where: log.sink, reason: the network is our own, until: 2026-11-30}":           {unused: 1},
+		"- {rule: plain-sink, where: /etc/pavise, reason: the network is our own, until: 2026-11-30}":        {waived: 1},
+		"- {rule: plain-sink, where: ./my docs/a:b.yaml, reason: the network is our own, until: 2026-11-30}": {waived: 1},
+		"- {rule: plain-sink, where: my docs/a, reason: the network is our own, until: 2026-11-30}":          {unused: 1},
+		"- {rule: plain-sink, reason: the network is our own, until: 2026-11-29}":                            {over: 1},
+		"- {rule: plain-sink, reason: short, until: 2026-11-30}":                                             {err: "the reason has 5"},
+		"- {rule: plain-sink, reason: '             ', until: 2026-11-30}":                                   {err: "the reason has 0"},
+		"- {rule: plain-sink, reason: the network is our own}":                                               {err: "is no day"},
+		"- {rule: waiver-over, reason: the network is our own, until: 2026-11-30}":                           {err: "no rule"},
+		"- {rule: quiet, reason: the network is our own, until: 2026-11-30}":                                 {err: "no rule"},
+		"- {rule: plain-sink, owner: me, reason: the network is our own, until: 2026-11-30}":                 {err: "not known"},
+		"- {rule: plain-sink, rule: plain-sink, reason: the network is our own, until: 2026-11-30}":          {err: "stands twice"},
+		"- &a {rule: plain-sink, reason: the network is our own, until: 2026-11-30}\n- *a":                   {err: "a waiver is"},
 		"rule: plain-sink":            {err: "read a list"},
 		"waivers: {rule: plain-sink}": {err: "read a list"},
 		"{waivers: [], more: []}":     {err: "read a list"},
@@ -274,6 +277,38 @@ func TestWaivers(t *testing.T) {
 		}
 		if waived != c.waived || len(over) != c.over || len(unused) != c.unused || all[0].At.Line != 1 {
 			t.Errorf("%s: %d waived, %d over, %d unused", text, waived, len(over), len(unused))
+		}
+	}
+}
+
+// What an attack found is waived by its case, which the report names.
+func TestACaseIsWaived(t *testing.T) {
+	found := report().Findings[2:3]
+	for where, is := range map[string]bool{found[0].Case: true, "key k1": true, "no-credential GET /v1/orders": false, "key k": false} {
+		found[0].Waived = nil
+		finding.Apply(found, []finding.Waiver{{Rule: found[0].Rule, Where: where, Until: "2026-11-30"}}, time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC))
+		if (found[0].Waived != nil) != is {
+			t.Errorf("%q: waived %t", where, !is)
+		}
+	}
+}
+
+// A waiver that is over, or of no use, is told; of no use only where all was looked at.
+func TestWaiversBesideAReportAreNoSilence(t *testing.T) {
+	waivers := []finding.Waiver{
+		{Rule: "plain-sink", Where: "log.sinks.a", Until: "2026-12-31", At: finding.Place{File: "w.yaml", Line: 1}},
+		{Rule: "plain-sink", Where: "log.sinks.z", Until: "2026-12-31", At: finding.Place{File: "w.yaml", Line: 2}},
+		{Rule: "plain-sink", Where: "log.sinks.b", Until: "2026-11-29", At: finding.Place{File: "w.yaml", Line: 3}},
+		{Rule: "of-another-tool", Until: "2026-12-31", At: finding.Place{File: "w.yaml", Line: 4}},
+	}
+	for _, whole := range []bool{true, false} {
+		r := report()
+		r.Partial = ""
+		before := len(r.Notes)
+		r.Waive(waivers, whole)
+		notes := strings.Join(r.Notes[before:], "\n")
+		if r.Findings[0].Waived == nil || !strings.Contains(notes, "w.yaml:3:1: the waiver of plain-sink ended with 2026-11-29") || strings.Contains(notes, "w.yaml:2:1: nothing is waived") != whole || strings.Contains(notes, "w.yaml:4") {
+			t.Errorf("whole %t: %+v\n%s", whole, r.Findings[0].Waived, notes)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package finding
 
 import (
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -12,7 +14,7 @@ import (
 // Waiver says why findings of a rule are accepted, and until when.
 type Waiver struct {
 	Rule   string
-	Where  string // path of a place: there, and below; empty: everywhere
+	Where  string // a place, a file or folder, or the case of an attack: there, and below; empty: everywhere
 	Reason string
 	Until  string // the last day (UTC)
 
@@ -52,11 +54,28 @@ func (w *Waiver) IsOver(now time.Time) bool {
 
 // Covers reports whether a waiver is for what a finding is about.
 func (w *Waiver) Covers(f *Finding) bool {
-	if w.Rule != f.Rule {
-		return false
+	return w.Rule == f.Rule && (w.Where == "" || w.Where == f.Case ||
+		isBelow(f.Where.Path, w.Where, "./ ") || isBelow(f.Where.File, path.Clean(w.Where), "/"))
+}
+
+// isBelow reports whether a path is another one, or goes on behind it with one of some signs.
+func isBelow(name, above, signs string) bool {
+	rest, ok := strings.CutPrefix(name, above)
+	return ok && (rest == "" || strings.ContainsAny(rest[:1], signs))
+}
+
+// Waive applies waivers that stand beside what was looked at, and notes which of them are over, and, if
+// the whole was looked at, which waive nothing: nobody is to believe in them.
+func (r *Report) Waive(waivers []Waiver, whole bool) {
+	over, unused := Apply(r.Findings, waivers, r.Time)
+	for _, w := range over {
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: the waiver of %s ended with %s, and what it waived counts again", w.At, w.Rule, w.Until))
 	}
-	rest, ok := strings.CutPrefix(f.Where.Path, w.Where)
-	return ok && (w.Where == "" || rest == "" || strings.ContainsAny(rest[:1], "./ "))
+	for _, w := range unused {
+		if whole && r.Partial == "" && slices.ContainsFunc(r.Rules, func(asked Rule) bool { return asked.ID == w.Rule }) {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: nothing is waived by the waiver of %s", w.At, w.Rule))
+		}
+	}
 }
 
 // Apply marks the findings that are waived. It returns the waivers that are over, and those

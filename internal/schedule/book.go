@@ -75,7 +75,7 @@ func (b *book) forget(now time.Time, keep time.Duration) {
 		return
 	}
 	end := now.Add(-keep)
-	b.Findings = slices.DeleteFunc(b.Findings, func(f *Finding) bool { return !f.IsOpen() && f.Ended.Before(end) })
+	b.Findings = slices.DeleteFunc(b.Findings, func(f *Finding) bool { return !f.IsOpen() && f.until().Before(end) })
 	for _, t := range b.Tasks {
 		t.Runs = slices.DeleteFunc(t.Runs, func(r Run) bool { return r.Ended.Before(end) })
 	}

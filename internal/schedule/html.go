@@ -110,7 +110,11 @@ func (f *Finding) State() string {
 	if f.IsOpen() {
 		return "open"
 	}
-	return f.Reason + " " + f.Ended.UTC().Format(time.DateOnly)
+	state := f.Reason + " " + f.Ended.UTC().Format(time.DateOnly)
+	if f.Reason == Waived && f.Waived != nil {
+		state += " until " + f.Waived.Until + ": " + f.Waived.Reason
+	}
+	return state
 }
 
 // Target names what a finding is about.

@@ -30,7 +30,8 @@ type Run struct {
 	About   string         `json:"about,omitempty"`   // what was looked at
 	Open    map[string]int `json:"open,omitempty"`    // findings by severity, without those that are waived
 	New     int            `json:"new"`               // or back
-	Mended  int            `json:"mended"`            // or waived
+	Mended  int            `json:"mended"`            // or waived now
+	Waived  int            `json:"waived,omitzero"`   // found, and accepted by a waiver
 	LeftOut int            `json:"left_out,omitzero"` // findings for which there was no room
 	Report  string         `json:"report,omitempty"`  // name of the file in the folder of reports
 }

@@ -234,8 +234,19 @@ func TestWaivedFindingsEndAndComeBackWhenTheWaiverIsOver(t *testing.T) {
 	w.wrong["check"] = []finding.Finding{waived, never}
 	w.live(48 * time.Hour)
 	w.want("+old-key key k1", "-old-key key k1")
-	if found := w.Trend(schedule.Query{Mended: true}).Findings; len(found) != 1 || found[0].Reason != schedule.Waived || found[0].Waived == nil {
-		t.Errorf("found %+v", found)
+	for name, q := range map[string]schedule.Query{"all": {Mended: true}, "of the last day": {Mended: true, Since: w.now.Add(-25 * time.Hour)}} {
+		found := w.Trend(q).Findings
+		if len(found) != 2 {
+			t.Fatalf("%s: found %+v", name, found)
+		}
+		for _, f := range found { // what was accepted before it was known, too: no waiver is a silence
+			if f.Reason != schedule.Waived || f.Waived == nil || !strings.HasSuffix(f.State(), " until 2026-02-01: for a while") {
+				t.Errorf("%s: found %+v", name, f)
+			}
+		}
+	}
+	if r := w.Status(1).Tasks[0].Last[0]; r.Waived != 2 || r.New != 0 || r.Mended != 0 || len(r.Open) != 0 {
+		t.Errorf("the run says %+v", r)
 	}
 	w.wrong["check"] = []finding.Finding{one}
 	w.live(48 * time.Hour)

@@ -35,6 +35,14 @@ const (
 	Waived = "waived"
 )
 
+// until is when it was there at last: what is waived is there still.
+func (f *Finding) until() time.Time {
+	if f.Reason == Waived {
+		return f.Seen
+	}
+	return f.Ended
+}
+
 // IsOpen reports whether it is still there.
 func (f *Finding) IsOpen() bool { return f.Ended.IsZero() }
 
@@ -59,8 +67,8 @@ func (b *book) lay(task string, report *finding.Report, now time.Time, least fin
 	var began []*Finding
 	for _, next := range all {
 		f := known[next.ID]
-		if f == nil && next.Waived != nil {
-			continue // it was accepted before it was known
+		if next.Waived != nil {
+			r.Waived++
 		}
 		if f == nil && len(b.Findings) >= maxFindings && !b.makeRoom(found) {
 			r.LeftOut++
@@ -99,16 +107,22 @@ func (b *book) of(task string) (all []*Finding) {
 // whether it begins now: for the first time, again, or as something worse.
 func (b *book) see(f, next *Finding, now time.Time, r *Run) (_ *Finding, began bool) {
 	switch {
+	case f == nil && next.Waived != nil: // it was accepted before it was known
+		next.First, next.Opened, next.Seen, next.Ended, next.Reason = now, now, now, now, Waived
+		b.Findings = append(b.Findings, next)
+		return next, false
 	case f == nil:
 		next.First, next.Opened, next.Seen, next.Times = now, now, now, 1
 		b.Findings = append(b.Findings, next)
 		r.New++
 		return next, true
-	case next.Waived != nil && f.IsOpen():
-		b.end(f, Waived, now, r)
-		f.Waived = next.Waived
-		return f, false
 	case next.Waived != nil:
+		if f.IsOpen() {
+			b.end(f, Waived, now, r)
+		} else if f.Reason != Waived { // it was mended, is back, and is accepted
+			f.Ended, f.Reason = now, Waived
+		}
+		f.Waived, f.Seen = next.Waived, now
 		return f, false
 	}
 	worse := f.IsOpen() && next.Severity > f.Severity

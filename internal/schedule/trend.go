@@ -61,7 +61,7 @@ func (k *Scheduler) Trend(q Query) Trend {
 	t := Trend{Since: q.Since.UTC(), Until: now.UTC(), Findings: []*Finding{}, Runs: []Run{}}
 	for _, f := range k.book.Findings {
 		switch {
-		case q.Open && !f.IsOpen(), q.Mended && f.IsOpen(), q.Task != "" && f.Task != q.Task, !f.IsOpen() && f.Ended.Before(q.Since):
+		case q.Open && !f.IsOpen(), q.Mended && f.IsOpen(), q.Task != "" && f.Task != q.Task, !f.IsOpen() && f.until().Before(q.Since):
 			continue
 		}
 		c := *f
