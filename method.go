@@ -81,8 +81,24 @@ func (x *exchange) naming() (*shield.Body, func([]byte) bool) {
 	if !ok || r.Method != http.MethodPost || r.ContentLength == 0 || x.endpoint.api.Lenient.InsecureMethodParameter {
 		return nil, nil
 	}
-	media, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // what is none names nothing
-	return body, namesOf(media, parameters["boundary"])
+	return body, namesOf(typeOf(r.Header.Get("Content-Type")))
+}
+
+// typeOf reads a Content-Type as the most lenient of services do: PHP's ends at a comma or a blank too,
+// and what follows may be anything.
+func typeOf(text string) (media, boundary string) {
+	if media, parameters, err := mime.ParseMediaType(text); err == nil {
+		return media, parameters["boundary"]
+	}
+	const parameter = "boundary="
+	for i := range len(text) {
+		if rest := text[i:]; len(rest) > len(parameter) && strings.EqualFold(rest[:len(parameter)], parameter) {
+			rest = rest[len(parameter):]
+			boundary = strings.Trim(rest[:strings.IndexAny(rest+";", ";,")], `" `)
+			break
+		}
+	}
+	return strings.ToLower(text[:strings.IndexAny(text+";", ";, \t")]), boundary
 }
 
 // How much is read for this alone, in bytes: of a form, and of any body that a layer may read.
