@@ -23,7 +23,8 @@ import (
 type Mapped struct {
 	options Options
 	file    *file
-	cold    time.Time
+	cold    int64 // nanoseconds since 1970; 0: never. Guarded by all locks together
+	times   *times
 	lock    *os.File
 	shares  *shares
 	locks   [maxStripes]stripeLock
@@ -121,6 +122,7 @@ func (m *Mapped) create(h header, old *file, cold int64) error {
 	}
 	if old != nil {
 		err = made.copyClaims(&old.table, m.options.Now().UnixNano())
+		made.putSpans(old.spans())
 	}
 	made.setState(cold, bootID())
 	if err == nil {
@@ -139,34 +141,72 @@ func (m *Mapped) begin(f *file, cold int64) error {
 	if err := f.syncFirst(pageSize); err != nil {
 		return errors.Join(err, f.unmap())
 	}
-	m.file, m.cold = f, moment(cold)
+	m.file = f
+	m.cold = cold
+	seen, lost := f.spans()
+	m.times = newTimes(m.options.Skew, seen, lost, f.putSpans)
+	if now := m.options.Now(); m.times.see(now.UnixNano()) {
+		return m.turnBack(now)
+	}
 	return nil
 }
 
+// turnBack begins anew after the clock was put back: nothing that was used before can be used again,
+// so that nothing of it needs its place.
+func (m *Mapped) turnBack(now time.Time) (err error) {
+	m.acquire(allStripes)
+	defer m.release(allStripes)
+	if m.closed {
+		return ErrClosed
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = asError(fault)
+		}
+	}()
+	if !m.times.turnBack(now.UnixNano(), m.cold) {
+		return nil
+	}
+	cold := now.Add(m.options.Skew).UnixNano()
+	m.cold = cold
+	m.file.setState(cold, bootID())
+	m.file.clear()
+	m.options.Warn(fmt.Errorf("used claims in %s: %w", m.options.Path, errSetBack))
+	return m.file.syncFirst(pageSize)
+}
+
 // Consume implements [Store].
-func (m *Mapped) Consume(ctx context.Context, claims []shield.Once) (err error) {
+func (m *Mapped) Consume(ctx context.Context, claims []shield.Once) error {
 	if err := admissible(ctx, claims); err != nil {
 		return err
 	}
+	now := m.options.Now()
+	back, err := m.consumeAt(claims, now)
+	if !back {
+		return err
+	}
+	if err := m.turnBack(now); err != nil {
+		return err
+	}
+	return refuse(ErrCold, shield.StaleRequest, "the clock was set back: sign it anew")
+}
+
+// consumeAt consumes claims, unless the clock was put back.
+func (m *Mapped) consumeAt(claims []shield.Once, now time.Time) (back bool, err error) {
+	if len(claims) == 0 {
+		return false, nil
+	}
 	var prints [maxClaims]print
-	t := terms{m.cold, m.options.Now(), m.options.MaxAhead}
 	stripes := uint64(0)
 	for i := range claims {
-		if err := t.check(&claims[i]); err != nil {
-			return err
-		}
 		prints[i] = m.file.print(&claims[i])
 		stripes |= 1 << m.file.stripe(prints[i])
-		for _, before := range prints[:i] {
-			if before == prints[i] {
-				return used(&claims[i])
-			}
-		}
 	}
 	m.acquire(stripes)
 	defer m.release(stripes)
 	if m.closed {
-		return ErrClosed
+		return false, ErrClosed
 	}
 	// A page that cannot be read or written (the disk failed, somebody cut the
 	// file) is an error of this request, not the end of the process.
@@ -176,7 +216,21 @@ func (m *Mapped) Consume(ctx context.Context, claims []shield.Once) (err error) 
 			err = asError(fault)
 		}
 	}()
-	return m.consume(claims, prints[:len(claims)], t.now.UnixNano())
+	if m.times.see(now.UnixNano()) {
+		return true, nil
+	}
+	t := terms{moment(m.cold), now, m.options.MaxAhead, m.times}
+	for i := range claims {
+		if err := t.check(&claims[i]); err != nil {
+			return false, err
+		}
+		for _, before := range prints[:i] {
+			if before == prints[i] {
+				return false, used(&claims[i])
+			}
+		}
+	}
+	return false, m.consume(claims, prints[:len(claims)], now.UnixNano())
 }
 
 // consume works under the locks of the stripes of all prints.

@@ -554,3 +554,61 @@ func BenchmarkConsumeParallel(b *testing.B) {
 func number(claim *shield.Once, n uint64) {
 	binary.LittleEndian.PutUint64(claim.Digest[:8], n)
 }
+
+// TestAClockThatWasPutBackWhileNothingRanIsSeen: what was used while it was ahead is known after any
+// number of starts, and in a file of another size.
+func TestAClockThatWasPutBackWhileNothingRanIsSeen(t *testing.T) {
+	c := oncetest.NewClock()
+	var warned []string
+	o := once.Options{
+		Path: filepath.Join(t.TempDir(), "once"), Capacity: 100, Now: c.Now, First: true,
+		Warn: func(err error) { warned = append(warned, err.Error()) },
+	}
+	start := func() *once.Mapped {
+		t.Helper()
+		s, err := once.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	end := func(s *once.Mapped) {
+		t.Helper()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start()
+	before := oncetest.Claim(c, "before")
+	if err := consume(s, before); err != nil {
+		t.Fatal(err)
+	}
+	c.Add(5 * time.Hour)
+	ahead := oncetest.Claim(c, "ahead")
+	if err := consume(s, ahead); err != nil {
+		t.Fatal(err)
+	}
+	end(s)
+	c.Add(-5 * time.Hour)
+	s = start()
+	if len(warned) != 1 || !strings.Contains(warned[0], "set back") {
+		t.Errorf("warned %q", warned)
+	}
+	oncetest.WantCold(t, consume(s, before))
+	c.Add(time.Minute + time.Second)
+	if err := consume(s, oncetest.Claim(c, "after")); err != nil {
+		t.Errorf("a minute later: %v", err)
+	}
+	end(s)
+	o.Capacity = 10_000
+	s = start()
+	c.Add(5*time.Hour - time.Minute - time.Second)
+	if err := consume(s, ahead); err == nil {
+		t.Error("what was used while the clock was ahead passed again")
+	}
+	c.Add(2 * time.Minute)
+	if err := consume(s, oncetest.Claim(c, "end")); err != nil {
+		t.Errorf("when all is over: %v", err)
+	}
+	end(s)
+}

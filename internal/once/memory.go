@@ -2,6 +2,7 @@ package once
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -18,7 +19,8 @@ type Memory struct {
 	mu        sync.Mutex
 	used      map[name]time.Time // until when
 	forgotten time.Time          // no claim that ended later was ever forgotten
-	sweep     time.Time          // before it no claim ends
+	times     *times
+	sweep     time.Time // before it no claim ends
 }
 
 type name struct {
@@ -32,7 +34,7 @@ func NewMemory(o Options) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Memory{options: o, used: map[name]time.Time{}, shares: newShares(o.Capacity)}
+	m := &Memory{options: o, used: map[name]time.Time{}, shares: newShares(o.Capacity), times: newTimes(o.Skew, nil, nil, func(_, _ []span) {})}
 	if !o.First {
 		m.cold = o.Now().Add(o.Skew)
 	}
@@ -46,7 +48,11 @@ func (m *Memory) Consume(ctx context.Context, claims []shield.Once) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := terms{m.cold, m.options.Now(), m.options.MaxAhead}
+	now := m.options.Now()
+	if m.times.see(now.UnixNano()) {
+		m.turnBack(now)
+	}
+	t := terms{m.cold, now, m.options.MaxAhead, m.times}
 	for i := range claims {
 		if err := m.check(&claims[i], claims[:i], t); err != nil {
 			return err
@@ -69,6 +75,16 @@ func (m *Memory) Consume(ctx context.Context, claims []shield.Once) error {
 		}
 	}
 	return nil
+}
+
+// turnBack begins anew after the clock was put back.
+func (m *Memory) turnBack(now time.Time) {
+	if !m.times.turnBack(now.UnixNano(), nanoseconds(m.cold)) {
+		return
+	}
+	clear(m.used)
+	m.cold, m.forgotten, m.sweep = now.Add(m.options.Skew), time.Time{}, time.Time{}
+	m.options.Warn(fmt.Errorf("used claims: %w", errSetBack))
 }
 
 func (m *Memory) check(c *shield.Once, before []shield.Once, t terms) error {

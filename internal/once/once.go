@@ -37,7 +37,7 @@ var (
 	ErrUsed = errors.New("used before")
 
 	// ErrCold: the claim is from a time of which the store knows nothing (it
-	// began later, or the clock was set back). Its refusal is StaleRequest: the
+	// began later, or the clock was set back; see times.go). Its refusal is StaleRequest: the
 	// honest caller signs anew and passes.
 	ErrCold = errors.New("from before the store's memory")
 
@@ -126,9 +126,10 @@ func (o Options) complete() (Options, error) {
 
 // terms are what a claim has to fulfil before it is looked up.
 type terms struct {
-	cold time.Time
-	now  time.Time
-	far  time.Duration
+	cold  time.Time
+	now   time.Time
+	far   time.Duration
+	times *times
 }
 
 func (t terms) check(c *shield.Once) error {
@@ -136,6 +137,8 @@ func (t terms) check(c *shield.Once) error {
 	case c.Made.Before(t.cold):
 		return refuse(ErrCold, shield.StaleRequest, "made at %s, but what was used before %s is not known: sign it anew",
 			c.Made.UTC().Format(time.RFC3339), t.cold.UTC().Format(time.RFC3339))
+	case t.times.mayBeLost(c):
+		return forgotten(c)
 	case !c.Until.After(t.now):
 		return refuse(ErrCold, shield.StaleRequest, "its time ended at %s", c.Until.UTC().Format(time.RFC3339))
 	case c.Until.Sub(t.now) > t.far:
@@ -143,6 +146,16 @@ func (t terms) check(c *shield.Once) error {
 			c.Until.UTC().Format(time.RFC3339), t.far, c.Space)
 	}
 	return nil
+}
+
+var errSetBack = errors.New("the clock was set back; requests signed before now are refused as stale")
+
+// nanoseconds is the word of a moment; 0 for the zero time.
+func nanoseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 func used(c *shield.Once) error {
@@ -154,7 +167,7 @@ func overShare(c *shield.Once) error {
 }
 
 func forgotten(c *shield.Once) error {
-	return refuse(ErrCold, shield.StaleRequest, "its time, %s, was over once already: the clock was set back", c.Until.UTC().Format(time.RFC3339))
+	return refuse(ErrCold, shield.StaleRequest, "its time, until %s, has passed once already: the clock was set back", c.Until.UTC().Format(time.RFC3339))
 }
 
 func refuse(kind error, code shield.Code, format string, args ...any) error {

@@ -53,6 +53,8 @@ func (s *shares) add(c *shield.Once, now int64, ample bool) bool {
 // turn begins a new epoch if the last one is over.
 func (c *cell) turn(now int64) {
 	switch {
+	case c.end-now > c.life: // the clock was set back
+		c.end = now + c.life
 	case now < c.end:
 	case now < c.end+c.life:
 		c.older, c.count, c.end = c.count, 0, now+c.life

@@ -145,6 +145,68 @@ func (t *table) copyClaims(old *table, now int64) error {
 	})
 }
 
+// clear forgets all claims, and that any were forgotten.
+func (t *table) clear() {
+	for n := range uint64(t.stripes) * uint64(t.pages) * bucketsPer {
+		b := t.bucket(n)
+		for i := range slotsPer {
+			atomic.StoreUint64(&b[until+i], 0)
+		}
+	}
+	for i := range t.stripes {
+		atomic.StoreUint64(&t.words[pageSize/8+i*lineWords], 0)
+	}
+}
+
+// Where the two copies of what is known of the clock stand in the header page; the newer one that is
+// whole counts, so that the death of the process in the middle of one costs nothing. Each is a turn,
+// two numbers of spans, the spans, and a checksum.
+const (
+	wordSpans  = 64
+	spansWords = 3 + 2*2*mostSpans + 1
+)
+
+func (t *table) spansCopy(i uint64) []uint64 {
+	at := wordSpans + i*spansWords
+	return t.words[at : at+spansWords : at+spansWords]
+}
+
+// spans are what is known of the clock; none in a file of a version that did not know.
+func (t *table) spans() (seen, lost []span) {
+	w := t.newestSpans()
+	if w == nil {
+		return nil, nil
+	}
+	all := make([]span, 0, 2*mostSpans)
+	for i := range w[1] + w[2] {
+		all = append(all, span{int64(w[3+2*i]), int64(w[4+2*i])})
+	}
+	return all[:w[1]:w[1]], all[w[1]:]
+}
+
+func (t *table) newestSpans() (newest []uint64) {
+	for i := range uint64(2) {
+		w := t.spansCopy(i)
+		if w[0] > 0 && w[1] <= mostSpans && w[2] <= mostSpans && w[spansWords-1] == checksum(w[:spansWords-1]) && (newest == nil || w[0] > newest[0]) {
+			newest = w
+		}
+	}
+	return newest
+}
+
+func (t *table) putSpans(seen, lost []span) {
+	turn := uint64(1)
+	if newest := t.newestSpans(); newest != nil {
+		turn = newest[0] + 1
+	}
+	w := t.spansCopy(turn % 2)
+	w[0], w[1], w[2] = turn, uint64(len(seen)), uint64(len(lost))
+	for i, s := range append(seen[:len(seen):len(seen)], lost...) {
+		w[3+2*i], w[4+2*i] = uint64(s.from), uint64(s.to)
+	}
+	w[spansWords-1] = checksum(w[:spansWords-1])
+}
+
 // setState writes the words that say that the file is open, by this run of the
 // machine.
 func (t *table) setState(cold int64, boot uint64) {

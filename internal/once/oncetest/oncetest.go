@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -62,6 +63,8 @@ func Run(t *testing.T, open Open) {
 		"lets no two sets that overlap pass":         overlap,
 		"refuses what a step with a bad claim asks":  badClaim,
 		"opens nothing when the clock is set back":   clockBack,
+		"shuts nobody out when it is set back":       clockAhead,
+		"lets none pass twice, whatever it does":     clockWild,
 		"uses nothing up for a caller who left":      cancelled,
 		"bounds the claims of one request":           many,
 	}
@@ -358,9 +361,92 @@ func clockBack(t *testing.T, open Open) {
 			t.Fatalf("claim %d passed a second time", i)
 		}
 	}
-	c.Add(11 * time.Minute)
+	c.Add(12 * time.Minute)
 	if err := consume(s, Claim(c, "later")); err != nil {
 		t.Errorf("after the clock came back: %v", err)
+	}
+}
+
+// clockAhead lets the clock be years or hours ahead for a while, in which claims are used and
+// forgotten: whoever signs afterwards passes, and what was used then does not, when its time comes.
+func clockAhead(t *testing.T, open Open) {
+	for _, ahead := range []time.Duration{2 * time.Hour, 30 * time.Hour, 16 * 365 * 24 * time.Hour} {
+		c := NewClock()
+		s := open(t, c, 64)
+		take := func(what string, claim shield.Once) {
+			t.Helper()
+			if err := consume(s, claim); err != nil {
+				t.Errorf("%s ahead: %s: %v", ahead, what, err)
+			}
+		}
+		before := Claim(c, "before")
+		take("before", before)
+		c.Add(ahead)
+		var used []shield.Once
+		for i := range 40 { // ten minutes, in which the first are over
+			claim := Claim(c, fmt.Sprint("ahead", i))
+			take("while it is ahead", claim)
+			used = append(used, claim)
+			c.Add(15 * time.Second)
+		}
+		c.Add(-ahead) // ten minutes after it all began
+		WantCold(t, consume(s, before))
+		WantCold(t, consume(s, Claim(c, "at once"))) // a copy of one from just before is as young
+		c.Add(time.Minute + time.Second)
+		for i := range 90 { // everybody has room
+			take("after a minute", Claim(c, fmt.Sprint("after", i)))
+			c.Add(2 * time.Second)
+		}
+		c.Add(ahead - 14*time.Minute - time.Second) // the time at which it was ahead is now
+		for i := range 40 {
+			if err := consume(s, used[i]); err == nil {
+				t.Fatalf("%s ahead: claim %d passed a second time", ahead, i)
+			}
+			c.Add(15 * time.Second)
+		}
+		c.Add(2 * time.Minute)
+		take("when all is over", Claim(c, "end"))
+	}
+}
+
+// clockWild moves the clock about, and tries again whatever was good once.
+func clockWild(t *testing.T, open Open) {
+	all := 0
+	for seed := range uint64(12) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		c := NewClock()
+		s := open(t, c, 128)
+		var passed []shield.Once
+		for i := range 400 {
+			switch r.IntN(12) {
+			case 0:
+				c.Add(time.Duration(r.Int64N(int64(3 * time.Hour))))
+			case 1:
+				c.Add(-time.Duration(r.Int64N(int64(3 * time.Hour))))
+			case 2:
+				c.Add(time.Duration(r.Int64N(int64(time.Minute))))
+			default:
+				c.Add(time.Duration(r.Int64N(int64(3 * time.Second))))
+			}
+			claim := Claim(c, fmt.Sprint(seed, " ", i))
+			claim.Made = claim.Made.Add(time.Duration(r.Int64N(int64(2*time.Minute))) - time.Minute) // the caller's clock
+			claim.Until = claim.Until.Add(time.Duration(r.Int64N(int64(2 * time.Hour))))
+			if consume(s, claim) == nil {
+				passed = append(passed, claim)
+			}
+			for range 8 {
+				if len(passed) == 0 {
+					break
+				}
+				if again := passed[r.IntN(len(passed))]; consume(s, again) == nil {
+					t.Fatalf("seed %d: a claim made at %s passed again at %s", seed, again.Made, c.Now())
+				}
+			}
+		}
+		all += len(passed)
+	}
+	if all < 500 {
+		t.Errorf("only %d claims passed: it refuses whatever the clock does", all)
 	}
 }
 
