@@ -104,13 +104,13 @@ func (r *Registry) Blocks(ctx context.Context) ([]Block, error) {
 // prefix that there is. Immutable.
 type blocks struct {
 	lengths4, lengths6 []int
-	until              map[netip.Prefix]time.Time
+	terms              map[netip.Prefix]term
 }
 
-// newBlocks arranges networks with the ends of their blocks.
-func newBlocks(until map[netip.Prefix]time.Time) *blocks {
-	b := &blocks{until: until}
-	for p := range until {
+// newBlocks arranges networks with the terms of their blocks.
+func newBlocks(terms map[netip.Prefix]term) *blocks {
+	b := &blocks{terms: terms}
+	for p := range terms {
 		lengths := &b.lengths4
 		if p.Addr().Is6() {
 			lengths = &b.lengths6
@@ -122,7 +122,7 @@ func newBlocks(until map[netip.Prefix]time.Time) *blocks {
 	return b
 }
 
-func (b *blocks) find(addr netip.Addr, now time.Time) (until time.Time, blocked bool) {
+func (b *blocks) find(addr netip.Addr, now, turned time.Time) (until time.Time, blocked bool) {
 	lengths := b.lengths4
 	if addr.Is6() {
 		lengths = b.lengths6
@@ -132,7 +132,8 @@ func (b *blocks) find(addr netip.Addr, now time.Time) (until time.Time, blocked 
 		if err != nil {
 			continue
 		}
-		if end, ok := b.until[p]; ok && now.Before(end) && end.After(until) {
+		t, ok := b.terms[p]
+		if end := t.in(now, turned).until; ok && now.Before(end) && end.After(until) {
 			until, blocked = end, true
 		}
 	}
@@ -142,10 +143,10 @@ func (b *blocks) find(addr netip.Addr, now time.Time) (until time.Time, blocked 
 // Blocked reports whether requests from an address are refused, and until when.
 func (v *View) Blocked(addr netip.Addr) (until time.Time, blocked bool) {
 	b := v.blocked.Load()
-	if b == nil || len(b.until) == 0 {
+	if b == nil || len(b.terms) == 0 {
 		return time.Time{}, false
 	}
-	return b.find(addr.Unmap().WithZone(""), v.now())
+	return b.find(addr.Unmap().WithZone(""), v.now(), *v.turned.Load())
 }
 
 // block takes in a row.
@@ -160,15 +161,15 @@ func (a *applying) block(row Row) error {
 		return fmt.Errorf("%s/%s: it names itself %s: %w", row.Table, row.ID, b.Network, ErrCorrupt)
 	}
 	if a.blocks == nil {
-		a.blocks = map[netip.Prefix]time.Time{}
+		a.blocks = map[netip.Prefix]term{}
 		if known := a.view.blocked.Load(); known != nil {
-			for p, until := range known.until {
-				a.blocks[p] = until
+			for p, t := range known.terms {
+				a.blocks[p] = t
 			}
 		}
 	}
 	if delete(a.blocks, network); there {
-		a.blocks[network] = b.Until
+		a.blocks[network] = term{b.Since, b.Until}
 	}
 	return nil
 }
@@ -180,8 +181,8 @@ func (v *View) collectBlocks(ctx context.Context) error {
 		return nil
 	}
 	now := v.now()
-	for network, until := range known.until {
-		if now.Before(until) {
+	for network, t := range known.terms {
+		if now.Before(t.until) {
 			continue
 		}
 		var kept Block

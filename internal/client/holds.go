@@ -189,27 +189,35 @@ func (v *View) Held(id *shield.Identity) error {
 	if known == nil || len(known.by) == 0 {
 		return nil
 	}
-	return known.held(id, v.now())
+	return known.held(id, v.now(), *v.turned.Load())
 }
 
-func (h *holds) held(id *shield.Identity, now time.Time) error {
-	found, ok := h.by[holdKey{heldCredential, id.Shield, id.CredentialID}]
-	if !ok || !now.Before(found.Until) {
-		found, ok = h.by[holdKey{heldTokens, id.Issuer, id.Subject}]
+func (h *holds) held(id *shield.Identity, now, turned time.Time) error {
+	found, ok := h.in(holdKey{heldCredential, id.Shield, id.CredentialID}, now, turned)
+	if !ok {
+		found, ok = h.in(holdKey{heldTokens, id.Issuer, id.Subject}, now, turned)
 	}
-	if ok && now.Before(found.Until) {
+	if ok {
 		return shield.Refuse(shield.SuspendedCredential, "suspended until %s%s", found.Until.Format(time.RFC3339), because(found.Reason)).
 			Of(id.CredentialID, id.Client, true)
 	}
-	if found, ok := h.by[holdKey{heldSignIn, id.Issuer, id.Subject}]; ok && id.User != "" && now.Before(found.Until) && !id.SignedIn.After(found.Since) {
+	if found, ok := h.in(holdKey{heldSignIn, id.Issuer, id.Subject}, now, turned); ok && id.User != "" && !id.SignedIn.After(found.Since) {
 		return signInAgain(id, &found, now)
 	}
 	for _, other := range id.With {
-		if err := h.held(other, now); err != nil {
+		if err := h.held(other, now, turned); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// in is what is held now.
+func (h *holds) in(key holdKey, now, turned time.Time) (Hold, bool) {
+	found, ok := h.by[key]
+	t := term{found.Since, found.Until}.in(now, turned)
+	found.Since, found.Until = t.since, t.until
+	return found, ok && now.Before(found.Until)
 }
 
 // signInAgain asks for a sign-in that is younger than the hold (RFC 9470 §3).

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"time"
 
 	"pavise.dev/pavise/internal/seal"
 	"pavise.dev/pavise/shield"
@@ -45,8 +44,8 @@ type applying struct {
 	credentials *edit[credentialKey, *slot]
 	holders     *edit[holderKey, *slot]
 	tokens      *edit[tokenKey, revoked]
-	blocks      map[netip.Prefix]time.Time // as they are after this round; nil: unchanged
-	holds       *holds                     // as blocks
+	blocks      map[netip.Prefix]term // as they are after this round; nil: unchanged
+	holds       *holds                // as blocks
 	changed     bool
 	withdrawals bool // something was withdrawn, or is no longer
 }

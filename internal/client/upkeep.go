@@ -25,6 +25,7 @@ func (v *View) keepCurrent(ctx context.Context) {
 	defer ticker.Stop()
 	w := &warner{view: v}
 	flushed, collected := v.now(), v.now()
+	clock := looks{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -33,12 +34,19 @@ func (v *View) keepCurrent(ctx context.Context) {
 		}
 		w.tell(bounded(ctx, v.Refresh))
 		now := v.now()
+		if clock.see(now) {
+			v.turned.Store(&now)
+			flushed, collected = now, now
+		}
 		if now.Sub(flushed) >= flushEvery {
 			flushed = now
 			w.other(bounded(ctx, v.flushUsage))
 		}
 		if now.Sub(collected) >= collectEvery {
 			collected = now
+			if !clock.believed() {
+				continue
+			}
 			w.other(bounded(ctx, v.collect))
 			w.other(bounded(ctx, v.collectBlocks))
 			w.other(bounded(ctx, v.collectHolds))

@@ -28,8 +28,9 @@ type View struct {
 	holders     *table[holderKey, *slot]
 	tokens      *table[tokenKey, revoked]
 	anyTokens   atomic.Bool
-	blocked     atomic.Pointer[blocks] // nil: none ever was
-	held        atomic.Pointer[holds]  // nil: none ever was
+	blocked     atomic.Pointer[blocks]    // nil: none ever was
+	held        atomic.Pointer[holds]     // nil: none ever was
+	turned      atomic.Pointer[time.Time] // when the clock was put back, or the view began
 	generation  atomic.Uint64
 	withdrawals atomic.Uint64
 	epoch       time.Time    // of confirmed; keeps the monotonic clock
@@ -110,6 +111,8 @@ func (r *Registry) View(ctx context.Context, o ViewOptions) (*View, error) {
 		tokens:      newTable[tokenKey, revoked](func(k tokenKey) uint8 { return uint8(maphash.String(seed, k.name)) }),
 		done:        make(chan struct{}),
 	}
+	began := r.now()
+	v.turned.Store(&began)
 	if err := v.Refresh(ctx); err != nil {
 		return nil, err
 	}
