@@ -181,12 +181,11 @@ func (m *Mapped) Consume(ctx context.Context, claims []shield.Once) error {
 	if err := admissible(ctx, claims); err != nil {
 		return err
 	}
-	now := m.options.Now()
-	back, err := m.consumeAt(claims, now)
+	back, err := m.consumeAt(claims, m.options.Now())
 	if !back {
 		return err
 	}
-	if err := m.turnBack(now); err != nil {
+	if err := m.turnBack(m.options.Now()); err != nil { // once more: what took long on its way here is no step
 		return err
 	}
 	return refuse(ErrCold, shield.StaleRequest, "the clock was set back: sign it anew")
