@@ -38,6 +38,7 @@ type exchange struct {
 	release  []func()  // give back places among the client's concurrent requests
 	placed   bool      // it has a place among all requests under way
 	trapped  bool      // it asked for a honeypot
+	scans    []scan    // of the body, on its way
 }
 
 // passage is what handlers may see of an exchange. It belongs to one request and

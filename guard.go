@@ -62,7 +62,6 @@ type endpoint struct {
 	name     string // of the event: the pattern
 	pattern  pattern
 	body     int64 // bytes that shield and layers may read
-	layered  bool  // a layer reads the body
 	guarded  bool  // the shield carries a credential: answers are private
 	origins  []string
 	headers  []string // allowed in a cross-origin request
@@ -131,6 +130,7 @@ func (x *exchange) accept(next http.Handler) {
 	x.event.Step, x.event.Decision = "proxy", audit.Accepted
 	x.stripClaims()
 	x.handTrace()
+	x.scanBody()
 	x.askWhole()
 	x.handed = true
 	switch {
@@ -387,8 +387,7 @@ func (g *Guard) compile(api *API, e Endpoint) (*endpoint, error) {
 		Endpoint: e, api: api, name: e.Pattern, pattern: patternOf(e.Pattern, api.Recorded.Hide), guarded: len(needs.Carries) > 0 || needs.ClientCert,
 		body: needs.Body, origins: api.Origins, headers: needs.Carries, certified: needs.ClientCert,
 	}
-	layers := bodyOf(e)
-	compiled.body, compiled.layered = max(compiled.body, min(layers, e.MaxBody)), layers > 0
+	compiled.body = max(compiled.body, min(bodyOf(e), e.MaxBody))
 	for _, l := range e.Limits {
 		compiled.limitKey = append(compiled.limitKey, api.Name+"\x00"+l.Name+"\x00"+string(l.Per)+"\x00")
 	}

@@ -88,7 +88,7 @@ func shop() *shield.Identity {
 }
 
 // one builds a guard with one endpoint "GET /v1/orders/{id}" (and POST /v1/orders).
-func one(t *testing.T, events audit.Sink, s shield.Shield, change func(*pavise.Policy)) *pavise.Guard {
+func one(t testing.TB, events audit.Sink, s shield.Shield, change func(*pavise.Policy)) *pavise.Guard {
 	t.Helper()
 	policy := pavise.Policy{
 		Hosts: []pavise.Host{{Name: "api.test"}},

@@ -252,10 +252,10 @@ func (x *exchange) sanitise() error {
 }
 
 func (x *exchange) validate() error {
-	if err := x.checkForm(); err != nil {
+	if err := x.layer(x.endpoint.Validate); err != nil {
 		return err
 	}
-	return x.layer(x.endpoint.Validate)
+	return x.checkBody()
 }
 func (x *exchange) policy() error { return x.layer(x.endpoint.Policy) }
 
@@ -263,7 +263,7 @@ func (x *exchange) harm() error {
 	if err := x.layer(x.endpoint.Harm); err != nil {
 		return err
 	}
-	return x.checkLongForm()
+	return x.checkBody() // a layer may have read it by now
 }
 
 // consume uses up what the credentials of this request allow only once, all in

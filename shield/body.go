@@ -54,6 +54,9 @@ func (b *Body) Bytes() ([]byte, error) {
 	return b.kept, b.err
 }
 
+// Kept returns the whole body if somebody has read it; nothing is read for it.
+func (b *Body) Kept() (text []byte, ok bool) { return b.kept, b.loaded && b.err == nil }
+
 // Peek returns how the body begins, at most n bytes, and leaves it as it is: a stream stays one.
 // The bytes are shared and must not be changed.
 func (b *Body) Peek(n int) ([]byte, error) {
