@@ -263,8 +263,8 @@ func (m *media) form(text string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if m.encoding[name].separator == "," && strings.Contains(strings.ToUpper(value), "%2C") {
-			return nil, errors.New("an escaped comma, which some take for a separator")
+		if hidesSeparator(value, m.encoding[name].separator) {
+			return nil, errHidden
 		}
 		if value, err = plainText(value); err != nil {
 			return nil, err

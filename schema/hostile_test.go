@@ -157,8 +157,16 @@ func TestParametersThatGoAroundTheirSchema(t *testing.T) {
 		"a text or a list of them": {"3.1.0", `{name: q, in: query, explode: false, schema: {oneOf: [{type: string, maxLength: 1}, {type: array, items: {enum: [ab, cd]}}]}}`, false, map[string]string{
 			"?q=*": "", "?q=ab": "", "?q=ab,cd": "", "?q=ab,ef": "query /q oneOf", "?q=ef": "query /q oneOf",
 		}},
-		"a bound without a type": {"3.1.0", `{name: q, in: query, schema: {maximum: 5}}`, false, map[string]string{"?q=5": "", "?q=6": "query /q maximum"}},
-		"numbers to choose from": {"3.1.0", `{name: q, in: query, schema: {enum: [1, 2]}}`, false, map[string]string{"?q=1": "", "?q=3": "query /q enum"}},
+		"a list whose separator is escaped": {"3.1.0", `{name: q, in: query, explode: false, schema: {type: array, items: {type: string, maxLength: 9}}}`, false, map[string]string{
+			"?q=a,b": "", "?q=a%2Cb": "query /q form", "?q=a,b%2cc": "query /q form", "?q=a%252Cb": "",
+		}},
+		"an object whose separator is escaped": {"3.1.0", `{name: q, in: query, explode: false, schema: {type: object, properties: {a: {type: string}}}}`, false, map[string]string{
+			"?q=a,b": "", "?q=a,b%2Ca,c": "query /q form",
+		}},
+		"a list in parameters of its own": {"3.1.0", `{name: q, in: query, schema: {type: array, items: {type: string, maxLength: 9}}}`, false, map[string]string{"?q=a%2Cb&q=c": ""}},
+		"a text with a comma":             {"3.1.0", `{name: q, in: query, explode: false, schema: {type: string}}`, false, map[string]string{"?q=a%2Cb": "", "?q=a,b": ""}},
+		"a bound without a type":          {"3.1.0", `{name: q, in: query, schema: {maximum: 5}}`, false, map[string]string{"?q=5": "", "?q=6": "query /q maximum"}},
+		"numbers to choose from":          {"3.1.0", `{name: q, in: query, schema: {enum: [1, 2]}}`, false, map[string]string{"?q=1": "", "?q=3": "query /q enum"}},
 		"empty where that may be": {"3.1.0", `{name: q, in: query, allowEmptyValue: true, schema: {type: integer}}`, false, map[string]string{
 			"?q=": "", "?q": "", "?q=1": "", "?q=x": "query /q type",
 		}},

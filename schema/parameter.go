@@ -234,8 +234,8 @@ func (s *shape) set(object map[string]any, name, text string) error {
 }
 
 // parse reads the text of a parameter of style simple, label or matrix (RFC 6570 §3.2.2, .5
-// and .7), or of a header. Escapes are taken away after the text was split, so that an
-// escaped comma is part of a value.
+// and .7), or of a header. Escapes are taken away after the text was split; an escaped comma in a list is
+// refused ([hidesSeparator]).
 func (p *parameter) parse(raw string, escaped bool) (any, error) {
 	between, equals := ",", "="
 	switch p.style {
@@ -249,6 +249,9 @@ func (p *parameter) parse(raw string, escaped bool) (any, error) {
 		}
 	case "matrix":
 		return p.matrix(raw, escaped)
+	}
+	if escaped && (p.shape.is("array") || p.shape.is("object")) && hidesSeparator(raw, between) {
+		return nil, errHidden
 	}
 	switch {
 	case p.shape.is("array"):
@@ -268,6 +271,15 @@ func (p *parameter) parse(raw string, escaped bool) (any, error) {
 		return nil, err
 	}
 	return p.shape.value(texts[0]), nil
+}
+
+var errHidden = errors.New("an escaped separator, which some take for one")
+
+// hidesSeparator reports whether what divides a list stands in it escaped. RFC 6570 §3.2.1 and OpenAPI 3.1.1
+// (Appendix C) have it as part of a value; many frameworks take escapes away first and split then: what is one
+// value here is two there, of which the second was never judged.
+func hidesSeparator(raw, between string) bool {
+	return between == "," && strings.Contains(strings.ToUpper(raw), "%2C")
 }
 
 // parts splits a text. In a header, blanks may stand around a comma (RFC 9110 §5.6.1).
@@ -318,6 +330,9 @@ func (p *parameter) matrix(raw string, escaped bool) (any, error) {
 		values = append(values, value)
 	}
 	if !p.explode && len(values) == 1 && (p.shape.is("array") || p.shape.is("object")) {
+		if escaped && hidesSeparator(values[0], ",") {
+			return nil, errHidden
+		}
 		values = strings.Split(values[0], ",")
 	}
 	texts, err := unescape(values, escaped)

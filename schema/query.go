@@ -151,6 +151,9 @@ func (p *parameter) read(q *query) (v any, there bool, err error) {
 		return nil, true, fmt.Errorf("it stands twice")
 	case (p.shape.is("array") || p.shape.is("object")) && !p.asJSON:
 		one := raw[0]
+		if hidesSeparator(one, separators(p.style)[0]) {
+			return nil, true, errHidden
+		}
 		for _, s := range separators(p.style)[1:] {
 			one = strings.ReplaceAll(one, s, separators(p.style)[0])
 		}
