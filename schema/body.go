@@ -27,6 +27,7 @@ type media struct {
 	encoding   map[string]encoding
 	element    *element // how it stands in XML
 	large      bool     // whole numbers beyond 2^53
+	commas     bool     // escaped ones divide lists, too
 	veil       *veil    // what of an answer not everybody may see; nil: nothing is said
 }
 
@@ -79,7 +80,7 @@ func (d *Document) mediaAt(at, pattern string) (*media, error) {
 	if charset := parameters["charset"]; strings.EqualFold(charset, "utf-8") {
 		delete(parameters, "charset") // nothing else is read
 	}
-	m := &media{pattern: name, parameters: parameters, large: d.options.LargeIntegers}
+	m := &media{pattern: name, parameters: parameters, large: d.options.LargeIntegers, commas: d.options.EscapedCommas}
 	described, _, err := d.tree.follow(at)
 	if err != nil {
 		return nil, d.fault(at, "%v", err)
@@ -263,8 +264,8 @@ func (m *media) form(text string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if hidesSeparator(value, m.encoding[name].separator) {
-			return nil, errHidden
+		if value, err = divided(value, m.encoding[name].separator, m.commas); err != nil {
+			return nil, err
 		}
 		if value, err = plainText(value); err != nil {
 			return nil, err

@@ -233,7 +233,7 @@ func (d *Document) parameter(pointer string, described map[string]any) (*paramet
 	if err := d.words(pointer, described, "name", "in", "required", "deprecated", "allowEmptyValue", "style", "explode", "allowReserved", "schema", "content", "description", "example", "examples"); err != nil {
 		return nil, err
 	}
-	p := &parameter{large: d.options.LargeIntegers}
+	p := &parameter{large: d.options.LargeIntegers, commas: d.options.EscapedCommas}
 	p.name, _ = described["name"].(string)
 	p.in, _ = described["in"].(string)
 	p.required = described["required"] == true

@@ -215,6 +215,47 @@ func TestParametersThatGoAroundTheirSchema(t *testing.T) {
 	}
 }
 
+// Services read an escaped comma in a list in two ways. One that is not said is refused, and with the one
+// that is said each value is judged.
+func TestEscapedCommas(t *testing.T) {
+	attacktest.Rows(t, 108)
+	text := document("3.1.0", `
+  /a/{s}/{m}/{l}:
+    parameters:
+      - {name: s, in: path, required: true, schema: {type: array, items: {enum: [a, b]}}}
+      - {name: m, in: path, required: true, style: matrix, schema: {type: array, items: {enum: [a, b]}}}
+      - {name: l, in: path, required: true, style: label, schema: {type: array, items: {enum: [a, b]}}}
+      - {name: q, in: query, explode: false, schema: {type: array, items: {type: integer, maximum: 2}}}
+      - {name: c, in: cookie, explode: false, schema: {type: array, items: {enum: [a, b]}}}
+    post:
+      requestBody: {content: {application/x-www-form-urlencoded: {schema: {type: object, properties: {f: {type: array, items: {enum: [a, b]}}}}, encoding: {f: {style: form, explode: false}}}}}
+      responses: {"200": {description: ok}}
+`)
+	const form = "application/x-www-form-urlencoded"
+	for _, c := range []struct{ path, body, cookie, strict, divides string }{
+		{"/a/a,b/;m=a,b/.a,b?q=1,2", "f=a,b", "c=a", "", ""},
+		{"/a/a%2Cb/;m=a/.a?q=1", "f=a", "c=a", "path /s form", ""},
+		{"/a/a/;m=a%2cb/.a?q=1", "f=a", "c=a", "path /m form", ""},
+		{"/a/a/;m=a/.a%2Cb?q=1", "f=a", "c=a", "path /l form", ""},
+		{"/a/a/;m=a/.a?q=1%2C2", "f=a", "c=a", "query /q form", ""},
+		{"/a/a/;m=a/.a?q=1", "f=a%2Cb", "c=a", "body  form", ""},
+		{"/a/a/;m=a/.a?q=1", "f=a", "c=a%2Cb", "cookie /c form", ""},
+		{"/a/a%2Cc/;m=a/.a?q=1", "f=a", "c=a", "path /s form", "path /s/1 enum"},
+		{"/a/a/;m=a%2Cc/.a?q=1", "f=a", "c=a", "path /m form", "path /m/1 enum"},
+		{"/a/a/;m=a/.a%2Cc?q=1", "f=a", "c=a", "path /l form", "path /l/1 enum"},
+		{"/a/a/;m=a/.a?q=1%2c3", "f=a", "c=a", "query /q form", "query /q/1 maximum"},
+		{"/a/a/;m=a/.a?q=1", "f=a%2Cc", "c=a", "body  form", "body /f/1 enum"},
+		{"/a/a/;m=a/.a?q=1", "f=a", "c=a%2Cc", "cookie /c form", "cookie /c/1 enum"},
+	} {
+		for divides, want := range map[bool]string{false: c.strict, true: c.divides} {
+			o := operation(t, open(t, text, schema.Options{EscapedCommas: divides}), "POST /a/{s}/{m}/{l}")
+			if got := answer(o, "POST", c.path, c.body, "Content-Type", form, "Cookie", c.cookie); got != want {
+				t.Errorf("%+v, they divide %t: %q, want %q", c, divides, got, want)
+			}
+		}
+	}
+}
+
 func TestPathsThatGoAroundTheirSchema(t *testing.T) {
 	attacktest.Rows(t, 108)
 	o := operation(t, open(t, document("3.1.0", `

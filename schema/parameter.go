@@ -22,6 +22,7 @@ type parameter struct {
 	asJSON   bool // its value is a JSON text (content: application/json)
 	empty    bool // an empty text may stand for it, whatever its schema (allowEmptyValue)
 	large    bool // whole numbers beyond 2^53
+	commas   bool // escaped ones divide a list, too
 	schema   *rule
 	shape    *shape
 }
@@ -235,7 +236,7 @@ func (s *shape) set(object map[string]any, name, text string) error {
 
 // parse reads the text of a parameter of style simple, label or matrix (RFC 6570 §3.2.2, .5
 // and .7), or of a header. Escapes are taken away after the text was split; an escaped comma in a list is
-// refused ([hidesSeparator]).
+// refused, or divides it ([divided]).
 func (p *parameter) parse(raw string, escaped bool) (any, error) {
 	between, equals := ",", "="
 	switch p.style {
@@ -250,8 +251,11 @@ func (p *parameter) parse(raw string, escaped bool) (any, error) {
 	case "matrix":
 		return p.matrix(raw, escaped)
 	}
-	if escaped && (p.shape.is("array") || p.shape.is("object")) && hidesSeparator(raw, between) {
-		return nil, errHidden
+	if escaped && (p.shape.is("array") || p.shape.is("object")) {
+		var err error
+		if raw, err = divided(raw, between, p.commas); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case p.shape.is("array"):
@@ -275,11 +279,18 @@ func (p *parameter) parse(raw string, escaped bool) (any, error) {
 
 var errHidden = errors.New("an escaped separator, which some take for one")
 
-// hidesSeparator reports whether what divides a list stands in it escaped. RFC 6570 §3.2.1 and OpenAPI 3.1.1
-// (Appendix C) have it as part of a value; many frameworks take escapes away first and split then: what is one
-// value here is two there, of which the second was never judged.
-func hidesSeparator(raw, between string) bool {
-	return between == "," && strings.Contains(strings.ToUpper(raw), "%2C")
+// divided is a list in which a comma that stands escaped divides as the others do, if commas says that the
+// service reads it so, and an error otherwise. RFC 6570 §3.2.1 and OpenAPI 3.1.1 (Appendix C) have it as part of a
+// value; many frameworks take escapes away first and split then: what is one value here is two there, of which the
+// second was never judged.
+func divided(raw, between string, commas bool) (string, error) {
+	switch {
+	case between != "," || !strings.Contains(strings.ToUpper(raw), "%2C"):
+		return raw, nil
+	case !commas:
+		return "", errHidden
+	}
+	return strings.NewReplacer("%2C", ",", "%2c", ",").Replace(raw), nil
 }
 
 // parts splits a text. In a header, blanks may stand around a comma (RFC 9110 §5.6.1).
@@ -330,10 +341,14 @@ func (p *parameter) matrix(raw string, escaped bool) (any, error) {
 		values = append(values, value)
 	}
 	if !p.explode && len(values) == 1 && (p.shape.is("array") || p.shape.is("object")) {
-		if escaped && hidesSeparator(values[0], ",") {
-			return nil, errHidden
+		one := values[0]
+		if escaped {
+			var err error
+			if one, err = divided(one, ",", p.commas); err != nil {
+				return nil, err
+			}
 		}
-		values = strings.Split(values[0], ",")
+		values = strings.Split(one, ",")
 	}
 	texts, err := unescape(values, escaped)
 	switch {

@@ -150,9 +150,9 @@ func (p *parameter) read(q *query) (v any, there bool, err error) {
 	case len(raw) > 1:
 		return nil, true, fmt.Errorf("it stands twice")
 	case (p.shape.is("array") || p.shape.is("object")) && !p.asJSON:
-		one := raw[0]
-		if hidesSeparator(one, separators(p.style)[0]) {
-			return nil, true, errHidden
+		one, err := divided(raw[0], separators(p.style)[0], p.commas)
+		if err != nil {
+			return nil, true, err
 		}
 		for _, s := range separators(p.style)[1:] {
 			one = strings.ReplaceAll(one, s, separators(p.style)[0])

@@ -52,6 +52,9 @@ type Options struct {
 	Undeclared bool
 	// LargeIntegers lets whole numbers pass beyond ±2⁵³, which many readers round.
 	LargeIntegers bool
+	// EscapedCommas lets a comma that stands escaped in a list divide it as the others do. Services must
+	// read it so: take escapes away, and split then.
+	EscapedCommas bool
 	// ClosedHeaders and ClosedCookies refuse headers and cookies that the document does not
 	// name, but for headers that clients and proxies send by themselves.
 	ClosedHeaders, ClosedCookies bool

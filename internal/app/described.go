@@ -76,7 +76,7 @@ func (g *generation) document(from *config.OpenAPI) (*schema.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened, err := schema.Open(from.File, text, schema.Options{Undeclared: from.Undeclared != "", LargeIntegers: from.LargeIntegers, ClosedHeaders: from.Headers, ClosedCookies: from.Cookies, Now: g.now})
+	opened, err := schema.Open(from.File, text, schema.Options{Undeclared: from.Undeclared != "", LargeIntegers: from.LargeIntegers, EscapedCommas: from.EscapedCommas, ClosedHeaders: from.Headers, ClosedCookies: from.Cookies, Now: g.now})
 	if err != nil {
 		return nil, err
 	}

@@ -200,6 +200,7 @@ type Endpoint struct {
 type OpenAPI struct {
 	File          string `yaml:"file" doc:"Document in OpenAPI 3.0 or 3.1, YAML or JSON, in one piece, relative to this file. Read when the configuration is." required:"yes"`
 	LargeIntegers bool   `yaml:"large_integers" doc:"Accept whole numbers beyond 2^53 in JSON, which many readers round."`
+	EscapedCommas bool   `yaml:"escaped_commas" doc:"The service takes escapes away before it splits lists at commas, as most frameworks do: ids=1%2C2 is 1 and 2. Default: an escaped comma is refused."`
 	Headers       bool   `yaml:"closed_headers" doc:"Refuse headers that the document does not name, but for those that clients and proxies send by themselves, and credentials."`
 	Cookies       bool   `yaml:"closed_cookies" doc:"Refuse cookies that the document does not name."`
 	Undeclared    string `yaml:"insecure_undeclared" doc:"Why parameters of the query and properties of bodies may pass that the document does not name. Default: they are refused."`

@@ -190,7 +190,7 @@ func (r *Run) layer(at *place) (layer, error) {
 	}
 	o := at.OpenAPI
 	document, err := schema.Open(o.File, text, schema.Options{
-		Undeclared: o.Undeclared != "", LargeIntegers: o.LargeIntegers, ClosedHeaders: o.Headers, ClosedCookies: o.Cookies, Now: r.g.Now,
+		Undeclared: o.Undeclared != "", LargeIntegers: o.LargeIntegers, EscapedCommas: o.EscapedCommas, ClosedHeaders: o.Headers, ClosedCookies: o.Cookies, Now: r.g.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the API's description: %w", err)
