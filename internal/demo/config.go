@@ -62,7 +62,7 @@ apis:
     host: 127.0.0.1
     upstream: %[3]s
     openapi: orders.openapi.yaml
-    identity: {headers: {Pavise-Client: client, Pavise-User: user}}
+    identity: {headers: {Pavise-Client: client, Pavise-User: user, Pavise-Issuer: issuer}}
     limit: 6000/minute per client
     endpoints:
       GET /health:         {shield: {public: load balancers ask whether we live}}

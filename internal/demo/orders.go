@@ -101,8 +101,15 @@ func caller(r *http.Request) string {
 	return "nobody in particular"
 }
 
-// userOf is for whom the caller asks, as Pavise says; empty: for itself.
-func userOf(r *http.Request) string { return r.Header.Get("Pavise-User") }
+// userOf is for whom the caller asks, as Pavise says; empty: for itself. Two issuers may each have
+// somebody of the same name.
+func userOf(r *http.Request) string {
+	name := r.Header.Get("Pavise-User")
+	if name == "" {
+		return ""
+	}
+	return r.Header.Get("Pavise-Issuer") + " " + name
+}
 
 func answer(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)

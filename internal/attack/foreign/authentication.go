@@ -12,7 +12,7 @@ import (
 func (p *planner) authentication() {
 	p.each("no-authentication", func(o *operation) bool { return o.protected && o.method != "DELETE" }, (*try).noAuthentication)
 	p.each("no-authentication", func(o *operation) bool { return o.protected && o.method == "DELETE" }, (*try).noAuthenticationDelete)
-	p.each("access-unsaid", func(o *operation) bool { return o.unsaid && o.method != "DELETE" && !o.isProbe() }, (*try).accessUnsaid)
+	p.each("access-unsaid", func(o *operation) bool { return o.unsaid && o.method != "DELETE" && !o.isForStrangers() }, (*try).accessUnsaid)
 	p.each("wrong-credential", func(o *operation) bool { return o.protected && len(p.w.users) > 0 && o.method != "DELETE" }, (*try).wrongCredential)
 	p.each("default-credentials", func(o *operation) bool { return o.protected && o.isSafe() && slices.Contains(o.schemes, "http basic") }, (*try).defaultCredentials)
 	p.each("credential-in-query", func(o *operation) bool { return o.protected && o.method == "GET" && len(p.w.users) > 0 }, (*try).credentialInQuery)
@@ -67,11 +67,12 @@ func (t *try) accessUnsaid(o *operation) error {
 	return err
 }
 
-// isProbe reports whether an operation only tells that the service lives: that is asked by what has no
-// credential.
-func (o *operation) isProbe() bool {
+// isForStrangers reports whether an operation is there for who has no credential: it only tells that the
+// service lives, what it can do (RFC 8615), or the keys that verify what it signs (RFC 7517).
+func (o *operation) isForStrangers() bool {
 	last := strings.ToLower(o.path[strings.LastIndexByte(o.path, '/')+1:])
-	return o.method != "POST" && slices.Contains([]string{"health", "healthz", "livez", "readyz", "live", "ready", "ping", "status", "version"}, last)
+	return o.method != "POST" && (strings.HasPrefix(o.path, "/.well-known/") ||
+		slices.Contains([]string{"health", "healthz", "livez", "readyz", "live", "ready", "ping", "status", "version", "jwks", "jwks.json"}, last))
 }
 
 // noAuthenticationDelete removes an object that it made for the user, as nobody.

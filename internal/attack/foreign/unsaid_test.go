@@ -15,6 +15,10 @@ info: {title: x, version: "1"}
 paths:
   /health:
     get: {responses: {"200": {description: up}}}
+  /.well-known/openid-configuration:
+    get: {responses: {"200": {description: what it can do}}}
+  /v1/jwks.json:
+    get: {responses: {"200": {description: its public keys}}}
   /offers:
     get: {security: [], responses: {"200": {description: what everybody may see}}}
   /orders:
@@ -36,7 +40,7 @@ func TestWhatIsOpenWithoutAWordIsFound(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"sum": 42}`)
 	}
-	for _, pattern := range []string{"GET /health", "GET /offers", "GET /orders", "POST /orders", "GET /admin/report"} {
+	for _, pattern := range []string{"GET /health", "GET /.well-known/openid-configuration", "GET /v1/jwks.json", "GET /offers", "GET /orders", "POST /orders", "GET /admin/report"} {
 		mux.HandleFunc(pattern, answer)
 	}
 	mux.HandleFunc("GET /private", refuseStrangers(answer))
