@@ -49,6 +49,10 @@ func (s *formScan) next(p []byte, last bool) (safe int, found bool) {
 			i += 3
 			continue
 		}
+		if i < len(p) && strings.IndexByte("_.[%", p[i]) < 0 { // nobody waits for the rest of another name
+			s.within = true
+			continue
+		}
 		end := i
 		for end < len(p) && end-i < longestName && p[end] != '=' && p[end] != '&' && p[end] != ';' {
 			end++
@@ -56,7 +60,7 @@ func (s *formScan) next(p []byte, last bool) (safe int, found bool) {
 		if end == len(p) && end-i < longestName && !last {
 			return i, false
 		}
-		if end > i && strings.IndexByte("_.[%", p[i]) >= 0 && isMethodParameter(string(unescape(strings.ReplaceAll(string(p[i:end]), "+", " ")))) {
+		if end > i && isMethodParameter(string(unescape(strings.ReplaceAll(string(p[i:end]), "+", " ")))) {
 			return i, true
 		}
 		i, s.within = end, true
@@ -71,10 +75,7 @@ type partScan struct {
 	before byte // the byte before those that next is given
 }
 
-const (
-	longestMark = len("content-disposition")
-	heldOfPart  = 128 // bytes of a header, in which the name may have begun
-)
+const heldOfPart = 128 // bytes of a header, in which the name may have begun
 
 func (s *partScan) next(p []byte, last bool) (safe int, found bool) {
 	i := 0
@@ -103,12 +104,12 @@ func (s *partScan) next(p []byte, last bool) (safe int, found bool) {
 		i, s.within = i+len(head), false
 	}
 	safe = len(p)
-	if !last {
-		keep := longestMark
-		if s.within {
-			keep = heldOfPart
-		}
-		safe = max(i, len(p)-keep)
+	switch {
+	case last:
+	case s.within:
+		safe = max(i, len(p)-heldOfPart)
+	default:
+		safe -= begunMark(p[i:])
 	}
 	if safe > 0 {
 		s.before = p[safe-1]
@@ -134,6 +135,18 @@ func markOfPart(p []byte) int {
 			}
 		}
 	}
+}
+
+// begunMark is how many bytes at the end of p may begin the name of such a header.
+func begunMark(p []byte) int {
+	for _, mark := range []string{"content-disposition", "content-id"} {
+		for n := min(len(mark)-1, len(p)); n > 0; n-- {
+			if strings.EqualFold(string(p[len(p)-n:]), mark[:n]) {
+				return n
+			}
+		}
+	}
+	return 0
 }
 
 // emptyLine is where the line break before an empty line begins, -1: there is none.

@@ -94,20 +94,24 @@ func (whole) Check(r *http.Request, _ *shield.Identity) error {
 
 // What nobody reads is not read for the parameter's sake: a stream stays one, and an upload is not held.
 func TestAStreamIsNotReadForAParameter(t *testing.T) {
-	events := &sink{}
-	guard := one(t, events, says{id: shop(), needs: shield.Needs{Body: 1 << 20}}, func(p *pavise.Policy) { p.APIs[0].Endpoints[1].MaxBody = 1 << 20 })
-	in, out := io.Pipe()
-	r := httptest.NewRequest(http.MethodPost, "http://api.test/v1/orders", in)
-	r.Header.Set("Content-Type", "application/json")
-	r.ContentLength = -1
-	w, _ := send(t, guard, events, r, func(w http.ResponseWriter, r *http.Request) {
-		go func() { _, _ = out.Write([]byte("first")) }()
-		piece := make([]byte, 5)
-		_, err := io.ReadFull(r.Body, piece)
-		_, _ = fmt.Fprint(w, string(piece), err)
-	})
-	if w.Body.String() != "first<nil>" {
-		t.Errorf("the service got %q", w.Body)
+	for _, media := range []string{"application/json", "application/x-www-form-urlencoded", "multipart/mixed; boundary=b", "application/octet-stream", ""} {
+		events := &sink{}
+		guard := one(t, events, says{id: shop(), needs: shield.Needs{Body: 1 << 20}}, func(p *pavise.Policy) { p.APIs[0].Endpoints[1].MaxBody = 1 << 20 })
+		in, out := io.Pipe()
+		r := httptest.NewRequest(http.MethodPost, "http://api.test/v1/orders", in)
+		if media != "" {
+			r.Header.Set("Content-Type", media)
+		}
+		r.ContentLength = -1
+		w, _ := send(t, guard, events, r, func(w http.ResponseWriter, r *http.Request) {
+			go func() { _, _ = out.Write([]byte("first")) }()
+			piece := make([]byte, 5)
+			_, err := io.ReadFull(r.Body, piece)
+			_, _ = fmt.Fprint(w, string(piece), err)
+		})
+		if w.Body.String() != "first<nil>" {
+			t.Errorf("%q: the service got %q", media, w.Body)
+		}
 	}
 }
 
