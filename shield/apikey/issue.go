@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"strings"
 
+	"pavise.dev/pavise/internal/secret"
 	"pavise.dev/pavise/shield"
 )
 
@@ -39,7 +40,7 @@ func imported(random io.Reader, text string) (shield.Issued, error) {
 	if err != nil {
 		return shield.Issued{}, err
 	}
-	id, err := randomText(random, idLength)
+	id, err := secret.RandomText(random, idLength)
 	if err != nil {
 		return shield.Issued{}, err
 	}

@@ -19,12 +19,13 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"hash/crc32"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"pavise.dev/pavise/internal/secret"
 )
 
 // Kind says what was found.
@@ -174,23 +175,21 @@ func run(text []byte, is func(byte) bool, most int) int {
 }
 
 const (
-	alphabet     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	keyID        = 12 // characters of a key's public id
 	keyTail      = 46 // behind the environment
-	keyChecksum  = 6
 	keyLongest   = len("pvs_") + 16 + 1 + keyTail
 	signingSize  = 64 // characters of a secret of signatures
 	shownOfTexts = 4  // characters that stay visible behind a prefix
 )
 
 // readKey reads an API key: pvs_, an environment, id, secret and checksum (shield/apikey).
-func readKey(text []byte) (secret []byte, leak Leak, ok bool) {
+func readKey(text []byte) (whole []byte, leak Leak, ok bool) {
 	word := text[:run(text, isWord, keyLongest+1)]
 	environment, tail, found := strings.Cut(string(word[len("pvs_"):]), "_")
 	if !found || environment == "" || len(tail) != keyTail || strings.Contains(tail, "_") {
 		return nil, Leak{}, false
 	}
-	if !checksumFits(word) {
+	if !secret.IsChecked(word) {
 		return nil, Leak{}, false
 	}
 	id := tail[:keyID]
@@ -200,26 +199,13 @@ func readKey(text []byte) (secret []byte, leak Leak, ok bool) {
 const signingPrefix = "pvshs_"
 
 // readSigning reads a secret of signatures: pvshs_, the id of its key, secret and checksum (shield/hmac).
-func readSigning(text []byte) (secret []byte, leak Leak, ok bool) {
+func readSigning(text []byte) (whole []byte, leak Leak, ok bool) {
 	word := text[:run(text, isWord, signingSize+1)]
-	if len(word) != signingSize || bytes.IndexByte(word[len(signingPrefix):], '_') >= 0 || !checksumFits(word) {
+	if len(word) != signingSize || bytes.IndexByte(word[len(signingPrefix):], '_') >= 0 || !secret.IsChecked(word) {
 		return nil, Leak{}, false
 	}
 	id := string(word[len(signingPrefix) : len(signingPrefix)+keyID])
 	return word, Leak{ID: "hk_" + id, Masked: signingPrefix + id + "…"}, true
-}
-
-// checksumFits reports whether the last characters of a word are the CRC-32 (IEEE) of all before, in base62.
-func checksumFits(word []byte) bool {
-	body := word[:len(word)-keyChecksum]
-	sum := crc32.ChecksumIEEE(body)
-	for i := len(word) - 1; i >= len(body); i-- {
-		if word[i] != alphabet[sum%62] {
-			return false
-		}
-		sum /= 62
-	}
-	return true
 }
 
 // readOpaque reads a secret or token that is a prefix and random characters.
